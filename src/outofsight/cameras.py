@@ -1,0 +1,295 @@
+"""Camera paths: poses, lens, conventions, files, the pose mini-language and view overlap.
+
+Poses are camera-to-world matrices in OpenCV axes (x right, y down, z forward) and metres. The world is
+right-handed with y down (determinant +1), or, where the poses come from Unreal, left-handed with z up
+(determinant -1): poses relative to one another are the same kind of rotation in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, SupportsIndex, overload
+
+import numpy as np
+
+from . import pose_language
+from .camera_files import LATENT_STRIDE, CameraArrays, read_camera_arrays
+from .errors import CameraError
+from .poses import handedness, opencv_to_unreal, pose_fault, right_handed, unreal_to_opencv, world_down
+from .view_overlap import FAR, NEAR, pose_view_overlap
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+__all__ = ["CameraPath", "load_camera_file", "pose_view_overlap", "relative_pose_vectors", "view_overlap"]
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPath:
+    """A camera over time.
+
+    c2w: [F,4,4] float64, camera-to-world, OpenCV axes, metres; read-only. horizontal_fov: degrees, or None
+    where it is not known. fps: video frames per second. frame_stride: one pose per this many video frames (4
+    for files that hold latent-rate vectors). Raises CameraError, which names the first bad frame and what is
+    wrong with it.
+    """
+
+    c2w: np.ndarray
+    horizontal_fov: float | None = None
+    fps: float = 15.0
+    frame_stride: int = 1
+
+    def __post_init__(self) -> None:
+        try:
+            c2w = np.array(self.c2w, dtype=np.float64)
+        except (TypeError, ValueError) as cause:
+            raise CameraError(f"camera poses: expected numbers [F,4,4] ({cause})") from cause
+        if c2w.ndim != 3 or c2w.shape[1:] != (4, 4) or len(c2w) == 0:
+            raise CameraError(
+                f"camera poses of shape {list(c2w.shape)}: expected [F,4,4] with at least one frame"
+            )
+        fault = pose_fault(c2w)
+        if fault is not None:
+            raise CameraError(f"camera pose of frame {fault[0]} (of {len(c2w)}): {fault[1]}")
+        if self.horizontal_fov is not None and not 0 < self.horizontal_fov < 180:
+            raise CameraError(
+                f"horizontal_fov {self.horizontal_fov}: expected degrees between 0 and 180, or None"
+            )
+        if not 0 < self.fps < float("inf"):
+            raise CameraError(f"fps {self.fps}: expected a positive number of video frames per second")
+        if self.frame_stride != int(self.frame_stride) or self.frame_stride < 1:
+            raise CameraError(f"frame_stride {self.frame_stride}: expected a whole number of at least 1")
+        c2w.flags.writeable = False
+        object.__setattr__(self, "c2w", c2w)
+
+    def __repr__(self) -> str:
+        lens = "no field of view" if self.horizontal_fov is None else f"{self.horizontal_fov:g} degrees"
+        return f"CameraPath({len(self)} poses, {lens}, {self.fps:g} fps, frame_stride={self.frame_stride})"
+
+    def __len__(self) -> int:
+        return len(self.c2w)
+
+    @overload
+    def __getitem__(self, index: slice) -> CameraPath: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> np.ndarray: ...
+    def __getitem__(self, index: slice | SupportsIndex) -> CameraPath | np.ndarray:
+        """`path[a:b]`: a CameraPath (`path[a:b:k]` has k times the frame stride); `path[i]`: one pose [4,4]."""
+        if not isinstance(index, slice):
+            return self.c2w[index]
+        step = 1 if index.step is None else int(index.step)
+        if step < 1:
+            raise CameraError(f"slice step {step}: a camera path runs forward in time only")
+        c2w = self.c2w[index]
+        if len(c2w) == 0:
+            raise CameraError(f"slice {index.start}:{index.stop} of {len(self)} poses is empty")
+        return replace(self, c2w=c2w, frame_stride=self.frame_stride * step)
+
+    def subsample(self, stride: int) -> CameraPath:
+        """Every `stride`-th video frame, ceil(F / stride) poses; a path that is at this rate already is
+        itself.
+
+        Raises CameraError where the path's own frame_stride does not divide `stride`.
+        """
+        if stride < 1 or stride % self.frame_stride:
+            raise CameraError(
+                f"cannot take every {stride}th video frame of a path with one pose per {self.frame_stride}; "
+                f"give a multiple of {self.frame_stride}"
+            )
+        return self[:: stride // self.frame_stride]
+
+    @classmethod
+    def from_unreal(
+        cls,
+        matrices: np.ndarray,
+        *,
+        horizontal_fov: float | None = None,
+        fps: float = 15.0,
+        frame_stride: int = 1,
+    ) -> CameraPath:
+        """From Unreal's camera-to-world [F,4,4]: columns forward, right, up, translation in centimetres.
+
+        Only the camera's axes are exchanged (columns 1, 2, 0, 3 with column 1 negated) and the unit: the
+        world stays Unreal's left-handed one, so the determinant is -1 (spec/hm_world.md).
+        """
+        array = np.asarray(matrices, dtype=np.float64)
+        if array.ndim != 3 or array.shape[1:] != (4, 4):
+            raise CameraError(f"Unreal camera matrices of shape {list(array.shape)}: expected [F,4,4]")
+        return cls(unreal_to_opencv(array), horizontal_fov, fps, frame_stride)
+
+    def to_unreal(self) -> np.ndarray:
+        """The inverse of `from_unreal`: [F,4,4] in centimetres, in this path's own world."""
+        return opencv_to_unreal(self.c2w)
+
+    @classmethod
+    def from_string(
+        cls,
+        text: str,
+        *,
+        start: CameraPath | None = None,
+        speed: float = 0.25,
+        angle: float = 3.75,
+        stride: int = LATENT_STRIDE,
+        fps: float | None = None,
+        horizontal_fov: float | None = None,
+    ) -> CameraPath:
+        """A path in words: "right-8, wait-4, left-8" turns right for 8 latent frames, waits 4, turns back.
+
+        Comma-separated `action-count`, the count in latent frames of `stride` video frames. Actions: forward,
+        backward, slide_left, slide_right, rise, sink (`speed` metres per latent frame along the camera's own
+        axes), left, right (`angle` degrees about the world's vertical), up, down (degrees about the camera's
+        x axis), wait. `forward+right-8` does both at once; `right-8@5` sets the degrees or metres of one
+        piece.
+
+        N latent frames in all give F = stride (N - 1) + 1 video frames. Frame f stands at progress (f + 1) N
+        / F after `start`'s last pose (identity without `start`), so the path goes on from the context without
+        a repeated frame and ends at exactly the sum of its steps. fps and horizontal_fov come from `start`
+        where they are not given. The vertical is y in a right-handed world, z in Unreal's: in a path whose
+        world is a camera that is not level (relative vectors), yaw turns about that camera's own y axis.
+        Raises CameraError, which points at the piece that cannot be read and lists the actions.
+        """
+        for name, value in (("speed", speed), ("angle", angle)):
+            if not 0 < value < float("inf"):
+                raise CameraError(f"{name} {value}: expected a positive number")
+        if stride < 1:
+            raise CameraError(f"stride {stride}: expected at least 1 video frame per latent frame")
+        pose = np.eye(4)[None] if start is None else start.c2w[-1:]
+        segments = pose_language.parse(text)
+        down = world_down(pose)
+        c2w = pose_language.walk(pose[0], segments, down=down, speed=speed, angle=angle, stride=stride)
+        if start is not None:
+            fps = start.fps if fps is None else fps
+            horizontal_fov = start.horizontal_fov if horizontal_fov is None else horizontal_fov
+        return cls(c2w, horizontal_fov, 15.0 if fps is None else fps)
+
+    def relative_to(self, pose: np.ndarray) -> CameraPath:
+        """inv(pose) @ c2w for every frame: this path in the axes of the camera `pose` [4,4].
+
+        A proper rotation in every world. Raises CameraError where `pose` is no pose or of the other
+        handedness.
+        """
+        reference = CameraPath(np.asarray(pose, dtype=np.float64)[None])
+        _check_one_world(self, reference)
+        # The difference first: far from the origin, the inverse alone would lose digits of the position.
+        c2w = self.c2w.copy()
+        c2w[:, :3, 3] -= reference.c2w[0, :3, 3]
+        c2w[:, :3] = np.linalg.solve(reference.c2w[0, :3, :3], c2w[:, :3])
+        return replace(self, c2w=c2w)
+
+    def concatenate(self, other: CameraPath) -> CameraPath:
+        """This path, then `other`. Raises CameraError where world, lens, fps or frame_stride differ."""
+        _check_one_world(self, other)
+        for name in ("horizontal_fov", "fps", "frame_stride"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine != theirs:
+                raise CameraError(f"cannot join camera paths of {name} {mine} and {theirs}")
+        return replace(self, c2w=np.concatenate([self.c2w, other.c2w]))
+
+    def right_handed(self) -> CameraPath:
+        """The same cameras in a right-handed world with y down; relative poses do not change."""
+        return replace(self, c2w=right_handed(self.c2w))
+
+
+def _check_one_world(first: CameraPath, second: CameraPath) -> None:
+    if handedness(first.c2w) != handedness(second.c2w):
+        raise CameraError(
+            "one camera path lies in Unreal's left-handed world, the other in a right-handed one, so they "
+            "cannot be related; give both in one world"
+        )
+
+
+def load_camera_file(
+    path: str | os.PathLike[str], *, frames: int | None = None, camera: str | None = None
+) -> tuple[CameraPath, CameraPath]:
+    """Read an HM-World camera file: (context, target).
+
+    Three forms, told apart by their keys (spec/hm_world.md): cond_cam/tgt_cam or context_camera/video_camera
+    with Unreal matrices; context_camera/video_camera with [n,12] relative vectors at latent rate
+    (frame_stride 4, the world is the camera that they are relative to); raw frames as strings, which are
+    split into halves and padded as the release does. Frame counts are the file's. `frames` asks for that many
+    video frames in each half; `camera` chooses one of a Hemi8 file ("C_01_20mm"). The files state no lens, so
+    horizontal_fov is None, unless outofsight wrote them. Raises CameraError naming file, frame, what was
+    found and what was expected.
+    """
+    file = Path(path)
+    arrays = read_camera_arrays(file, camera)
+    context, target = (_to_path(file, arrays, half) for half in (arrays.context, arrays.target))
+    for name, half in (("context", context), ("target", target)):
+        if frames is not None and len(half) != -(-frames // half.frame_stride):
+            raise CameraError(
+                f"{file}: the {name} has {len(half)} poses, one per {half.frame_stride} video frames; "
+                f"expected {-(-frames // half.frame_stride)} for {frames} video frames"
+            )
+    _check_one_world(context, target)
+    return context, target
+
+
+def _to_path(file: Path, arrays: CameraArrays, poses: np.ndarray) -> CameraPath:
+    fps = 15.0 if arrays.fps is None else arrays.fps
+    c2w = unreal_to_opencv(poses) if arrays.unreal else poses
+    try:
+        return CameraPath(c2w, arrays.horizontal_fov, fps, arrays.frame_stride)
+    except CameraError as cause:
+        raise CameraError(f"{file}: {cause}") from cause
+
+
+def relative_pose_vectors(
+    context: CameraPath, target: CameraPath, stride: int = LATENT_STRIDE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pose vectors of the model: ([Fc,12], [Ft,12]) float32, relative to the first target frame.
+
+    Each is the upper 3x4 of inv(c2w of the first target frame) @ c2w, row-major, for every `stride`-th video
+    frame: ceil(F / stride) of them (77 and 75 video frames give 20 and 19). Paths that are at this rate
+    already are taken whole. Raises CameraError where the two paths lie in different worlds or the rates do
+    not fit.
+    """
+    import torch
+
+    _check_one_world(context, target)
+    # Float32 from the matrices on, as the release computes it: its rounding (some 1e-5 m at 200 m from the
+    # origin) is part of the numbers that its weights were trained and measured on. `relative_to` has the
+    # exact ones.
+    to_first = torch.linalg.inv(torch.from_numpy(target[0].astype(np.float32)))
+    vectors = []
+    for path in (context, target):
+        c2w = torch.from_numpy(path.subsample(stride).c2w.astype(np.float32))
+        vectors.append((to_first @ c2w)[:, :3].reshape(-1, 12))
+    return vectors[0], vectors[1]
+
+
+def view_overlap(
+    query: CameraPath,
+    bank: CameraPath,
+    *,
+    near: float = NEAR,
+    far: float = FAR,
+    horizontal_fov: float | None = None,
+) -> torch.Tensor:
+    """Share [Fq,Fb] in [0,1] of each query camera's view sector, in the ground plane, that each bank camera
+    sees.
+
+    See `pose_view_overlap` for the measure and its source. The sector reaches from `near` to `far` metres.
+    horizontal_fov (degrees) is used for both paths; None takes each path's own.
+    Raises CameraError where a path has no field of view, or the paths lie in different worlds.
+    """
+    import torch
+
+    _check_one_world(query, bank)
+    lenses = [path.horizontal_fov if horizontal_fov is None else horizontal_fov for path in (query, bank)]
+    for name, lens in zip(("query", "bank"), lenses, strict=True):
+        if lens is None:
+            raise CameraError(
+                f"the {name} path has no horizontal field of view, and none is guessed: pass "
+                "horizontal_fov=DEGREES, or set it on the path (dataclasses.replace(path, horizontal_fov=DEGREES))"
+            )
+    poses = [right_handed(path.c2w)[:, :3].copy() for path in (query, bank)]
+    origin = poses[0][0, :, 3].copy()
+    for pose in poses:
+        pose[:, :, 3] -= origin
+    mine, others = (torch.from_numpy(pose.reshape(-1, 12)) for pose in poses)
+    fov, bank_fov = lenses
+    assert fov is not None
+    return pose_view_overlap(mine, others, fov, near=near, far=far, bank_fov=bank_fov).float()

@@ -1,0 +1,113 @@
+"""Video to latents and back: the strides of a VAE, the sizes it admits, and Wan's normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .errors import GeometryError
+
+
+@dataclass(frozen=True)
+class VideoGeometry:
+    """How pixels become tokens.
+
+    Args:
+        frame_stride: video frames per latent frame; the first video frame has a latent frame of its own.
+        pixel_stride: pixels per latent cell, in both directions.
+        patch: latent frames, rows and columns per token.
+    """
+
+    frame_stride: int
+    pixel_stride: int
+    patch: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, vae: Any, transformer: Any) -> VideoGeometry:
+        """Read from the two models' configurations."""
+        halvings = list(vae.config.temperal_downsample)  # diffusers' spelling; one entry for each spatial halving
+        pixels = 2 ** len(halvings) * (vae.config.patch_size or 1)
+        time, rows, columns = transformer.config.patch_size
+        return cls(2 ** sum(map(bool, halvings)), pixels, (time, rows, columns))
+
+    def video_frames(self, latent_frames: int) -> int:
+        return (latent_frames - 1) * self.frame_stride + 1
+
+    def latent_frames(self, frames: int, what: str = "the video") -> int:
+        """Latent frames of a video of ``frames`` frames.
+
+        Raises:
+            GeometryError: the count is not one that the VAE and the patches divide; the nearest ones are named.
+        """
+        latent = (frames - 1) // self.frame_stride + 1
+        if frames >= 1 and self.video_frames(latent) == frames and latent % self.patch[0] == 0:
+            return latent
+        group = self.patch[0]
+        below, above = latent // group * group, (latent // group + 1) * group
+        valid = [self.video_frames(n) for n in (below, above) if n >= 1]
+        raise GeometryError(
+            f"{what} has {frames} frames; this model takes {self.frame_stride} n + 1 of them"
+            + (f" with a latent count divisible by {group}" if group > 1 else "")
+            + f": nearest are {' and '.join(map(str, valid))}"
+        )
+
+    def latent_size(self, height: int, width: int, what: str = "the video") -> tuple[int, int]:
+        """Latent rows and columns of a picture of ``height`` x ``width`` pixels.
+
+        Raises:
+            GeometryError: a side is not divisible by stride times patch; the nearest sizes are named.
+        """
+        units = (self.pixel_stride * self.patch[1], self.pixel_stride * self.patch[2])
+        if min(height, width) < 1 or height % units[0] or width % units[1]:
+            lower = [max(n // unit, 1) * unit for n, unit in zip((height, width), units, strict=True)]
+            upper = [-(-max(n, 1) // unit) * unit for n, unit in zip((height, width), units, strict=True)]
+            nearest = dict.fromkeys([tuple(lower), tuple(upper)])
+            raise GeometryError(
+                f"{what} is {height} x {width} (height x width); this model takes heights divisible by {units[0]} "
+                f"and widths divisible by {units[1]}: nearest are "
+                + " and ".join(f"{h} x {w}" for h, w in nearest)
+            )
+        return height // self.pixel_stride, width // self.pixel_stride
+
+
+def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the VAE's latents, ``[1, c, 1, 1, 1]``."""
+    shape = (1, -1, 1, 1, 1)
+    return like.new_tensor(vae.config.latents_mean).view(shape), like.new_tensor(vae.config.latents_std).view(shape)
+
+
+def encode_video(
+    vae: Any, frames: np.ndarray | Tensor, device: torch.device | str, dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Latents ``[1, c, f, h, w]`` of uint8 ``frames [f, h, w, 3]``: posterior mean, normalised, in ``dtype``.
+
+    The mean and not a sample, as the release encodes context and training video.
+
+    Raises:
+        GeometryError: the VAE returned another number of latent frames than its configuration says.
+    """
+    pixels = torch.as_tensor(frames).to(device).permute(3, 0, 1, 2)[None]
+    pixels = (pixels.float() / 127.5 - 1).to(vae.dtype)
+    mean = vae.encode(pixels).latent_dist.mode().to(dtype)
+    expected = (pixels.shape[2] - 1) // 2 ** sum(map(bool, vae.config.temperal_downsample)) + 1
+    if mean.shape[2] != expected:
+        raise GeometryError(f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}")
+    offset, scale = _statistics(vae, mean)
+    return (mean - offset) / scale
+
+
+def decode_latents(vae: Any, latents: Tensor, *, truncate: bool = False) -> np.ndarray:
+    """uint8 frames ``[f, h, w, 3]`` of normalised latents ``[1, c, f, h, w]``.
+
+    Args:
+        truncate: cut the fraction instead of rounding, as the release does (half a grey level darker).
+    """
+    offset, scale = _statistics(vae, latents)
+    pixels = vae.decode((latents * scale + offset).to(vae.dtype)).sample[0]
+    levels = (pixels.float() + 1).mul_(127.5).clamp_(0, 255)
+    levels = levels if truncate else levels.round_()
+    return levels.to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()

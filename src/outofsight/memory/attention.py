@@ -1,0 +1,288 @@
+"""Attention of query frames to a window of whole frames and to recalled memory tokens: the fast path and its twin.
+
+Both compute softmax over the union of the two key sets (HyDRA, hydra.md point 6). The plain one puts the keys
+of each frame side by side and calls the chosen attention backend. The fast one attends to window and memory
+apart and merges the two by their log-sum-exp: windows are views of the keys, so no whole frame is ever copied,
+and the memory tokens are gathered for a few frames at a time. Its backward recomputes the gather and hands
+each part the merged output and log-sum-exp, which makes the flash kernels' gradients exact for the union.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from diffusers.models.attention_dispatch import AttentionBackendName, dispatch_attention_fn
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .windows import QueryGroup
+
+_aten = torch.ops.aten
+_FLASH_DTYPES = (torch.bfloat16, torch.float16)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    groups: tuple[QueryGroup, ...],
+    memory_key: Tensor | None = None,
+    memory_value: Tensor | None = None,
+    picks: Tensor | None = None,
+    *,
+    backend: Any = None,
+    plain: bool = False,
+) -> Tensor:
+    """Attention of every query frame to its window and its recalled memory.
+
+    Args:
+        query: ``[b, fq, n, heads, d]``, n tokens a frame.
+        key, value: ``[b, fk, n, heads, d]``.
+        groups: which windows and how many recalled tokens, in frames of query and key.
+        memory_key, memory_value: ``[b, t, p, heads, d]``, p tokens in each memory token.
+        picks: ``[b, fq, k]`` recalled memory tokens, best first; a group uses its first ``recall``.
+        backend: a diffusers attention backend; None is the active one. Backends other than torch's own cannot
+            be merged and take the plain path.
+        plain: force the plain path.
+
+    Returns:
+        ``[b, fq, n, heads, d]``
+    """
+    out = torch.empty_like(query) if not torch.is_grad_enabled() else None
+    parts = []
+    for group in groups:
+        queries = query[:, group.first : group.first + group.frames]
+        if group.recall == 0 and group.step == 0 and not plain:
+            part = _one_window(queries, key, value, group, backend)
+        elif not plain and can_merge(query, backend):
+            part = _merged(queries, key, value, group, memory_key, memory_value, picks)
+        else:
+            part = _plain(queries, key, value, group, memory_key, memory_value, picks, backend)
+        if out is None:
+            parts.append(part)
+        else:
+            out[:, group.first : group.first + group.frames] = part
+    if out is not None:
+        return out
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def can_merge(query: Tensor, backend: Any = None) -> bool:
+    """Whether torch has a kernel here that returns the log-sum-exp and takes its gradient."""
+    if backend is None:
+        from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+
+        backend = _AttentionBackendRegistry.get_active_backend()[0]
+    if AttentionBackendName(backend) is not AttentionBackendName.NATIVE:
+        return False
+    if query.device.type == "cuda":
+        # torch's CUDA kernels want heads of whole 16-byte rows, flash at most 256 channels
+        fits = query.shape[-1] % 8 == 0 and query.shape[-1] <= 256
+        return fits and query.dtype in (*_FLASH_DTYPES, torch.float32)
+    return query.device.type == "cpu" and query.dtype in (*_FLASH_DTYPES, torch.float32, torch.float64)
+
+
+def _one_window(queries: Tensor, key: Tensor, value: Tensor, group: QueryGroup, backend: Any) -> Tensor:
+    """All query frames of the group against one window and no memory: one long call."""
+    window = slice(group.start, group.start + group.width)
+    out = dispatch_attention_fn(
+        queries.flatten(1, 2), key[:, window].flatten(1, 2), value[:, window].flatten(1, 2), backend=backend
+    )
+    return out.unflatten(1, (group.frames, -1))
+
+
+def _plain(
+    queries: Tensor,
+    key: Tensor,
+    value: Tensor,
+    group: QueryGroup,
+    memory_key: Tensor | None,
+    memory_value: Tensor | None,
+    picks: Tensor | None,
+    backend: Any,
+) -> Tensor:
+    """A loop over query frames, keys side by side, through the chosen backend."""
+    out = []
+    for i in range(group.frames):
+        start = group.start + group.step * i
+        keys = [key[:, start : start + group.width].flatten(1, 2)]
+        values = [value[:, start : start + group.width].flatten(1, 2)]
+        if group.recall:
+            assert memory_key is not None and memory_value is not None and picks is not None
+            chosen = picks[:, group.first + i, : group.recall]
+            rows = torch.arange(len(chosen), device=chosen.device)[:, None]
+            keys.append(memory_key[rows, chosen].flatten(1, 2))
+            values.append(memory_value[rows, chosen].flatten(1, 2))
+        out.append(
+            dispatch_attention_fn(queries[:, i], torch.cat(keys, 1), torch.cat(values, 1), backend=backend)
+        )
+    return torch.stack(out, dim=1)
+
+
+def _merged(
+    queries: Tensor,
+    key: Tensor,
+    value: Tensor,
+    group: QueryGroup,
+    memory_key: Tensor | None,
+    memory_value: Tensor | None,
+    picks: Tensor | None,
+) -> Tensor:
+    """The fast path, one sample at a time: overlapping windows are views only within a sample."""
+    out = []
+    for b in range(len(queries)):
+        memory = (None, None, None)
+        if group.recall:
+            assert memory_key is not None and memory_value is not None and picks is not None
+            chosen = picks[b, group.first : group.first + group.frames, : group.recall]
+            memory = (memory_key[b], memory_value[b], chosen)
+        geometry = (group.start, group.step, group.width)
+        out.append(_WindowAndRecall.apply(queries[b], key[b], value[b], *memory, geometry))
+    return torch.stack(out) if len(out) > 1 else out[0][None]
+
+
+class _WindowAndRecall(torch.autograd.Function):
+    """``softmax(q [window, recalled]^T) [v_window, v_recalled]`` for f query frames of one sample.
+
+    query ``[f, n, heads, d]``, key and value ``[fk, n, heads, d]``, memory ``[t, p, heads, d]`` or None,
+    picks ``[f, k]`` or None, geometry (start, step, width) of the windows.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        memory_key: Tensor | None,
+        memory_value: Tensor | None,
+        picks: Tensor | None,
+        geometry: tuple[int, int, int],
+    ) -> Tensor:
+        frames = len(query)
+        out, lse = _flash(query, _windows(key, frames, geometry), _windows(value, frames, geometry))
+        for part in _recall_slices(query, key, memory_key, picks):
+            assert memory_key is not None and memory_value is not None and picks is not None
+            recalled = memory_key[picks[part]].flatten(1, 2), memory_value[picks[part]].flatten(1, 2)
+            memory_out, memory_lse = _flash(query[part], *recalled)
+            weight = torch.sigmoid(memory_lse - lse[part]).transpose(1, 2)[..., None].to(out.dtype)
+            lse[part] = torch.logaddexp(lse[part], memory_lse)
+            out[part].lerp_(memory_out, weight)
+        ctx.save_for_backward(query, key, value, memory_key, memory_value, picks, out, lse)
+        ctx.geometry = geometry
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, memory_key, memory_value, picks, out, lse = ctx.saved_tensors
+        frames = len(query)
+        grad = grad.contiguous()
+        grad_query, window_key, window_value = _flash_backward(
+            grad,
+            query,
+            _windows(key, frames, ctx.geometry),
+            _windows(value, frames, ctx.geometry),
+            out,
+            lse,
+        )
+        grad_key = _fold_windows(window_key, key, ctx.geometry)
+        grad_value = _fold_windows(window_value, value, ctx.geometry)
+        grad_memory_key = grad_memory_value = None
+        if memory_key is not None:
+            # sums of many pages: kept in float32 so that bf16 training loses nothing here
+            grad_memory_key = torch.zeros_like(memory_key, dtype=torch.promote_types(key.dtype, torch.float32))
+            grad_memory_value = torch.zeros_like(grad_memory_key)
+        for part in _recall_slices(query, key, memory_key, picks):
+            assert grad_memory_key is not None and grad_memory_value is not None
+            chosen = picks[part]
+            dq, dk, dv = _flash_backward(
+                grad[part],
+                query[part],
+                memory_key[chosen].flatten(1, 2),
+                memory_value[chosen].flatten(1, 2),
+                out[part],
+                lse[part],
+            )
+            grad_query[part] += dq
+            pages = (chosen.numel(), *memory_key.shape[1:])
+            grad_memory_key.index_add_(0, chosen.flatten(), dk.reshape(pages).to(grad_memory_key.dtype))
+            grad_memory_value.index_add_(0, chosen.flatten(), dv.reshape(pages).to(grad_memory_key.dtype))
+        if memory_key is not None:
+            assert grad_memory_key is not None and grad_memory_value is not None
+            grad_memory_key = grad_memory_key.to(memory_key.dtype)
+            grad_memory_value = grad_memory_value.to(memory_value.dtype)
+        return grad_query, grad_key, grad_value, grad_memory_key, grad_memory_value, None, None
+
+
+def _windows(x: Tensor, frames: int, geometry: tuple[int, int, int]) -> Tensor:
+    """Overlapping windows of ``x [fk, n, heads, d]`` as a view ``[frames, width*n, heads, d]``."""
+    start, step, width = geometry
+    page, token, head, channel = x.stride()
+    tokens = x.shape[1]
+    if page != tokens * token:
+        raise AssertionError(f"keys of strides {x.stride()} have gaps between frames; windows cannot be views")
+    return x.as_strided(
+        (frames, width * tokens, *x.shape[2:]),
+        (step * page, token, head, channel),
+        x.storage_offset() + start * page,
+    )
+
+
+def _fold_windows(grad: Tensor, like: Tensor, geometry: tuple[int, int, int]) -> Tensor:
+    """Sum gradients of the windows ``[frames, width*n, heads, d]`` back into the key frames."""
+    start, step, width = geometry
+    grad = grad.unflatten(1, (width, -1))
+    folded = torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))
+    if step == 0:
+        folded[start : start + width] = grad.sum(dim=0, dtype=folded.dtype)
+    else:
+        for offset in range(width):
+            folded[start + offset : start + offset + len(grad)] += grad[:, offset]
+    return folded.to(like.dtype)
+
+
+def _recall_slices(query: Tensor, key: Tensor, memory: Tensor | None, picks: Tensor | None) -> Iterator[slice]:
+    """Query frames by so many that the gathered pages are no larger than the keys themselves."""
+    if memory is None or picks is None:
+        return
+    pages = picks.shape[1] * memory.shape[1]
+    step = max(1, key.shape[0] * key.shape[1] // max(1, pages))
+    for start in range(0, len(query), step):
+        yield slice(start, start + step)
+
+
+def _flash(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Flash attention of ``[f, tokens, heads, d]`` with its log-sum-exp ``[f, heads, tokens]``."""
+    q, k, v = (x.transpose(1, 2) for x in (query, key, value))
+    if query.device.type == "cpu":
+        out, lse = _aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
+    elif query.dtype in _FLASH_DTYPES:
+        out, lse = _aten._scaled_dot_product_flash_attention(q, k, v)[:2]
+    else:
+        out, lse = _aten._scaled_dot_product_efficient_attention(q, k, v, None, True)[:2]
+    return out.transpose(1, 2), lse[..., : query.shape[1]]
+
+
+def _flash_backward(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, out: Tensor, lse: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of query, key and value for one part, given the merged output and log-sum-exp."""
+    g, q, k, v, o = (x.transpose(1, 2) for x in (grad, query, key, value, out))
+    if query.device.type == "cpu":
+        grads = _aten._scaled_dot_product_flash_attention_for_cpu_backward(g, q, k, v, o, lse, 0.0, False)
+    elif query.dtype in _FLASH_DTYPES:
+        seed = torch.zeros((), dtype=torch.uint64, device=query.device)
+        grads = _aten._scaled_dot_product_flash_attention_backward(
+            g, q, k, v, o, lse.contiguous(), None, None, q.shape[2], k.shape[2], 0.0, False, seed, seed
+        )
+    else:
+        seed = torch.zeros((), dtype=torch.int64, device=query.device)
+        lse = torch.nn.functional.pad(lse, (0, -lse.shape[-1] % 32), value=float("inf"))
+        grads = _aten._scaled_dot_product_efficient_attention_backward(
+            g, q, k, v, None, o, lse, seed, seed, 0.0, [True, True, True, False]
+        )
+    dq, dk, dv = (x.transpose(1, 2) for x in grads[:3])
+    return dq, dk, dv

@@ -1,0 +1,215 @@
+"""The two attentions of a block: self-attention through a memory, and cross-attention to the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.models.attention_dispatch import dispatch_attention_fn
+from diffusers.models.transformers.transformer_wan import WanAttention
+from torch import Tensor
+
+from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
+from ..memory.attention import attend
+from ..memory.rotary import apply_rotary
+
+
+@dataclass(frozen=True, eq=False)
+class BlockCache:
+    """What one block keeps of a context that never sees the target.
+
+    ``key``, ``value [b, f, n, heads, d]`` of the context frames that target windows reach, and, where the memory
+    has tokens, their ``memory_key``, ``memory_value [b, t, p, heads, d]`` and ``signature [b, t, s]``.
+    """
+
+    key: Tensor
+    value: Tensor
+    memory_key: Tensor | None = None
+    memory_value: Tensor | None = None
+    signature: Tensor | None = None
+
+    def repeat(self, times: int) -> BlockCache:
+        """The same for a batch of ``times`` copies (guidance branches side by side)."""
+        parts = (self.key, self.value, self.memory_key, self.memory_value, self.signature)
+        return BlockCache(*(x if x is None else x.repeat(times, *(1,) * (x.ndim - 1)) for x in parts))
+
+
+@dataclass(eq=False)
+class Sequence:
+    """What every block of one forward pass is told of its tokens.
+
+    Args:
+        layout: the frames (after a pose-driven memory has chosen among them).
+        plan: windows, groups and rotary tables for the query frames.
+        context_poses, target_poses: ``[b, f, 12]`` of the query frames; one of them may be empty.
+        rays: ``[b, f, n, 3]`` ray directions of the query tokens, or None.
+        wide: dtype of modulation and residual sums.
+        text_frames: query frames before this one take no text.
+        trace: where to record what was recalled, or None.
+        keep_from: when set, blocks return a :class:`BlockCache` of the frames from this one on.
+        plain: take the plain attention path.
+    """
+
+    layout: FrameLayout
+    plan: AttentionPlan
+    context_poses: Tensor
+    target_poses: Tensor
+    rays: Tensor | None
+    wide: torch.dtype
+    text_frames: int = 0
+    trace: RetrievalTrace | None = None
+    keep_from: int | None = None
+    plain: bool = False
+
+
+class MemoryAttnProcessor:
+    """Self-attention of the query frames to their windows and to what the memory recalls.
+
+    Returns the attention output before the output projection ``[b, tokens, dim]``, and the block's cache when
+    the sequence asks for one.
+    """
+
+    _attention_backend: Any = None
+    _parallel_config: Any = None
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+
+    def __call__(
+        self,
+        attn: WanAttention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        rotary_emb: Any = None,
+        *,
+        sequence: Sequence,
+        cached: BlockCache | None = None,
+    ) -> tuple[Tensor, BlockCache | None]:
+        plan = sequence.plan
+        frames = len(plan.queries)
+        query, key, value = project(attn, hidden_states)
+        bank = cached
+        if bank is None and plan.memory is not None:
+            bank = self._remember(attn, hidden_states, sequence)
+        picks = self._recall(query.unflatten(1, (frames, *sequence.layout.grid)), bank, sequence)
+        query, key = (
+            apply_rotary(x.unflatten(2, (attn.heads, -1)), plan.rotary).unflatten(1, (frames, -1))
+            for x in (query, key)
+        )
+        value = value.unflatten(2, (attn.heads, -1)).unflatten(1, (frames, -1))
+        if cached is not None:
+            key = torch.cat([cached.key, key], dim=1)
+            value = torch.cat([cached.value, value], dim=1)
+        out = attend(
+            query,
+            key,
+            value,
+            plan.groups,
+            None if bank is None else bank.memory_key,
+            None if bank is None else bank.memory_value,
+            picks,
+            backend=self._attention_backend,
+            plain=sequence.plain,
+        )
+        return out.flatten(3).flatten(1, 2), self._keep(key, value, bank, sequence)
+
+    def _remember(self, attn: WanAttention, hidden_states: Tensor, sequence: Sequence) -> BlockCache:
+        """Memory tokens of the bank, keyed and valued by the block's own projections (hydra.md point 1)."""
+        tokens = sequence.plan.memory
+        assert tokens is not None
+        grid = sequence.layout.grid
+        x = hidden_states.unflatten(1, (-1, *grid))[:, : tokens.frames]
+        memory = self.memory.compress(attn.tokenizer, x)
+        count, cells = memory.shape[1], tokens.grid[0] * tokens.grid[1]
+        _, key, value = project(attn, memory.flatten(1, 3), queries=False)
+        with torch.no_grad():
+            # picks are indices: no gradient goes through the affinity, in the release either
+            signature = self.memory.key_signature(key.unflatten(1, (count, *tokens.grid)))
+        key = apply_rotary(key.unflatten(2, (attn.heads, -1)), tokens.rotary)
+        value = value.unflatten(2, (attn.heads, -1))
+        empty = key[:, :0].unflatten(1, (0, cells))
+        return BlockCache(
+            empty, empty, key.unflatten(1, (count, cells)), value.unflatten(1, (count, cells)), signature
+        )
+
+    @torch.no_grad()
+    def _recall(self, query: Tensor, bank: BlockCache | None, sequence: Sequence) -> Tensor | None:
+        """Memory tokens ``[b, f, k]`` that each query frame recalls, best first (points 2 to 4)."""
+        plan = sequence.plan
+        if plan.memory is None or bank is None or bank.signature is None:
+            if sequence.trace is not None:
+                sequence.trace.add(_nothing_recalled(query, plan))
+            return None
+        scores = self.memory.pose_scores(sequence.layout, plan)
+        if scores is None:
+            scores = self.memory.query_signature(query, plan) @ bank.signature.transpose(1, 2)
+        allowed = scores.masked_fill(~plan.selectable, float("-inf"))
+        picks = allowed.topk(plan.recall, dim=-1).indices
+        if sequence.trace is not None:
+            rank = torch.arange(plan.recall, device=picks.device)
+            shown = picks.masked_fill(rank >= plan.counts[:, None], -1)
+            sequence.trace.add(
+                Recall(
+                    scores, shown, plan.memory.sources, plan.selectable, plan.windows, plan.queries.start
+                )
+            )
+        return picks
+
+    @staticmethod
+    def _keep(key: Tensor, value: Tensor, bank: BlockCache | None, sequence: Sequence) -> BlockCache | None:
+        if sequence.keep_from is None:
+            return None
+        key, value = (x[:, sequence.keep_from :].contiguous() for x in (key, value))
+        if bank is None:
+            return BlockCache(key, value)
+        return BlockCache(key, value, bank.memory_key, bank.memory_value, bank.signature)
+
+
+def _nothing_recalled(query: Tensor, plan: AttentionPlan) -> Recall:
+    picks = torch.zeros(*query.shape[:2], 0, dtype=torch.long)
+    sources = torch.zeros(0, 2, dtype=torch.long)
+    return Recall(None, picks, sources, plan.selectable, plan.windows, plan.queries.start)
+
+
+def project(
+    attn: WanAttention, x: Tensor, queries: bool = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Normed queries, normed keys and values ``[b, tokens, dim]`` of ``x``; memory tokens need no queries."""
+    if getattr(attn, "fused_projections", False):
+        query, key, value = attn.to_qkv(x).chunk(3, dim=-1)
+    else:
+        query, key, value = attn.to_q(x) if queries else x, attn.to_k(x), attn.to_v(x)
+    return attn.norm_q(query) if queries else query, attn.norm_k(key), value
+
+
+class TextAttnProcessor:
+    """Cross-attention to text whose keys and values are made once per block, however the queries are cut."""
+
+    _attention_backend: Any = None
+    _parallel_config: Any = None
+
+    @staticmethod
+    def keys(attn: WanAttention, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values ``[b, l, heads, d]`` of ``text [b, l, dim]``."""
+        if getattr(attn, "fused_projections", False):
+            key, value = attn.to_kv(text).chunk(2, dim=-1)
+        else:
+            key, value = attn.to_k(text), attn.to_v(text)
+        return attn.norm_k(key).unflatten(2, (attn.heads, -1)), value.unflatten(2, (attn.heads, -1))
+
+    def __call__(
+        self,
+        attn: WanAttention,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        rotary_emb: Any = None,
+        *,
+        keys: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        key, value = self.keys(attn, encoder_hidden_states) if keys is None else keys
+        query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
+        out = dispatch_attention_fn(query, key, value, backend=self._attention_backend)
+        return attn.to_out[1](attn.to_out[0](out.flatten(2, 3)))

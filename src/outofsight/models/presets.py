@@ -1,0 +1,170 @@
+"""Sizes of whole systems, as dataclass instances: the released one, the small one, and one for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+from .transformer import WorldTransformer3DModel
+
+
+@dataclass(frozen=True)
+class ModelPreset:
+    """Everything that fixes the sizes of transformer, VAE and text encoder, and their usual sampling settings.
+
+    Args:
+        name: the preset's name.
+        transformer: arguments of ``WorldTransformer3DModel``.
+        vae: arguments of diffusers' ``AutoencoderKLWan``.
+        text_encoder: arguments of transformers' ``UMT5Config``.
+        frames, height, width, fps: of the context video, and of the target's.
+        steps, guidance, shift: of the sampler.
+        byte_tokenizer: text is read byte by byte, so that no vocabulary file is needed.
+    """
+
+    name: str
+    transformer: Mapping[str, Any]
+    vae: Mapping[str, Any]
+    text_encoder: Mapping[str, Any]
+    frames: int
+    height: int
+    width: int
+    fps: float
+    steps: int
+    guidance: float
+    shift: float
+    byte_tokenizer: bool = False
+    max_text_tokens: int = field(default=512)
+
+    def build_transformer(self, **overrides: Any) -> WorldTransformer3DModel:
+        """A transformer of this size with fresh weights (from torch's current random state)."""
+        return WorldTransformer3DModel(**{**self.transformer, **overrides})
+
+    def build(
+        self, seed: int = 0, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> dict[str, Any]:
+        """All parts with random weights: ``transformer``, ``vae``, ``text_encoder``, ``tokenizer``.
+
+        Raises:
+            CheckpointError: the preset has no tokenizer of its own, so only its released weights make a whole.
+        """
+        if not self.byte_tokenizer:
+            raise CheckpointError(
+                f"preset {self.name!r} has no tokenizer of its own and cannot be built with random weights; "
+                "convert the released ones: outofsight convert hydra.ckpt --base WAN_FOLDER --out FOLDER"
+            )
+        from diffusers import AutoencoderKLWan
+        from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            parts = {
+                "transformer": self.build_transformer(),
+                "vae": AutoencoderKLWan(**self.vae),
+                "text_encoder": UMT5EncoderModel(UMT5Config(**self.text_encoder)),
+            }
+        built = {name: part.to(device=device, dtype=dtype).eval() for name, part in parts.items()}
+        return {**built, "tokenizer": ByT5Tokenizer()}
+
+
+def _umt5(width: int, layers: int, heads: int, vocabulary: int, head_width: int, inner: int) -> dict[str, Any]:
+    return {
+        "vocab_size": vocabulary,
+        "d_model": width,
+        "d_kv": head_width,
+        "d_ff": inner,
+        "num_layers": layers,
+        "num_heads": heads,
+        "feed_forward_proj": "gated-gelu",
+        "dropout_rate": 0.0,
+        "is_encoder_decoder": False,
+    }
+
+
+BYTE_VOCABULARY = 384  # ByT5: 256 bytes, 3 special tokens, 125 sentinels
+
+HYDRA_1_3B = ModelPreset(
+    name="hydra-1.3b",
+    transformer={
+        "num_attention_heads": 12,
+        "attention_head_dim": 128,
+        "text_dim": 4096,
+        "freq_dim": 256,
+        "ffn_dim": 8960,
+        "num_layers": 30,
+        "memory": "hydra",
+        "memory_options": {"kernel": (2, 2, 2), "top_k": 10, "window": 5},
+    },
+    vae={},  # AutoencoderKLWan's defaults are Wan2.1's
+    text_encoder=_umt5(width=4096, layers=24, heads=64, vocabulary=256384, head_width=64, inner=10240),
+    frames=77,
+    height=480,
+    width=832,
+    fps=15.0,
+    steps=50,
+    guidance=5.0,
+    shift=5.0,
+)
+
+# Provisional until it is trained: the training issue chooses these sizes by measured trials.
+TINY = ModelPreset(
+    name="tiny",
+    transformer={
+        "num_attention_heads": 6,
+        "attention_head_dim": 48,
+        "text_dim": 128,
+        "freq_dim": 128,
+        "ffn_dim": 1152,
+        "num_layers": 8,
+        "memory": "hydra",
+        "memory_options": {"kernel": (2, 2, 2), "top_k": 4, "window": 3, "queries": "target"},
+        "context_timestep": "clean",
+        "context_attention": "context_only",
+        "camera_inputs": ("pose", "rays"),
+    },
+    vae={"base_dim": 16, "dim_mult": (1, 2, 4, 4), "num_res_blocks": 1},
+    text_encoder=_umt5(
+        width=128, layers=2, heads=2, vocabulary=BYTE_VOCABULARY, head_width=64, inner=256
+    ),
+    frames=33,
+    height=96,
+    width=160,
+    fps=8.0,
+    steps=20,
+    guidance=1.0,
+    shift=3.0,
+    byte_tokenizer=True,
+)
+
+DEBUG = ModelPreset(
+    name="debug",
+    transformer={
+        "num_attention_heads": 2,
+        "attention_head_dim": 12,
+        "text_dim": 32,
+        "freq_dim": 32,
+        "ffn_dim": 48,
+        "num_layers": 2,
+        "memory": "hydra",
+        "memory_options": {"kernel": (2, 2, 2), "top_k": 10, "window": 5},
+    },
+    vae={"base_dim": 4, "dim_mult": (1, 2, 4, 4), "num_res_blocks": 1},
+    text_encoder=_umt5(width=32, layers=1, heads=2, vocabulary=BYTE_VOCABULARY, head_width=16, inner=64),
+    frames=17,
+    height=64,
+    width=96,
+    fps=15.0,
+    steps=4,
+    guidance=5.0,
+    shift=5.0,
+    byte_tokenizer=True,
+)
+
+PRESETS: Mapping[str, ModelPreset] = MappingProxyType(
+    {preset.name: preset for preset in (HYDRA_1_3B, TINY, DEBUG)}
+)

@@ -1,0 +1,37 @@
+"""Ray directions: where each token looks, relative to the first target camera."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..errors import GeometryError
+from ..memory import FrameLayout
+
+
+def ray_directions(layout: FrameLayout, queries: range) -> Tensor:
+    """Unit ray through the centre of each token of the query frames, ``[b, f, n, 3]`` in first-target-camera axes.
+
+    Pixels are square and the principal point is the image centre, so the vertical field of view follows from
+    the horizontal one and the token grid.
+
+    Raises:
+        GeometryError: the cameras have no field of view.
+    """
+    if layout.horizontal_fov is None:
+        raise GeometryError(
+            "this model takes ray directions and needs the horizontal field of view: "
+            "pass horizontal_fov (degrees) with the cameras"
+        )
+    rows, columns = layout.grid
+    poses = layout.poses[:, queries.start : queries.stop].float()
+    device = poses.device
+    # tangent units per token: the outer edges of the grid lie at half the field of view
+    scale = 2 * torch.tan(torch.deg2rad(layout.horizontal_fov.float()) / 2) / columns
+    x = (torch.arange(columns, device=device) + 0.5 - columns / 2)[None, None, :] * scale[:, None, None]
+    y = (torch.arange(rows, device=device) + 0.5 - rows / 2)[None, :, None] * scale[:, None, None]
+    x, y = torch.broadcast_tensors(x, y)
+    local = torch.stack([x, y, torch.ones_like(x)], dim=-1).flatten(1, 2)
+    local = torch.nn.functional.normalize(local, dim=-1)
+    rotation = poses.unflatten(-1, (3, 4))[..., :3]
+    return torch.einsum("bfij,bnj->bfni", rotation, local)

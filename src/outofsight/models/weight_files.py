@@ -1,0 +1,240 @@
+"""Files of tensors: read without trusting them, assigned without copying them, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import CheckpointError, OutputError
+
+PICKLE_SUFFIXES = (".ckpt", ".pth", ".pt", ".bin")
+SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
+
+# what trainers wrap a state dict in, and what they put before its names
+_WRAPPERS = ("state_dict", "model_state")
+_PREFIXES = ("model.diffusion_model.", "pipe.dit.", "dit.", "model.", "module.")
+
+# what torch.load raises on bytes that are no checkpoint, depending on where they go wrong
+_UNREADABLE = (
+    *(RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
+    *(AssertionError, OverflowError, struct.error, pickle.PickleError),
+)
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The named tensors of a file, on the CPU, of the dtypes stored (mapped from the disk where that works).
+
+    A ``{"state_dict": ...}`` around them is opened. A prefix that all names share ("model.", "dit.",
+    "pipe.dit.", ...) is taken off, with a warning that says so.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, of an unknown kind, carries code, or holds other things
+            than floating point tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        kind = "is a folder, expected a file" if path.is_dir() else "is not there"
+        raise CheckpointError(f"checkpoint {path} {kind} ({', '.join(SUFFIXES)})")
+    if path.suffix not in SUFFIXES:
+        raise CheckpointError(
+            f"checkpoint {path} ends in {path.suffix!r}, expected one of {', '.join(SUFFIXES)}; "
+            "rename it if it is one of these"
+        )
+    _refuse_pointer(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    return _without_prefix(_state_dict(content, path), path)
+
+
+def _refuse_pointer(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(18) == b"version https://gi":
+            raise CheckpointError(
+                f"{path} is a git-lfs pointer, not the weights it points to; run `git lfs pull` in its folder"
+            )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _read_pickle(path: Path) -> Any:
+    # only the zip form that torch has written since 1.6 can be mapped
+    with path.open("rb") as file:
+        mapped = file.read(4) == b"PK\x03\x04"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except _UNREADABLE as error:
+        if isinstance(error, pickle.UnpicklingError) and _names_a_global(error):
+            raise CheckpointError(
+                f"{path} was refused: it is a pickle that asks for more than tensors ({_first_line(error)}), and "
+                "opening it could run code. If you trust its source, load it there and save its state dict alone, "
+                "best as .safetensors"
+            ) from error
+        raise _damaged(path, error) from error
+
+
+def _names_a_global(error: Exception) -> bool:
+    return any(word in str(error) for word in ("GLOBAL", "global", "REDUCE", "allowlist"))
+
+
+def _first_line(error: Exception) -> str:
+    """The line of torch's message that names the culprit, without its advice to load unsafely."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return next((line.split(". ")[0] for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+    return CheckpointError(
+        f"{path} ({path.stat().st_size} bytes) cannot be read: it is truncated or damaged ({reason}); "
+        "fetch or copy it again and compare its size or checksum with the source's"
+    )
+
+
+def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not content:
+        what = "an empty mapping" if isinstance(content, Mapping) else f"a {type(content).__name__}"
+        raise CheckpointError(f"{path} holds {what}, expected a state dict: names and tensors")
+    for name, value in content.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{path}: entry {name!r} is a {type(value).__name__}, expected a state dict: names and tensors"
+            )
+        if not value.is_floating_point() or value.element_size() < 2:
+            raise CheckpointError(
+                f"{path}: tensor {name} is {str(value.dtype).removeprefix('torch.')}, expected float32, float16 "
+                "or bfloat16; quantised weights cannot be loaded here (load full ones and quantise them after)"
+            )
+    return dict(content)
+
+
+def _without_prefix(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in tensors)), None)
+    if prefix is None:
+        return tensors
+    warnings.warn(f"{path}: took the prefix {prefix!r} off all {len(tensors)} names", stacklevel=4)
+    return {name.removeprefix(prefix): value for name, value in tensors.items()}
+
+
+def cast_tensors(
+    tensors: Mapping[str, Tensor], dtype: torch.dtype | None, keep_float32: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
+    """As ``from_pretrained(torch_dtype=dtype)`` casts: modules named in ``keep_float32`` become float32."""
+    if dtype is None:
+        return dict(tensors)
+    return {
+        name: value.to(torch.float32 if any(part in keep_float32 for part in name.split(".")) else dtype)
+        for name, value in tensors.items()
+    }
+
+
+def assign_tensors(
+    model: nn.Module,
+    tensors: Mapping[str, Tensor],
+    source: str | os.PathLike[str],
+    *,
+    shown_as: Callable[[str], str] = str,
+    hint: str = "",
+) -> None:
+    """Make ``tensors`` the model's own, bit by bit and without a copy; the model may be on the meta device.
+
+    Args:
+        source: the file they came from, for messages.
+        shown_as: how the file names a tensor of the model, for messages.
+        hint: what to do about missing or unexpected names.
+
+    Raises:
+        CheckpointError: missing or unexpected names, or other sizes than the model's.
+    """
+    expected = model.state_dict()
+    problems = [
+        f"{len(names)} {kind} ({_few(names, shown_as)})"
+        for kind, names in (
+            ("missing", [name for name in expected if name not in tensors]),
+            ("unexpected", [name for name in tensors if name not in expected]),
+        )
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"{source}: of the model's {len(expected)} tensors {' and '.join(problems)}{hint}")
+    for name, value in tensors.items():
+        if value.shape != expected[name].shape:
+            raise CheckpointError(
+                f"{source}: {shown_as(name)} is {list(value.shape)}, expected {list(expected[name].shape)}"
+            )
+    model.load_state_dict(dict(tensors), strict=True, assign=True)
+
+
+def _few(names: Iterable[str], shown_as: Callable[[str], str]) -> str:
+    names = [shown_as(name) for name in names]
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+@contextmanager
+def staged_file(path: Path) -> Iterator[Path]:
+    """A name beside ``path`` to write to, renamed to it at the end; a failure or Ctrl-C leaves nothing.
+
+    Raises:
+        OutputError: the folder is not there, or writing failed.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise OutputError(
+            f"cannot write {path}: it is a folder"
+            if path.is_dir()
+            else f"cannot write {path}: {path.parent} is not there; make it first"
+        )
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        part.touch()
+        mode = part.stat().st_mode
+        yield part
+        # safetensors makes its files readable by their owner alone
+        part.chmod(mode)
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> Path:
+    """Write a plain state dict as .safetensors, or by ``torch.save`` under any of the other suffixes.
+
+    Raises:
+        OutputError: the place cannot be written to, or the suffix is an unknown one.
+    """
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise OutputError(f"cannot write {path}: expected a name in {', '.join(SUFFIXES)}")
+    plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    with staged_file(path) as part:
+        if path.suffix == ".safetensors":
+            save_file(plain, part, metadata={"format": "pt"})
+        else:
+            # a view would drag its whole storage into the file
+            torch.save({name: _alone(value) for name, value in plain.items()}, part)
+    return path
+
+
+def _alone(value: Tensor) -> Tensor:
+    whole = value.untyped_storage().nbytes() == value.numel() * value.element_size()
+    return value if whole else value.clone()

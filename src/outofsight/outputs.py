@@ -1,0 +1,165 @@
+"""Files a run leaves: what lies beside a video, and how each is written whole or not at all.
+
+    out.mp4                        the video
+    out.run.json                   how it was made (see runs.py); written last, so it marks a finished run
+    out.trace.npz                  what was recalled, on request
+    out.partial.safetensors, .mp4  a run broken off by Ctrl-C, gone when it is finished
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import CheckpointError, OutputError
+
+if TYPE_CHECKING:
+    from .pipeline import PartialRun
+
+
+@dataclass(frozen=True)
+class OutputPaths:
+    """The files that belong to one video."""
+
+    video: Path
+
+    def _beside(self, suffix: str) -> Path:
+        return self.video.with_name(self.video.stem + suffix)
+
+    @property
+    def record(self) -> Path:
+        return self._beside(".run.json")
+
+    @property
+    def trace(self) -> Path:
+        return self._beside(".trace.npz")
+
+    @property
+    def partial(self) -> Path:
+        return self._beside(".partial.safetensors")
+
+    @property
+    def preview(self) -> Path:
+        return self._beside(".partial.mp4")
+
+    def forget_partial(self) -> None:
+        """Remove what an interrupted run left."""
+        self.partial.unlink(missing_ok=True)
+        self.preview.unlink(missing_ok=True)
+
+
+def check_writable(path: Path, suffix: str = ".mp4") -> None:
+    """Make sure that ``path`` can be written later, by writing a file beside it (or in its nearest parent) now.
+
+    Raises:
+        OutputError: another suffix, a folder in its place, or a place that cannot be written to.
+    """
+    if path.suffix.lower() != suffix:
+        raise OutputError(f"the output {path} must end in {suffix}")
+    if path.is_dir():
+        raise OutputError(f"the output {path} is a folder, expected a file name ending in {suffix}")
+    check_folder_writable(path.parent)
+
+
+def check_folder_writable(folder: Path) -> None:
+    """As :func:`check_writable` for a folder that is there or can be made; nothing stays behind."""
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write to {folder}: {_reason(error)}; choose another --out") from error
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full"
+    return error.strerror or str(error)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; it takes its place when the block ends well, else it is removed.
+
+    Raises:
+        OutputError: the file cannot be written (no permission, disk full ...).
+    """
+    beside: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        beside = Path(name)
+        yield beside
+        os.chmod(beside, 0o666 & ~_umask())
+        os.replace(beside, path)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot write {path}: {_reason(error)}; nothing of it was kept") from error
+    finally:
+        if beside is not None:
+            beside.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict JSON (NaN is refused), whole or not at all; raises OutputError."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def save_partial(path: Path, partial: PartialRun, fingerprint: str) -> None:
+    """Keep an interrupted run: its latents, how far it got, and which run it is a part of."""
+    from safetensors.torch import save_file
+
+    tensors = {"latents": partial.latents}
+    if partial.clean_estimate is not None:
+        tensors["clean_estimate"] = partial.clean_estimate
+    metadata = {"step": partial.step, "steps": partial.steps, "seed": partial.seed, "fingerprint": fingerprint}
+    with replacing(path) as beside:
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            beside,
+            metadata={"outofsight_partial": json.dumps(metadata)},
+        )
+
+
+def load_partial(path: Path, fingerprint: str) -> PartialRun | None:
+    """The interrupted run kept at ``path``; None where there is none, or it belongs to other settings.
+
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from .pipeline import PartialRun
+
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = json.loads((file.metadata() or {})["outofsight_partial"])
+            if state["fingerprint"] != fingerprint:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        return PartialRun(
+            tensors["latents"], state["step"], state["steps"], state["seed"], tensors.get("clean_estimate")
+        )
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is not a run that can be resumed ({error}): remove it") from error

@@ -1,0 +1,295 @@
+"""WorldModelPipeline: a context video, two camera paths and a prompt in, the target video out.
+
+    pipe = WorldModelPipeline.from_pretrained("folder-or-hub-id", torch_dtype=torch.bfloat16).to("cuda")
+    out = pipe(context_video, context_cameras, target_cameras, "a dog walks ...", seed=7)
+    out.frames  # uint8 [F, H, W, 3]
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLWan, DiffusionPipeline
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
+
+from .cameras import CameraPath
+from .codec import VideoGeometry, decode_latents, encode_video
+from .errors import GeometryError
+from .memory.trace import RetrievalTrace
+from .model_folders import check_folder, resolve_model
+from .models.transformer import WorldTransformer3DModel
+from .pipeline_inputs import Clock, camera_inputs, checked_frames, field_of_view, noise_source
+from .prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
+from .sampling import DenoiseStep, DenoisingInterrupted, denoise
+
+_PROMPTS_KEPT = 4
+
+
+@dataclass
+class WorldModelOutput:
+    """What a run made.
+
+    Args:
+        frames: uint8 ``[f, h, w, 3]``; None for ``output_type="latent"``.
+        latents: normalised target latents ``[1, c, ft, h, w]``.
+        trace: what was recalled, where it was asked for.
+        seed: of the noise; None where a generator was passed.
+        seconds: wall-clock time of each part.
+    """
+
+    frames: np.ndarray | None
+    latents: Tensor
+    trace: RetrievalTrace | None = None
+    seed: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class PartialRun:
+    """A run broken off between two steps; pass it as ``resume`` with the same arguments to finish it.
+
+    ``latents [1, c, ft, h, w]`` after ``step`` of ``steps``; ``clean_estimate`` is the model's guess of the end.
+    """
+
+    latents: Tensor
+    step: int
+    steps: int
+    seed: int | None
+    clean_estimate: Tensor | None = None
+
+    def checked(self, shape: tuple[int, ...], steps: int) -> Tensor:
+        """The latents, held against the run that is to go on; raises GeometryError."""
+        if tuple(self.latents.shape) != shape or self.steps != steps or not 0 < self.step < steps:
+            raise GeometryError(
+                f"the run to resume has latents {list(self.latents.shape)} after step {self.step} of {self.steps}, "
+                f"this one {list(shape)} and {steps} steps: resume with the arguments of the run broken off"
+            )
+        return self.latents
+
+
+class GenerationInterrupted(KeyboardInterrupt):
+    """Ctrl-C while denoising: ``partial`` can be resumed; ``seconds`` says what each part had taken."""
+
+    def __init__(self, partial: PartialRun, seconds: dict[str, float]) -> None:
+        super().__init__(f"interrupted after step {partial.step} of {partial.steps}")
+        self.partial, self.seconds = partial, seconds
+
+
+class WorldModelPipeline(DiffusionPipeline):
+    """Continues a video along a camera path (HyDRA's sampling on diffusers' Wan components).
+
+    Args:
+        tokenizer, text_encoder: umT5's, or smaller ones of its kind.
+        vae: diffusers' ``AutoencoderKLWan`` at any width.
+        transformer: our ``WorldTransformer3DModel``.
+        max_text_tokens: prompts are padded to it; longer ones are an error. 512 in the released model.
+    """
+
+    model_cpu_offload_seq = "text_encoder->transformer->vae"
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        text_encoder: UMT5EncoderModel,
+        vae: AutoencoderKLWan,
+        transformer: WorldTransformer3DModel,
+        max_text_tokens: int = WAN_TEXT_TOKENS,
+    ) -> None:
+        super().__init__()
+        self.register_modules(tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer)
+        self.register_to_config(max_text_tokens=max_text_tokens)
+        self._prompts: OrderedDict[tuple[Any, ...], Tensor] = OrderedDict()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> WorldModelPipeline:
+        """Load a folder in diffusers' layout, a model shipped with the package, or a hub id.
+
+        Only safetensors are read (no pickle), and a component whose tensors do not fit its config is an error.
+        Other keywords (``torch_dtype``, ``revision``, ``local_files_only``, components ...) are diffusers'.
+
+        Raises:
+            CheckpointError: no such model, or weights that are missing, truncated or another model's.
+        """
+        where = {name: kwargs.pop(name) for name in ("local_files_only", "revision", "token") if name in kwargs}
+        folder = resolve_model(pretrained_model_name_or_path, **where)
+        check_folder(folder, skip=frozenset(kwargs))
+        kwargs.setdefault("use_safetensors", True)
+        return super().from_pretrained(folder, **kwargs)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        context_video: np.ndarray | Tensor,
+        context_cameras: CameraPath,
+        target_cameras: CameraPath,
+        prompt: str,
+        *,
+        negative_prompt: str = WAN_NEGATIVE_PROMPT,
+        num_inference_steps: int = 50,
+        guidance_scale: float = 5.0,
+        shift: float = 5.0,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        batched_guidance: bool = False,
+        numerics: str = "accurate",
+        seed: int | None = None,
+        generator: torch.Generator | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        target_frames: int | None = None,
+        horizontal_fov: float | None = None,
+        trace: bool = False,
+        callback: Callable[[DenoiseStep], None] | None = None,
+        progress: bool = True,
+        cache_context: bool | None = None,
+        output_type: str = "uint8",
+        resume: PartialRun | None = None,
+    ) -> WorldModelOutput:
+        """Generate the target video.
+
+        Args:
+            context_video: uint8 ``[f, h, w, 3]``, what was seen so far.
+            context_cameras: one pose for each context frame (or each ``frame_stride``-th).
+            target_cameras: where the camera goes next; its length is the length of the output.
+            guidance_interval: sigmas between which guidance is applied; outside it one branch is computed.
+            batched_guidance: both branches in one forward (faster where memory allows).
+            numerics: "accurate" computes as the weights were loaded, with float32 latents and timesteps;
+                "reference" as the release does, everything in bfloat16 (``pipe.to(torch.bfloat16)`` first).
+            seed: of the noise, drawn where None; the noise is drawn on the CPU, so a seed holds on any device.
+            height, width: the frames are scaled to cover and cropped to it; None keeps their size.
+            target_frames: the first so many of the target cameras; None takes all.
+            horizontal_fov: degrees; None takes the cameras' own.
+            trace: also return what was recalled.
+            cache_context: None caches where the model allows it.
+            output_type: "uint8" or "latent" (not decoded).
+            resume: a run that Ctrl-C broke off; the other arguments must be the same.
+
+        Raises:
+            GeometryError, VideoError, CameraError, PromptError: the inputs do not fit one another or the model;
+                all of it is found before any network runs.
+            GenerationInterrupted: Ctrl-C while denoising; carries what a resumed run needs.
+        """
+        if output_type not in ("uint8", "latent"):
+            raise ValueError(f"output_type is {output_type!r}, expected 'uint8' or 'latent'")
+        self._check_numerics(numerics)
+        geometry = VideoGeometry.of(self.vae, self.transformer)
+        frames = checked_frames(context_video, height, width)
+        grid = geometry.latent_size(*frames.shape[1:3], what="the context video")
+        poses = camera_inputs(context_cameras, target_cameras, len(frames), target_frames, geometry)
+        fov = field_of_view(context_cameras, target_cameras, horizontal_fov, self.transformer.config)
+        positive = tokenize(self.tokenizer, prompt, self.config.max_text_tokens)
+        negative = tokenize(self.tokenizer, negative_prompt, self.config.max_text_tokens)
+        seed, generator = noise_source(seed, generator, resume.seed if resume else None)
+
+        device, clock = self._execution_device, Clock()
+        latent_dtype = torch.bfloat16 if numerics == "reference" else torch.float32
+        shape = (1, self.vae.config.z_dim, poses[1].shape[0], *grid)
+        # always drawn, so that a generator passed in moves on alike in a fresh and in a resumed run
+        noise = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
+        if resume is not None:
+            noise = resume.checked(shape, num_inference_steps)
+        recorder = RetrievalTrace() if trace else None
+        try:
+            with clock("encode_video"):
+                source = encode_video(self.vae, frames, device, latent_dtype)
+                self._put_away(self.vae)
+            with clock("encode_text"):
+                text = self._embed(positive, device)
+                unwanted = self._embed(negative, device) if guidance_scale != 1.0 else None
+            with clock("denoise"):
+                latents = denoise(
+                    self.transformer,
+                    source,
+                    noise.to(device, latent_dtype),
+                    text,
+                    unwanted,
+                    poses[0][None].to(device),
+                    poses[1][None].to(device),
+                    steps=num_inference_steps,
+                    guidance=guidance_scale,
+                    shift=shift,
+                    guidance_interval=guidance_interval,
+                    batched_guidance=batched_guidance,
+                    numerics=numerics,
+                    cache_context=cache_context,
+                    horizontal_fov=fov,
+                    start_step=resume.step if resume else 0,
+                    callback=callback,
+                    trace=recorder,
+                    progress=progress,
+                )
+            with clock("decode_video"):
+                video = None
+                if output_type == "uint8":
+                    video = decode_latents(self.vae, latents, truncate=numerics == "reference")
+        except DenoisingInterrupted as stop:
+            raise GenerationInterrupted(
+                PartialRun(
+                    stop.latents.cpu(),
+                    stop.step,
+                    num_inference_steps,
+                    seed,
+                    None if stop.clean_estimate is None else stop.clean_estimate.cpu(),
+                ),
+                clock.seconds,
+            ) from stop
+        finally:
+            self.maybe_free_model_hooks()
+        return WorldModelOutput(video, latents, recorder, seed, clock.seconds)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> np.ndarray:
+        """uint8 frames ``[f, h, w, 3]`` of normalised latents ``[1, c, ft, h, w]``."""
+        try:
+            return decode_latents(self.vae, latents.to(self._execution_device, torch.float32))
+        finally:
+            self.maybe_free_model_hooks()
+
+    def compile(self, **options: Any) -> None:
+        """Compile the transformer's repeated blocks; ``options`` are ``torch.compile``'s."""
+        self.transformer.compile_repeated_blocks(**options)
+
+    def set_attention_backend(self, backend: str) -> None:
+        """Serve attention by another of diffusers' backends ("native", "flash", "sage", "flex", ...)."""
+        self.transformer.set_attention_backend(backend)
+
+    def enable_vae_tiling(self, **options: Any) -> None:
+        """Encode and decode in overlapping tiles: less memory, faint differences at the seams."""
+        self.vae.enable_tiling(**options)
+
+    def _embed(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
+        """Text embeddings in the transformer's dtype; the last few prompts are kept."""
+        ids, mask = tokens
+        key = (ids.numpy().tobytes(), mask.numpy().tobytes(), id(self.text_encoder), self.text_encoder.dtype, device)
+        if key not in self._prompts:
+            self._prompts[key] = encode_tokens(self.text_encoder, ids, mask, device)
+            while len(self._prompts) > _PROMPTS_KEPT:
+                self._prompts.popitem(last=False)
+        self._prompts.move_to_end(key)
+        return self._prompts[key].to(self.transformer.dtype)
+
+    def _put_away(self, module: torch.nn.Module) -> None:
+        """Under model offload, free the device of ``module`` now: the chain of hooks frees it only at the end."""
+        for hook in getattr(self, "_all_hooks", []):
+            if hook.model is module:
+                hook.offload()
+
+    def _check_numerics(self, numerics: str) -> None:
+        if numerics not in ("accurate", "reference"):
+            raise ValueError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
+        if numerics == "accurate":
+            return
+        for name in ("transformer", "vae", "text_encoder"):
+            kept = {p.dtype for p in getattr(self, name).parameters() if p.is_floating_point()} - {torch.bfloat16}
+            if kept:
+                raise ValueError(
+                    f"numerics='reference' computes everything in bfloat16, and {name} holds "
+                    f"{', '.join(sorted(map(str, kept)))} (from_pretrained keeps some layers in float32): "
+                    "call pipe.to(torch.bfloat16) first"
+                )

@@ -1,0 +1,149 @@
+"""What a run is given, checked before any network runs."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .cameras import CameraPath, relative_pose_vectors
+from .codec import VideoGeometry
+from .errors import CameraError, GeometryError, VideoError
+
+
+def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | None) -> np.ndarray:
+    """uint8 ``[f, h, w, 3]`` at the asked size (scaled to cover, cropped at the centre).
+
+    Raises:
+        VideoError: not uint8, or not of that shape.
+    """
+    frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else np.asarray(video)
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
+        raise VideoError(
+            f"context_video is {frames.dtype} {list(frames.shape)}, expected uint8 [frames, height, width, 3]"
+        )
+    size = (height or frames.shape[1], width or frames.shape[2])
+    return frames if size == frames.shape[1:3] else _resized(frames, size)
+
+
+def _resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    raise NotImplementedError
+
+
+def covered_frames(cameras: CameraPath) -> int:
+    """Video frames a path covers: one per pose, or ``frame_stride`` from each pose to the next."""
+    return (len(cameras.c2w) - 1) * cameras.frame_stride + 1
+
+
+def camera_inputs(
+    context: CameraPath, target: CameraPath, frames: int, target_frames: int | None, geometry: VideoGeometry
+) -> tuple[Tensor, Tensor]:
+    """Pose vectors ``[fc, 12]`` and ``[ft, 12]``, one per latent frame, relative to the first target frame.
+
+    Args:
+        frames: of the context video, which the context cameras must match.
+        target_frames: the first so many frames of the target cameras; None takes all.
+
+    Raises:
+        GeometryError: frame counts the model cannot take.
+        CameraError: poses that are too few, too many, or at a rate that does not meet the latent frames.
+    """
+    context_latents = geometry.latent_frames(frames, "the context video")
+    if covered_frames(context) != frames:
+        raise CameraError(
+            f"the context video has {frames} frames and the context cameras cover {covered_frames(context)} "
+            f"({len(context.c2w)} poses, one per {context.frame_stride} frames): cut one to the other"
+        )
+    available = covered_frames(target)
+    wanted = available if target_frames is None else target_frames
+    if wanted > available:
+        raise CameraError(
+            f"{wanted} target frames are asked for and the target cameras cover {available}: give a longer path, "
+            "no pose is made up"
+        )
+    target_latents = geometry.latent_frames(wanted, "the target")
+    for what, path in (("context", context), ("target", target)):
+        if geometry.frame_stride % path.frame_stride:
+            raise CameraError(
+                f"the {what} cameras hold a pose every {path.frame_stride} frames and the model needs one every "
+                f"{geometry.frame_stride}: give them at a rate that divides it"
+            )
+    vectors = relative_pose_vectors(context, target, stride=geometry.frame_stride)
+    return vectors[0][:context_latents], vectors[1][:target_latents]
+
+
+def field_of_view(
+    context: CameraPath, target: CameraPath, given: float | None, config: Mapping[str, Any]
+) -> float | None:
+    """Horizontal field of view in degrees: the given one, else the cameras'; None where nobody knows or needs it.
+
+    Raises:
+        CameraError: not an angle, the two paths differ, or the model needs one and none is known.
+    """
+    known = {path.horizontal_fov for path in (context, target)} - {None}
+    if given is None and len(known) > 1:
+        raise CameraError(
+            f"context and target cameras have different fields of view ({' and '.join(map(str, sorted(known)))} "
+            "degrees): give horizontal_fov to decide"
+        )
+    fov = given if given is not None else next(iter(known), None)
+    if fov is not None and not (math.isfinite(fov) and 0 < fov < 180):
+        raise CameraError(f"horizontal_fov is {fov}, expected degrees between 0 and 180")
+    if fov is None and (needs := fov_users(config)):
+        raise CameraError(
+            f"this model needs the horizontal field of view (for its {' and '.join(needs)}) and the cameras do not "
+            "hold one: give horizontal_fov in degrees"
+        )
+    return fov
+
+
+def fov_users(config: Mapping[str, Any]) -> list[str]:
+    """The parts of a transformer's configuration that cannot work without a field of view."""
+    options = config.get("memory_options") or {}
+    users = ["camera rays"] if "rays" in config.get("camera_inputs", ()) else []
+    if config.get("memory") == "fov" or options.get("affinity") == "fov":
+        users.append("memory, which goes by view overlap")
+    return users
+
+
+def noise_source(
+    seed: int | None, generator: torch.Generator | None, resumed_seed: int | None
+) -> tuple[int | None, torch.Generator]:
+    """The generator of the noise and the seed it started from (None for one that was passed in).
+
+    Raises:
+        ValueError: both a seed and a generator, or a seed out of range.
+    """
+    if generator is not None:
+        if seed is not None:
+            raise ValueError(f"both seed={seed} and a generator are given: give one of them")
+        return None, generator
+    if seed is None:
+        seed = secrets.randbits(32) if resumed_seed is None else resumed_seed
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed}, expected 0 .. 2**63 - 1")
+    return seed, torch.Generator("cpu").manual_seed(seed)
+
+
+class Clock:
+    """Wall-clock seconds of each named part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            self.seconds[part] = time.perf_counter() - start

@@ -1,0 +1,232 @@
+"""The run record: everything that decided a video, written beside it and enough to make it again.
+
+``out.mp4`` has ``out.run.json`` with every setting as resolved, the seed, the inputs and weights by SHA-256, the
+versions and device, the time each part took, and the SHA-256 of what was written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import LayoutError, OutOfSightError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMAT = "outofsight run 1"
+_CHUNK = 8 << 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a video besides its inputs, the weights and the seed. All resolved: None means "as the input".
+
+    Field names and meanings are those of ``WorldModelPipeline.__call__``; ``dtype`` is that of the weights.
+    """
+
+    num_inference_steps: int = 50
+    guidance_scale: float = 5.0
+    shift: float = 5.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    batched_guidance: bool = False
+    numerics: str = "accurate"
+    height: int | None = None
+    width: int | None = None
+    target_frames: int | None = None
+    horizontal_fov: float | None = None
+    negative_prompt: str = ""
+    cache_context: bool | None = None
+    dtype: str = "float32"
+    vae_tiling: bool = False
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the inputs of one video come from, as the user said it (paths absolute)."""
+
+    context: str | None = None
+    cameras: str | None = None
+    context_cameras: str | None = None
+    context_pose: str | None = None
+    pose: str | None = None
+    clip: str | None = None
+    prompt: str | None = None
+    context_frames: int | None = None
+    pad: bool = False
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What decides how a video is computed: not part of what it is, but a replay starts from it."""
+
+    device: str = "cpu"
+    offload: str = "none"
+    compile: bool = False
+    attention_backend: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The content of ``run.json``."""
+
+    settings: Settings
+    sources: Sources
+    machine: Machine
+    seed: int
+    trace: bool
+    inputs: Mapping[str, Any]
+    model: Mapping[str, Any]
+    fingerprint: str
+    created: str = ""
+    versions: Mapping[str, str] | None = None
+    seconds: Mapping[str, float] | None = None
+    outputs: Mapping[str, Any] | None = None
+    resumed_at_step: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self)}
+
+
+def fingerprint(settings: Settings, inputs: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a video depends on except the seed: equal for runs that would make the same."""
+    content = {"settings": asdict(settings), "inputs": inputs["sha256"], "model": _identity(model)}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(model: Mapping[str, Any]) -> Any:
+    return model["files"] or model["name"]
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+# --- hashes ---------------------------------------------------------------------------------------------------
+
+
+def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file, read in pieces; ``on_bytes`` is told the size of each."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            digest.update(piece)
+            if on_bytes is not None:
+                on_bytes(len(piece))
+    return digest.hexdigest()
+
+
+def sha256_array(array: np.ndarray) -> str:
+    """SHA-256 of an array's type, shape and values."""
+    import numpy as np
+
+    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def model_identity(name: str, folder: Path | None, on_bytes: Callable[[int], None] | None = None) -> dict[str, Any]:
+    """Which model it is: every weight, config and tokenizer file of its folder by SHA-256.
+
+    ``folder`` is None for random weights, which their name (preset and seed) decides.
+    """
+    files = {} if folder is None else {
+        path.relative_to(folder).as_posix(): sha256_file(path, on_bytes) for path in model_files(folder)
+    }  # fmt: skip
+    return {"name": name, "folder": None if folder is None else str(folder), "files": files}
+
+
+def model_files(folder: Path) -> list[Path]:
+    """The files of a model folder that decide what it computes, sorted (cards and git files do not)."""
+    skipped = {".md", ".gitattributes", ".gitignore"}
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix not in skipped and not any(p.startswith(".") for p in path.parts[-2:])
+    )
+
+
+def versions(device: str) -> dict[str, str]:
+    """Versions of what computes."""
+    import torch
+
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("outofsight", "torch", "diffusers", "transformers", "numpy", "av"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    if torch.device(device).type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+        found["cuda"] = str(torch.version.cuda)
+    return found
+
+
+# --- reading --------------------------------------------------------------------------------------------------
+
+
+def read_record(path: Path) -> RunRecord:
+    """Read a run record.
+
+    Raises:
+        LayoutError: no such file, no run record, or one of another format.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise LayoutError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise LayoutError(f"{path}: not a run record, it is no JSON ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise LayoutError(f"{path}: not a run record of this version (format {found!r}, expected {FORMAT!r})")
+    try:
+        settings = dict(content["settings"])
+        settings["guidance_interval"] = tuple(settings["guidance_interval"])
+        known = {field.name for field in fields(RunRecord)}
+        rest = {name: value for name, value in content.items() if name in known}
+        rest |= {
+            "settings": Settings(**settings),
+            "sources": Sources(**content["sources"]),
+            "machine": Machine(**content["machine"]),
+        }
+        record = RunRecord(**rest)
+        int(record.seed), record.inputs["sha256"], record.model["files"], record.model["name"]
+        return record
+    except (KeyError, TypeError, ValueError) as error:
+        raise LayoutError(f"{path}: a run record with a missing or unknown part ({error})") from error
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"it holds {word}, which is no number")
+
+
+class ReplayError(OutOfSightError):
+    """A run that cannot be made again as recorded."""
+
+
+def replay_differences(record: RunRecord, inputs: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
+    """What is no longer as the record says: inputs and weights, in words."""
+    told = []
+    for name, digest in record.inputs["sha256"].items():
+        if inputs["sha256"].get(name) != digest:
+            told.append(f"the {name} is another one ({_short(inputs['sha256'].get(name))}, was {_short(digest)})")
+    before, after = _identity(record.model), _identity(model)
+    if isinstance(before, dict) and isinstance(after, dict):
+        changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+        if changed:
+            told.append(f"{len(changed)} of the model's files differ: {', '.join(changed[:4])}")
+    elif before != after:
+        told.append(f"the model is {model['name']}, was {record.model['name']}")
+    return told
+
+
+def _short(digest: str | None) -> str:
+    return "absent" if digest is None else digest[:12]

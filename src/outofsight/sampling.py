@@ -1,0 +1,272 @@
+"""Flow-matching sampling as pure functions: the schedule, guidance, and the loop over steps.
+
+Source: docs/hydra.md, rows "sampler" and "guidance". The model predicts the velocity v = noise - clean, so that
+x_sigma = (1 - sigma) clean + sigma noise and x <- x + v (sigma_next - sigma).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .errors import GeometryError
+
+if TYPE_CHECKING:
+    from .memory import RetrievalTrace
+    from .models.transformer import ContextCache
+
+TIMESTEPS = 1000.0  # timestep = 1000 sigma
+
+
+@dataclass(frozen=True, eq=False)
+class DenoiseStep:
+    """A step just finished: number ``step`` (from 0) of ``steps``, from ``sigma`` to ``next_sigma``.
+
+    ``latents [b, c, ft, h, w]`` after the step; ``clean_estimate`` is what the model takes the clean target for.
+    """
+
+    step: int
+    steps: int
+    sigma: float
+    next_sigma: float
+    latents: Tensor
+    clean_estimate: Tensor
+
+
+class DenoisingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during sampling: ``step`` steps are done, ``latents`` can be resumed from with ``start_step``."""
+
+    def __init__(self, step: int, latents: Tensor, clean_estimate: Tensor | None) -> None:
+        super().__init__(f"sampling interrupted after {step} steps")
+        self.step = step
+        self.latents = latents
+        self.clean_estimate = clean_estimate
+
+
+def flow_sigmas(steps: int, shift: float = 5.0) -> Tensor:
+    """``[steps]`` float32 noise levels from 1 downwards; the step after the last goes to 0.
+
+    s = linspace(1, 0, steps+1)[:-1], then shift s / (1 + (shift - 1) s).
+
+    Raises:
+        GeometryError: fewer than one step or a shift that is not positive.
+    """
+    if steps < 1 or shift <= 0:
+        raise GeometryError(f"steps is {steps} and shift is {shift}; steps must be at least 1, shift above 0")
+    s = torch.linspace(1.0, 0.0, steps + 1)[:-1]
+    return shift * s / (1 + (shift - 1) * s)
+
+
+def guided(negative: Tensor, positive: Tensor, scale: float) -> Tensor:
+    """Classifier-free guidance: ``negative + scale (positive - negative)``."""
+    return negative + scale * (positive - negative)
+
+
+@torch.no_grad()
+def denoise(
+    model: Any,
+    source_latents: Tensor,
+    noise: Tensor,
+    text: Tensor,
+    negative_text: Tensor | None,
+    context_poses: Tensor,
+    target_poses: Tensor,
+    *,
+    steps: int = 50,
+    guidance: float = 5.0,
+    shift: float = 5.0,
+    guidance_interval: tuple[float, float] = (0.0, 1.0),
+    batched_guidance: bool = False,
+    numerics: str = "accurate",
+    cache_context: bool | None = None,
+    horizontal_fov: float | Tensor | None = None,
+    start_step: int = 0,
+    callback: Callable[[DenoiseStep], None] | None = None,
+    trace: RetrievalTrace | None = None,
+    progress: bool = False,
+    plain: bool = False,
+) -> Tensor:
+    """Sample the target latents that follow a context.
+
+    Args:
+        model: a ``WorldTransformer3DModel``.
+        source_latents: ``[b, c, fc, h, w]`` clean context latents; given anew to every step.
+        noise: ``[b, c, ft, h, w]``; with ``start_step`` the latents to resume from.
+        text, negative_text: ``[b, l, text_dim]``; the negative one may be None when guidance is 1.
+        context_poses, target_poses: ``[b, fc, 12]``, ``[b, ft, 12]``.
+        steps, shift: of :func:`flow_sigmas`.
+        guidance: scale; 1 runs the positive branch alone.
+        guidance_interval: sigmas (from, to) in which guidance is applied; outside it the positive branch runs
+            alone (Kynkaanniemi et al. 2024).
+        batched_guidance: both branches in one call of the model rather than one after the other.
+        numerics: "accurate" (latents and steps in float32) or "reference" (all in the model's dtype, timesteps
+            too, as the release runs in bf16).
+        cache_context: encode the context once for all steps and branches; None does so where the model allows it.
+        horizontal_fov: degrees, for models and memories that need it.
+        start_step: steps already done.
+        callback: called after every step.
+        trace: collects what was recalled by the positive branch.
+        progress: show a progress bar.
+        plain: take the plain attention path.
+
+    Returns:
+        ``[b, c, ft, h, w]`` clean target latents, float32 under "accurate", else the model's dtype.
+
+    Raises:
+        GeometryError: settings that do not fit one another.
+        DenoisingInterrupted: Ctrl-C; carries the latents so far.
+    """
+    sigmas = flow_sigmas(steps, shift)
+    _check_settings(model, text, negative_text, guidance, guidance_interval, numerics, steps, start_step)
+    dtype = model.dtype if numerics == "reference" else torch.float32
+    device = model.device
+    source, latents = (x.to(device=device, dtype=dtype) for x in (source_latents, noise))
+    poses = context_poses.to(device), target_poses.to(device)
+    text = text.to(device)
+    negative_text = None if negative_text is None or guidance == 1 else negative_text.to(device)
+    extra = {"horizontal_fov": horizontal_fov, "numerics": numerics}
+    cache = None
+    if model.cacheable if cache_context is None else cache_context:
+        cache = model.encode_context(source, *poses, **extra)
+    predict = _Predictor(model, source, poses, cache, {**extra, "plain": plain}, batched_guidance)
+
+    levels = [*sigmas.tolist(), 0.0]
+    estimate: Tensor | None = None
+    done = start_step
+    try:
+        for step in _progress(range(start_step, steps), steps, progress):
+            sigma, next_sigma = levels[step], levels[step + 1]
+            if trace is not None:
+                trace.begin_step(sigma)
+            inside = guidance_interval[0] <= sigma <= guidance_interval[1]
+            timestep = (sigmas[step] * TIMESTEPS).to(device=device, dtype=dtype)
+            with _branch_name(model):
+                velocity = predict(
+                    latents, timestep, text, negative_text if inside else None, guidance, trace
+                )
+            estimate = latents - velocity * sigma
+            # the difference is taken in float32, as the release's scheduler does
+            latents = latents + velocity * float(torch.tensor(next_sigma) - sigmas[step])
+            done = step + 1
+            if callback is not None:
+                callback(DenoiseStep(step, steps, sigma, next_sigma, latents, estimate))
+    except KeyboardInterrupt as stop:
+        raise DenoisingInterrupted(done, latents, estimate) from stop
+    return latents
+
+
+class _Predictor:
+    """One guided velocity of the target frames, whichever way context and branches are run."""
+
+    def __init__(
+        self,
+        model: Any,
+        source: Tensor,
+        poses: tuple[Tensor, Tensor],
+        cache: ContextCache | None,
+        extra: dict[str, Any],
+        batched: bool,
+    ) -> None:
+        self.model, self.source, self.poses, self.extra, self.batched = model, source, poses, extra, batched
+        self.cache = cache
+        self.double_cache = cache.repeat(2) if cache is not None and batched else None
+
+    def __call__(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        negative_text: Tensor | None,
+        guidance: float,
+        trace: RetrievalTrace | None,
+    ) -> Tensor:
+        if negative_text is None:
+            return self._velocity(latents, timestep, text, self.cache, trace)
+        if not self.batched:
+            positive = self._velocity(latents, timestep, text, self.cache, trace)
+            return guided(self._velocity(latents, timestep, negative_text, self.cache), positive, guidance)
+        both = torch.cat([text, negative_text])
+        velocity = self._velocity(latents.repeat(2, 1, 1, 1, 1), timestep, both, self.double_cache, trace)
+        positive, negative = velocity.chunk(2)
+        return guided(negative, positive, guidance)
+
+    def _velocity(
+        self,
+        latents: Tensor,
+        timestep: Tensor,
+        text: Tensor,
+        cache: ContextCache | None,
+        trace: RetrievalTrace | None = None,
+    ) -> Tensor:
+        branches = len(latents) // len(self.source)
+        context, target = (pose.repeat(branches, 1, 1) for pose in self.poses)
+        inputs = latents
+        if cache is None:
+            inputs = torch.cat([self.source.repeat(branches, 1, 1, 1, 1), latents], dim=2)
+        out = self.model(
+            inputs,
+            timestep.expand(len(latents)),
+            text,
+            context,
+            target,
+            context_cache=cache,
+            trace=trace,
+            **self.extra,
+        )
+        return out.sample[:, :, -latents.shape[2] :].to(latents.dtype)
+
+
+def _check_settings(
+    model: Any,
+    text: Tensor,
+    negative_text: Tensor | None,
+    guidance: float,
+    interval: tuple[float, float],
+    numerics: str,
+    steps: int,
+    start_step: int,
+) -> None:
+    if guidance != 1 and negative_text is None:
+        raise GeometryError(f"guidance {guidance} needs negative_text; pass it, or guidance=1")
+    if guidance != 1 and negative_text is not None and negative_text.shape != text.shape:
+        raise GeometryError(
+            f"text {tuple(text.shape)} and negative_text {tuple(negative_text.shape)} must have one shape: "
+            "pad both to the same number of tokens"
+        )
+    if not 0 <= interval[0] <= interval[1] <= 1:
+        raise GeometryError(f"guidance_interval is {interval}, expected 0 <= from <= to <= 1 (sigmas)")
+    if numerics not in ("accurate", "reference"):
+        raise GeometryError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
+    if not 0 <= start_step <= steps:
+        raise GeometryError(f"start_step is {start_step}, expected 0 .. {steps} (the number of steps)")
+    dtypes = {p.dtype for p in model.parameters()}
+    if numerics == "reference" and len(dtypes) > 1:
+        raise GeometryError(
+            f"numerics 'reference' needs the whole model in one dtype, it has {sorted(map(str, dtypes))}; "
+            "call model.to(torch.bfloat16) first"
+        )
+
+
+def _progress(steps: range, total: int, show: bool) -> Iterator[int]:
+    if not show:
+        yield from steps
+        return
+    from tqdm.auto import tqdm
+
+    yield from tqdm(steps, desc="denoising", unit="step", initial=steps.start, total=total, leave=False)
+
+
+@contextmanager
+def _branch_name(model: Any) -> Iterator[None]:
+    """diffusers' step caches keep their state by the name of the branch that is running."""
+    context = getattr(model, "cache_context", None)
+    if context is None:
+        yield
+        return
+    with context("denoise"):
+        yield

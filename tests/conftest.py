@@ -1,0 +1,31 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+GOLDENS = Path(__file__).parent / "goldens"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real clips and full goldens beside the checkout; tests that need it skip where it is absent."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip(f"needs the real clips in {folder.name}/ beside the checkout, which is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def goldens() -> Path:
+    """Numbers computed once by the released HyDRA code (see tests/goldens/README.md)."""
+    return GOLDENS
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
