@@ -77,7 +77,7 @@ class CameraPath:
     @overload
     def __getitem__(self, index: SupportsIndex) -> np.ndarray: ...
     def __getitem__(self, index: slice | SupportsIndex) -> CameraPath | np.ndarray:
-        """`path[a:b]`: a CameraPath (`path[a:b:k]` has k times the frame stride); `path[i]`: one pose [4,4]."""
+        """`path[a:b]`: a CameraPath (`path[a:b:k]` has k times the frame stride); `path[i]`: [4,4]."""
         if not isinstance(index, slice):
             return self.c2w[index]
         step = 1 if index.step is None else int(index.step)
@@ -223,7 +223,8 @@ def load_camera_file(
                 f"{file}: the {name} has {len(half)} poses, one per {half.frame_stride} video frames; "
                 f"expected {-(-frames // half.frame_stride)} for {frames} video frames"
             )
-    _check_one_world(context, target)
+    if handedness(context.c2w) != handedness(target.c2w):
+        raise CameraError(f"{file}: context and target differ in handedness, so one of them is mirrored")
     return context, target
 
 
@@ -283,7 +284,7 @@ def view_overlap(
         if lens is None:
             raise CameraError(
                 f"the {name} path has no horizontal field of view, and none is guessed: pass "
-                "horizontal_fov=DEGREES, or set it on the path (dataclasses.replace(path, horizontal_fov=DEGREES))"
+                "horizontal_fov=DEGREES, or set it by dataclasses.replace(path, horizontal_fov=DEGREES)"
             )
     poses = [right_handed(path.c2w)[:, :3].copy() for path in (query, bank)]
     origin = poses[0][0, :, 3].copy()

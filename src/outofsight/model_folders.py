@@ -218,3 +218,26 @@ def _empty_model(name: str, settings: dict[str, Any]) -> Any:
     from .models.transformer import WorldTransformer3DModel
 
     return WorldTransformer3DModel.from_config(settings)
+
+
+def outline_parts(folder: Path) -> dict[str, Any]:
+    """The components of a model folder without their weights (on the meta device), and its tokenizer.
+
+    Raises:
+        CheckpointError: a part is missing or cannot be read.
+    """
+    import torch
+    from transformers import AutoTokenizer
+
+    check_folder(folder)
+    parts: dict[str, Any] = {}
+    for name in ("text_encoder", "vae", "transformer"):
+        settings = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
+        with torch.device("meta"):
+            parts[name] = _empty_model(name, settings)
+    try:
+        parts["tokenizer"] = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder / 'tokenizer'} holds no tokenizer that can be read: {error}") from error
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    return {**parts, **({"max_text_tokens": index["max_text_tokens"]} if "max_text_tokens" in index else {})}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,65 +20,17 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from .cameras import CameraPath
 from .codec import VideoGeometry, decode_latents, encode_video
-from .errors import GeometryError
+from .errors import CheckpointError
 from .memory.trace import RetrievalTrace
-from .model_folders import check_folder, resolve_model
+from .model_folders import check_folder, outline_parts, resolve_model
+from .models.presets import PRESETS
 from .models.transformer import WorldTransformer3DModel
-from .pipeline_inputs import Clock, camera_inputs, checked_frames, field_of_view, noise_source
+from .pipeline_inputs import Clock, RunInputs, camera_inputs, checked_frames, field_of_view, noise_source
+from .pipeline_outputs import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
 from .prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
-from .sampling import DenoiseStep, DenoisingInterrupted, denoise
+from .sampling import DenoiseStep, denoise
 
 _PROMPTS_KEPT = 4
-
-
-@dataclass
-class WorldModelOutput:
-    """What a run made.
-
-    Args:
-        frames: uint8 ``[f, h, w, 3]``; None for ``output_type="latent"``.
-        latents: normalised target latents ``[1, c, ft, h, w]``.
-        trace: what was recalled, where it was asked for.
-        seed: of the noise; None where a generator was passed.
-        seconds: wall-clock time of each part.
-    """
-
-    frames: np.ndarray | None
-    latents: Tensor
-    trace: RetrievalTrace | None = None
-    seed: int | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class PartialRun:
-    """A run broken off between two steps; pass it as ``resume`` with the same arguments to finish it.
-
-    ``latents [1, c, ft, h, w]`` after ``step`` of ``steps``; ``clean_estimate`` is the model's guess of the end.
-    """
-
-    latents: Tensor
-    step: int
-    steps: int
-    seed: int | None
-    clean_estimate: Tensor | None = None
-
-    def checked(self, shape: tuple[int, ...], steps: int) -> Tensor:
-        """The latents, held against the run that is to go on; raises GeometryError."""
-        if tuple(self.latents.shape) != shape or self.steps != steps or not 0 < self.step < steps:
-            raise GeometryError(
-                f"the run to resume has latents {list(self.latents.shape)} after step {self.step} of {self.steps}, "
-                f"this one {list(shape)} and {steps} steps: resume with the arguments of the run broken off"
-            )
-        return self.latents
-
-
-class GenerationInterrupted(KeyboardInterrupt):
-    """Ctrl-C while denoising: ``partial`` can be resumed; ``seconds`` says what each part had taken."""
-
-    def __init__(self, partial: PartialRun, seconds: dict[str, float]) -> None:
-        super().__init__(f"interrupted after step {partial.step} of {partial.steps}")
-        self.partial, self.seconds = partial, seconds
 
 
 class WorldModelPipeline(DiffusionPipeline):
@@ -117,11 +68,27 @@ class WorldModelPipeline(DiffusionPipeline):
         Raises:
             CheckpointError: no such model, or weights that are missing, truncated or another model's.
         """
-        where = {name: kwargs.pop(name) for name in ("local_files_only", "revision", "token") if name in kwargs}
-        folder = resolve_model(pretrained_model_name_or_path, **where)
+        folder = _resolve(pretrained_model_name_or_path, kwargs)
         check_folder(folder, skip=frozenset(kwargs))
         kwargs.setdefault("use_safetensors", True)
         return super().from_pretrained(folder, **kwargs)
+
+    @classmethod
+    def outline(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> WorldModelPipeline:
+        """The pipeline of :meth:`from_pretrained` without its weights: enough for :meth:`check_inputs`."""
+        return cls(**outline_parts(_resolve(pretrained_model_name_or_path, kwargs)))
+
+    @classmethod
+    def from_preset(cls, name: str, *, seed: int = 0, **kwargs: Any) -> WorldModelPipeline:
+        """A pipeline of a preset's sizes with random weights: it runs and has learned nothing.
+
+        Raises:
+            CheckpointError: no such preset, or it cannot be built without released files.
+        """
+        if name not in PRESETS:
+            raise CheckpointError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+        preset = PRESETS[name]
+        return cls(**preset.build(seed=seed, **kwargs), max_text_tokens=preset.max_text_tokens)
 
     @torch.no_grad()
     def __call__(
@@ -178,39 +145,44 @@ class WorldModelPipeline(DiffusionPipeline):
         if output_type not in ("uint8", "latent"):
             raise ValueError(f"output_type is {output_type!r}, expected 'uint8' or 'latent'")
         self._check_numerics(numerics)
-        geometry = VideoGeometry.of(self.vae, self.transformer)
-        frames = checked_frames(context_video, height, width)
-        grid = geometry.latent_size(*frames.shape[1:3], what="the context video")
-        poses = camera_inputs(context_cameras, target_cameras, len(frames), target_frames, geometry)
-        fov = field_of_view(context_cameras, target_cameras, horizontal_fov, self.transformer.config)
-        positive = tokenize(self.tokenizer, prompt, self.config.max_text_tokens)
-        negative = tokenize(self.tokenizer, negative_prompt, self.config.max_text_tokens)
+        plan = self.check_inputs(
+            context_video,
+            context_cameras,
+            target_cameras,
+            prompt,
+            negative_prompt=negative_prompt,
+            height=height,
+            width=width,
+            target_frames=target_frames,
+            horizontal_fov=horizontal_fov,
+        )
         seed, generator = noise_source(seed, generator, resume.seed if resume else None)
-
         device, clock = self._execution_device, Clock()
         latent_dtype = torch.bfloat16 if numerics == "reference" else torch.float32
-        shape = (1, self.vae.config.z_dim, poses[1].shape[0], *grid)
+        shape = (1, self.vae.config.z_dim, len(plan.target_poses), *plan.grid)
         # always drawn, so that a generator passed in moves on alike in a fresh and in a resumed run
         noise = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
         if resume is not None:
             noise = resume.checked(shape, num_inference_steps)
         recorder = RetrievalTrace() if trace else None
+        latents: Tensor | None = None
         try:
             with clock("encode_video"):
-                source = encode_video(self.vae, frames, device, latent_dtype)
+                source = encode_video(self.vae, plan.frames, device, latent_dtype)
                 self._put_away(self.vae)
             with clock("encode_text"):
-                text = self._embed(positive, device)
-                unwanted = self._embed(negative, device) if guidance_scale != 1.0 else None
+                text = self._embed(plan.tokens, device)
+                unwanted = self._embed(plan.negative_tokens, device) if guidance_scale != 1.0 else None
             with clock("denoise"):
+                self._fetch(self.transformer)
                 latents = denoise(
                     self.transformer,
                     source,
                     noise.to(device, latent_dtype),
                     text,
                     unwanted,
-                    poses[0][None].to(device),
-                    poses[1][None].to(device),
+                    plan.context_poses[None],
+                    plan.target_poses[None],
                     steps=num_inference_steps,
                     guidance=guidance_scale,
                     shift=shift,
@@ -218,7 +190,7 @@ class WorldModelPipeline(DiffusionPipeline):
                     batched_guidance=batched_guidance,
                     numerics=numerics,
                     cache_context=cache_context,
-                    horizontal_fov=fov,
+                    horizontal_fov=plan.horizontal_fov,
                     start_step=resume.step if resume else 0,
                     callback=callback,
                     trace=recorder,
@@ -228,20 +200,38 @@ class WorldModelPipeline(DiffusionPipeline):
                 video = None
                 if output_type == "uint8":
                     video = decode_latents(self.vae, latents, truncate=numerics == "reference")
-        except DenoisingInterrupted as stop:
-            raise GenerationInterrupted(
-                PartialRun(
-                    stop.latents.cpu(),
-                    stop.step,
-                    num_inference_steps,
-                    seed,
-                    None if stop.clean_estimate is None else stop.clean_estimate.cpu(),
-                ),
-                clock.seconds,
-            ) from stop
+        except KeyboardInterrupt as stop:
+            raise interrupted(stop, latents, num_inference_steps, seed, clock.seconds) from stop
         finally:
             self.maybe_free_model_hooks()
         return WorldModelOutput(video, latents, recorder, seed, clock.seconds)
+
+    def check_inputs(
+        self,
+        context_video: np.ndarray | Tensor,
+        context_cameras: CameraPath,
+        target_cameras: CameraPath,
+        prompt: str,
+        *,
+        negative_prompt: str = WAN_NEGATIVE_PROMPT,
+        height: int | None = None,
+        width: int | None = None,
+        target_frames: int | None = None,
+        horizontal_fov: float | None = None,
+    ) -> RunInputs:
+        """Check the inputs of a run against one another and the model; runs no network (see :meth:`outline`).
+
+        Raises:
+            GeometryError, VideoError, CameraError, PromptError: what does not fit.
+        """
+        geometry = VideoGeometry.of(self.vae, self.transformer)
+        frames = checked_frames(context_video, height, width)
+        grid = geometry.latent_size(*frames.shape[1:3], what="the context video")
+        poses = camera_inputs(context_cameras, target_cameras, len(frames), target_frames, geometry)
+        fov = field_of_view(context_cameras, target_cameras, horizontal_fov, self.transformer.config)
+        limit = self.config.max_text_tokens
+        tokens = [tokenize(self.tokenizer, text, limit) for text in (prompt, negative_prompt)]
+        return RunInputs(frames, grid, *poses, fov, *tokens)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> np.ndarray:
@@ -280,6 +270,13 @@ class WorldModelPipeline(DiffusionPipeline):
             if hook.model is module:
                 hook.offload()
 
+    def _fetch(self, module: torch.nn.Module) -> None:
+        """Under model offload, bring ``module`` to the device now: sampling asks where the model is, and encodes
+        the context by another method than ``forward``, to which the hooks are tied."""
+        for hook in getattr(self, "_all_hooks", []):
+            if hook.model is module:
+                hook.hook.pre_forward(module)
+
     def _check_numerics(self, numerics: str) -> None:
         if numerics not in ("accurate", "reference"):
             raise ValueError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
@@ -293,3 +290,12 @@ class WorldModelPipeline(DiffusionPipeline):
                     f"{', '.join(sorted(map(str, kept)))} (from_pretrained keeps some layers in float32): "
                     "call pipe.to(torch.bfloat16) first"
                 )
+
+
+def _resolve(model: str | Path, kwargs: dict[str, Any]) -> Path:
+    """The model's folder; takes the keywords that say where to look out of ``kwargs``."""
+    where = {name: kwargs.pop(name) for name in ("local_files_only", "revision", "token") if name in kwargs}
+    return resolve_model(model, **where)
+
+
+__all__ = ["GenerationInterrupted", "PartialRun", "RunInputs", "WorldModelOutput", "WorldModelPipeline"]

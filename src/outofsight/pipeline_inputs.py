@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,25 @@ from torch import Tensor
 
 from .cameras import CameraPath, relative_pose_vectors
 from .codec import VideoGeometry
-from .errors import CameraError, GeometryError, VideoError
+from .errors import CameraError, VideoError
+from .video import Video, fit_video
+
+
+@dataclass(frozen=True, eq=False)
+class RunInputs:
+    """The inputs of a run, checked and in the form the models take.
+
+    ``frames`` uint8 ``[f, h, w, 3]``; ``grid`` latent rows and columns; poses ``[fc, 12]``, ``[ft, 12]``; tokens are
+    ids and mask ``[1, l]``.
+    """
+
+    frames: np.ndarray
+    grid: tuple[int, int]
+    context_poses: Tensor
+    target_poses: Tensor
+    horizontal_fov: float | None
+    tokens: tuple[Tensor, Tensor]
+    negative_tokens: tuple[Tensor, Tensor]
 
 
 def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | None) -> np.ndarray:
@@ -29,12 +48,7 @@ def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | 
         raise VideoError(
             f"context_video is {frames.dtype} {list(frames.shape)}, expected uint8 [frames, height, width, 3]"
         )
-    size = (height or frames.shape[1], width or frames.shape[2])
-    return frames if size == frames.shape[1:3] else _resized(frames, size)
-
-
-def _resized(frames: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    raise NotImplementedError
+    return fit_video(Video(frames, 1.0), (height or frames.shape[1], width or frames.shape[2])).frames
 
 
 def covered_frames(cameras: CameraPath) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,7 +29,8 @@ _CHUNK = 8 << 20
 class Settings:
     """What decides a video besides its inputs, the weights and the seed. All resolved: None means "as the input".
 
-    Field names and meanings are those of ``WorldModelPipeline.__call__``; ``dtype`` is that of the weights.
+    Field names and meanings are those of ``WorldModelPipeline.__call__``; ``context_frames`` takes the last so many
+    frames of the context, ``pad`` repeats the last frame of one that is too short, ``dtype`` is the weights'.
     """
 
     num_inference_steps: int = 50
@@ -40,6 +41,8 @@ class Settings:
     numerics: str = "accurate"
     height: int | None = None
     width: int | None = None
+    context_frames: int | None = None
+    pad: bool = False
     target_frames: int | None = None
     horizontal_fov: float | None = None
     negative_prompt: str = ""
@@ -59,8 +62,6 @@ class Sources:
     pose: str | None = None
     clip: str | None = None
     prompt: str | None = None
-    context_frames: int | None = None
-    pad: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,21 @@ class RunRecord:
     model: Mapping[str, Any]
     fingerprint: str
     created: str = ""
-    versions: Mapping[str, str] | None = None
-    seconds: Mapping[str, float] | None = None
-    outputs: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
     resumed_at_step: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self)}
 
 
-def fingerprint(settings: Settings, inputs: Mapping[str, Any], model: Mapping[str, Any]) -> str:
-    """SHA-256 of all that a video depends on except the seed: equal for runs that would make the same."""
-    content = {"settings": asdict(settings), "inputs": inputs["sha256"], "model": _identity(model)}
+def fingerprint(settings: Settings, inputs: Mapping[str, str], model: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a video depends on except the seed: equal for runs that would make the same.
+
+    ``inputs`` are SHA-256s by name, ``model`` is a :func:`model_identity`.
+    """
+    content = {"settings": asdict(settings), "inputs": dict(inputs), "model": _identity(model)}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -190,7 +194,7 @@ def read_record(path: Path) -> RunRecord:
     try:
         settings = dict(content["settings"])
         settings["guidance_interval"] = tuple(settings["guidance_interval"])
-        known = {field.name for field in fields(RunRecord)}
+        known = {part.name for part in fields(RunRecord)}
         rest = {name: value for name, value in content.items() if name in known}
         rest |= {
             "settings": Settings(**settings),
@@ -212,12 +216,12 @@ class ReplayError(OutOfSightError):
     """A run that cannot be made again as recorded."""
 
 
-def replay_differences(record: RunRecord, inputs: Mapping[str, Any], model: Mapping[str, Any]) -> list[str]:
+def replay_differences(record: RunRecord, inputs: Mapping[str, str], model: Mapping[str, Any]) -> list[str]:
     """What is no longer as the record says: inputs and weights, in words."""
     told = []
     for name, digest in record.inputs["sha256"].items():
-        if inputs["sha256"].get(name) != digest:
-            told.append(f"the {name} is another one ({_short(inputs['sha256'].get(name))}, was {_short(digest)})")
+        if inputs.get(name) != digest:
+            told.append(f"the {name} is another one ({_short(inputs.get(name))}, was {_short(digest)})")
     before, after = _identity(record.model), _identity(model)
     if isinstance(before, dict) and isinstance(after, dict):
         changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))

@@ -104,7 +104,7 @@ def denoise(
         guidance_interval: sigmas (from, to) in which guidance is applied; outside it the positive branch runs
             alone (Kynkaanniemi et al. 2024).
         batched_guidance: both branches in one call of the model rather than one after the other.
-        numerics: "accurate" (latents and steps in float32) or "reference" (all in the model's dtype, timesteps
+        numerics: "accurate" (latents and steps in float32 or wider) or "reference" (all in the model's dtype, timesteps
             too, as the release runs in bf16).
         cache_context: encode the context once for all steps and branches; None does so where the model allows it.
         horizontal_fov: degrees, for models and memories that need it.
@@ -115,7 +115,7 @@ def denoise(
         plain: take the plain attention path.
 
     Returns:
-        ``[b, c, ft, h, w]`` clean target latents, float32 under "accurate", else the model's dtype.
+        ``[b, c, ft, h, w]`` clean target latents, in the dtype that numerics names.
 
     Raises:
         GeometryError: settings that do not fit one another.
@@ -123,7 +123,7 @@ def denoise(
     """
     sigmas = flow_sigmas(steps, shift)
     _check_settings(model, text, negative_text, guidance, guidance_interval, numerics, steps, start_step)
-    dtype = model.dtype if numerics == "reference" else torch.float32
+    dtype = model.dtype if numerics == "reference" else torch.promote_types(model.dtype, torch.float32)
     device = model.device
     source, latents = (x.to(device=device, dtype=dtype) for x in (source_latents, noise))
     poses = context_poses.to(device), target_poses.to(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from diffusers.models.transformers.transformer_wan import WanTransformerBlock
@@ -111,11 +111,13 @@ class WorldTransformerBlock(WanTransformerBlock):
     ) -> Tensor:
         """All that follows the self-attention, a few frames at a time where that pays."""
         parts = []
+        project_out = self._output_projection(x[..., 0].numel())
         # nothing reads the attention output again, so it may hold the result
         in_place = not torch.is_grad_enabled() and attended.dtype == x.dtype
         for frames, with_text in _cuts(x, sequence.text_frames):
             pieces = [m if m.shape[1] == 1 else m[:, frames] for m in (gate, *modulation)]
-            part = self._finish(x[:, frames], attended[:, frames], text if with_text else None, pieces)
+            words = text if with_text else None
+            part = self._finish(x[:, frames], attended[:, frames], words, pieces, project_out)
             if in_place:
                 attended[:, frames] = part
             else:
@@ -123,14 +125,33 @@ class WorldTransformerBlock(WanTransformerBlock):
         out = attended if in_place else torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         return out.flatten(1, 2)
 
+    def _output_projection(self, rows: int) -> Callable[[Tensor], Tensor]:
+        """The attention's output projection and the projector behind it: two linear maps, or their product.
+
+        With more rows than channels the product costs less than the second map. Only in float32 or wider is it
+        exact enough to take its place, and only plain linear layers (no LoRA, no quantisation) multiply so.
+        """
+        first, dropout, second = self.attn1.to_out[0], self.attn1.to_out[1], self.projector
+        plain = type(first) is nn.Linear and type(second) is nn.Linear
+        exact = plain and first.weight.dtype in (torch.float32, torch.float64)
+        if torch.is_grad_enabled() or not exact or rows <= first.out_features:
+            return lambda x: second(dropout(first(x)))
+        weight = second.weight @ first.weight
+        bias = torch.addmv(second.bias, second.weight, first.bias)
+        return lambda x: nn.functional.linear(x, weight, bias)
+
     def _finish(
-        self, x: Tensor, attended: Tensor, text: tuple[Tensor, Tensor] | None, modulation: list[Tensor]
+        self,
+        x: Tensor,
+        attended: Tensor,
+        text: tuple[Tensor, Tensor] | None,
+        modulation: list[Tensor],
+        project_out: Callable[[Tensor], Tensor],
     ) -> Tensor:
         """Output projection, projector, text and feed-forward of some frames ``[b, f, n, dim]``."""
         gate, ffn_shift, ffn_scale, ffn_gate = modulation
         wide = gate.dtype
-        out = self.attn1.to_out[1](self.attn1.to_out[0](attended))
-        x = torch.addcmul(x.to(wide), self.projector(out).to(wide), gate).to(x.dtype)
+        x = torch.addcmul(x.to(wide), project_out(attended).to(wide), gate).to(x.dtype)
         if text is not None:
             normed = self.norm2(x.to(wide)).to(x.dtype)
             x = x + self.attn2(normed.flatten(1, 2), keys=text).view_as(x)

@@ -1,7 +1,7 @@
-"""HyDRA's released checkpoints: read into :class:`WorldTransformer3DModel` and written back, tensor for tensor.
+"""HyDRA's released checkpoints: read into :class:`WorldTransformer3DModel` and written back, bit by bit.
 
-The released file is a state dict in the original Wan naming plus the additions (docs/hydra.md, "Checkpoint"). All
-sizes are read from the tensors; how many heads the width is divided into is not written anywhere in them.
+The released file is a state dict in the original Wan naming plus the additions (docs/hydra.md, "Checkpoint").
+All sizes are read from the tensors; how many heads the width is divided into is not written in them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +37,17 @@ _RELEASED_KIND = {
 
 
 def released_to_diffusers(name: str) -> str:
-    """``blocks.0.self_attn.q.weight -> blocks.0.attn1.to_q.weight``; inverse of :func:`diffusers_to_released`."""
+    """``blocks.0.self_attn.q.bias -> blocks.0.attn1.to_q.bias``; inverse of :func:`diffusers_to_released`."""
     return TRANSFORMER_NAMES.to_diffusers(name)
 
 
 def diffusers_to_released(name: str) -> str:
-    """``blocks.0.attn1.to_q.weight -> blocks.0.self_attn.q.weight``; inverse of :func:`released_to_diffusers`."""
+    """``blocks.0.attn1.to_q.bias -> blocks.0.self_attn.q.bias``; inverse of :func:`released_to_diffusers`."""
     return TRANSFORMER_NAMES.to_released(name)
 
 
-def has_additions(names: Mapping[str, Tensor]) -> bool:
-    """Whether a state dict in diffusers names has any of HyDRA's tensors, or is a base Wan model."""
+def has_additions(names: Iterable[str]) -> bool:
+    """Whether any of these diffusers names is one of HyDRA's, which base Wan does not have."""
     return any(_ADDITIONS.match(name) for name in names)
 
 
@@ -60,8 +60,8 @@ def transformer_sizes(tensors: Mapping[str, Tensor], source: str | os.PathLike[s
     image_inputs = next((name for name in tensors if _IMAGE_INPUTS.search(name)), None)
     if image_inputs is not None:
         raise CheckpointError(
-            f"{source} is an image-to-video model ({diffusers_to_released(image_inputs)}); HyDRA stands on Wan 2.1 "
-            "text-to-video"
+            f"{source} is an image-to-video model ({diffusers_to_released(image_inputs)}); HyDRA stands on "
+            "Wan 2.1 text-to-video"
         )
     try:
         patch = tensors["patch_embedding.weight"]
@@ -74,25 +74,49 @@ def transformer_sizes(tensors: Mapping[str, Tensor], source: str | os.PathLike[s
             "text_dim": tensors["condition_embedder.text_embedder.linear_1.weight"].shape[1],
             "freq_dim": tensors["condition_embedder.time_embedder.linear_1.weight"].shape[1],
             "ffn_dim": tensors["blocks.0.ffn.net.0.proj.weight"].shape[0],
+            "num_layers": 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks.")),
         }
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+        lacking = diffusers_to_released(error.args[0]) if isinstance(error, KeyError) else "sizes"
         raise CheckpointError(
             f"{source} is not a Wan transformer: it holds {len(tensors)} tensors such as "
-            f"{next(iter(tensors))}, and no usable {diffusers_to_released(str(error.args[0]))}"
+            f"{next(iter(tensors))}, and no usable {lacking}"
         ) from error
-    sizes["num_layers"] = 1 + max(int(name.split(".")[1]) for name in tensors if name.startswith("blocks."))
+    if sizes["num_layers"] > len(tensors):
+        raise CheckpointError(
+            f"{source} numbers its blocks up to {sizes['num_layers'] - 1} and lacks most of them"
+        )
     sizes["cross_attn_norm"] = "blocks.0.norm2.weight" in tensors
     if "blocks.0.ray_encoder.weight" in tensors:
         sizes["camera_inputs"] = ("pose", "rays")
     return sizes
 
 
+def transformer_arguments(
+    tensors: Mapping[str, Tensor], heads: int, source: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """:func:`transformer_sizes` with the width divided into heads; warns where 12 is an unlikely number.
+
+    Raises:
+        CheckpointError: no Wan transformer, or heads that do not divide its width.
+    """
+    arguments = transformer_sizes(tensors, source)
+    width = _head_width(arguments.pop("dim"), heads, source)
+    if heads == 12 and width != _WAN_HEAD_WIDTH:
+        warnings.warn(
+            f"{source}: 12 heads of width {width} are assumed, where Wan's heads are {_WAN_HEAD_WIDTH} wide "
+            "and the tensors do not tell; if that is wrong, pass num_attention_heads",
+            stacklevel=3,
+        )
+    return arguments | {"num_attention_heads": heads, "attention_head_dim": width}
+
+
 def _head_width(dim: int, heads: int, source: str | os.PathLike[str]) -> int:
     if heads < 1 or dim % heads or (dim // heads) % 2:
         fitting = [n for n in range(1, dim + 1) if dim % n == 0 and dim // n % 2 == 0]
         raise CheckpointError(
-            f"{source}: num_attention_heads is {heads}, but must divide the width {dim} into heads of even width; "
-            f"expected one of {', '.join(map(str, fitting))}"
+            f"{source}: num_attention_heads is {heads}, but must divide the width {dim} into heads of even "
+            f"width; expected one of {', '.join(map(str, fitting))}"
         )
     return dim // heads
 
@@ -101,8 +125,8 @@ def _read_released(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     released = read_tensors(path)
     if any(name.startswith("condition_embedder.") for name in released):
         raise CheckpointError(
-            f"{path} is in diffusers' naming, expected the released one; load its folder (with config.json) by "
-            "WorldTransformer3DModel.from_pretrained"
+            f"{path} is in diffusers' naming, expected the released one; load its folder (with config.json) "
+            "by WorldTransformer3DModel.from_pretrained"
         )
     return {released_to_diffusers(name): value for name, value in released.items()}
 
@@ -132,20 +156,26 @@ def load_hydra_checkpoint(
             unexpected; sizes or heads that do not fit.
     """
     tensors = _read_released(path)
-    sizes = transformer_sizes(tensors, path)
+    transformer_sizes(tensors, path)
     if not has_additions(tensors):
         raise CheckpointError(
             f"{path} is base Wan without HyDRA's tensors (no camera encoders, projector or tokenizer in its "
-            f"{len(tensors)} names). To start a model from it: outofsight convert --base WAN_FOLDER --out FOLDER"
+            f"{len(tensors)} names). To start a model from it: outofsight convert --base WAN_FOLDER --out OUT"
         )
-    arguments = _with_heads(sizes, num_attention_heads, path) | overrides
+    arguments = transformer_arguments(tensors, num_attention_heads, path) | overrides
     arguments["memory_options"] = dict(memory_options or {})
     conv, hint = tensors.get("blocks.0.attn1.tokenizer.conv.weight"), ""
     if arguments.setdefault("memory", "hydra") == "hydra":
         kernel = {} if conv is None else {"kernel": tuple(conv.shape[2:])}
         arguments["memory_options"] = {**kernel, "top_k": top_k} | arguments["memory_options"]
-        hint = "" if conv is not None else ". If it was trained with another memory than 'hydra', pass memory=..."
-    model = empty_transformer(arguments)
+        hint = "" if conv is not None else ". If it was trained with another memory, pass memory=..."
+    from accelerate import init_empty_weights
+
+    from .transformer import WorldTransformer3DModel
+
+    # parameters without memory of their own, to be replaced by the file's; buffers stay real
+    with init_empty_weights(include_buffers=False):
+        model = WorldTransformer3DModel(**arguments)
     keep = tuple(model._keep_in_fp32_modules or ())
     assign_tensors(
         model,
@@ -157,29 +187,6 @@ def load_hydra_checkpoint(
     return model.eval()
 
 
-def _with_heads(sizes: Mapping[str, Any], heads: int, source: str | os.PathLike[str]) -> dict[str, Any]:
-    arguments = dict(sizes)
-    dim = arguments.pop("dim")
-    width = _head_width(dim, heads, source)
-    if heads == 12 and width != _WAN_HEAD_WIDTH:
-        warnings.warn(
-            f"{source}: 12 heads of width {width} are assumed, where Wan's heads are {_WAN_HEAD_WIDTH} wide and "
-            "the tensors do not tell; if that is wrong, pass num_attention_heads",
-            stacklevel=3,
-        )
-    return arguments | {"num_attention_heads": heads, "attention_head_dim": width}
-
-
-def empty_transformer(arguments: Mapping[str, Any]) -> WorldTransformer3DModel:
-    """The model without memory for its weights: parameters on meta, buffers (the rotary tables) real."""
-    from accelerate import init_empty_weights
-
-    from .transformer import WorldTransformer3DModel
-
-    with init_empty_weights(include_buffers=False):
-        return WorldTransformer3DModel(**arguments)
-
-
 def save_released_checkpoint(model: WorldTransformer3DModel, path: str | os.PathLike[str]) -> Path:
     """Write a model's tensors in the released naming, as a plain state dict; loadable by the released code.
 
@@ -189,8 +196,8 @@ def save_released_checkpoint(model: WorldTransformer3DModel, path: str | os.Path
     Raises:
         OutputError: the place cannot be written to.
     """
-    config = model.config
-    other = {key: config[key] for key, value in _RELEASED_KIND.items() if _plain(config[key]) != _plain(value)}
+    fields = {key: model.config[key] for key in _RELEASED_KIND}
+    other = {key: value for key, value in fields.items() if _plain(value) != _RELEASED_KIND[key]}
     if other:
         told = ", ".join(f"{key}={value!r}" for key, value in other.items())
         warnings.warn(

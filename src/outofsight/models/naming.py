@@ -1,10 +1,10 @@
-"""Names of tensors in the released files and in diffusers / transformers: one table each, read in both directions.
+"""Names of tensors in the released files and in diffusers and transformers: tables read in both directions.
 
-A rule is a pair of module paths. The longest rule that fits a name is applied to its head, the rest is kept; a
-``*`` stands for the first number in a name, which both sides share. Names that no rule fits stay as they are.
+A rule is a pair of module paths. The longest rule that fits a name is applied to its head, the rest is kept.
+A ``*`` stands for the first number in a name, which both sides share. Names that no rule fits stay.
 
-Sources of the names: docs/hydra.md ("Checkpoint") for the transformer; the public files ``Wan2.1_VAE.pth`` and
-``models_t5_umt5-xxl-enc-bf16.pth`` for the other two.
+Sources of the names: docs/hydra.md ("Checkpoint") for the transformer; the public files ``Wan2.1_VAE.pth``
+and ``models_t5_umt5-xxl-enc-bf16.pth`` for the other two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class NameMap:
     """A two-way renaming.
 
     Args:
-        rules: pairs (released path, diffusers path), each made of dot-separated parts, at most one ``*`` each.
+        rules: pairs (released path, diffusers path), dot-separated parts, at most one ``*`` each.
     """
 
     def __init__(self, rules: Iterable[tuple[str, str]]) -> None:
@@ -100,7 +100,7 @@ def _residual(released: str, diffusers: str) -> list[tuple[str, str]]:
 
 
 def vae_names(levels: int, residual_blocks: int) -> NameMap:
-    """The map of a Wan 2.1 VAE, which depends on its depth because the released decoder numbers all modules on.
+    """The map of a Wan 2.1 VAE; it depends on the depth, since the released decoder numbers modules through.
 
     Args:
         levels: resolutions (length of ``dim_mult``).

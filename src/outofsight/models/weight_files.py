@@ -1,4 +1,4 @@
-"""Files of tensors: read without trusting them, assigned without copying them, written whole or not at all."""
+"""Files of tensors: read without trusting them, assigned without a copy, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     "pipe.dit.", ...) is taken off, with a warning that says so.
 
     Raises:
-        CheckpointError: the file is missing, truncated, of an unknown kind, carries code, or holds other things
-            than floating point tensors.
+        CheckpointError: the file is missing, truncated, of an unknown kind, carries code, or holds other
+            things than floating point tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -82,9 +82,9 @@ def _read_pickle(path: Path) -> Any:
     except _UNREADABLE as error:
         if isinstance(error, pickle.UnpicklingError) and _names_a_global(error):
             raise CheckpointError(
-                f"{path} was refused: it is a pickle that asks for more than tensors ({_first_line(error)}), and "
-                "opening it could run code. If you trust its source, load it there and save its state dict alone, "
-                "best as .safetensors"
+                f"{path} was refused: it is a pickle that asks for more than tensors ({_first_line(error)}), "
+                "and opening it could run code. If you trust its source, load it there and save its state "
+                "dict alone, best as .safetensors"
             ) from error
         raise _damaged(path, error) from error
 
@@ -95,8 +95,8 @@ def _names_a_global(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     """The line of torch's message that names the culprit, without its advice to load unsafely."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line.split(". ")[0] for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
+    lines = [line.strip().split(". ")[0] for line in str(error).splitlines()]
+    return next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
@@ -117,12 +117,12 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(
-                f"{path}: entry {name!r} is a {type(value).__name__}, expected a state dict: names and tensors"
+                f"{path}: entry {name!r} is a {type(value).__name__}, expected names and tensors"
             )
         if not value.is_floating_point() or value.element_size() < 2:
             raise CheckpointError(
-                f"{path}: tensor {name} is {str(value.dtype).removeprefix('torch.')}, expected float32, float16 "
-                "or bfloat16; quantised weights cannot be loaded here (load full ones and quantise them after)"
+                f"{path}: tensor {name} is {str(value.dtype).removeprefix('torch.')}, expected float32, "
+                "float16 or bfloat16; load full weights and quantise them after"
             )
     return dict(content)
 
@@ -175,7 +175,9 @@ def assign_tensors(
         if names
     ]
     if problems:
-        raise CheckpointError(f"{source}: of the model's {len(expected)} tensors {' and '.join(problems)}{hint}")
+        raise CheckpointError(
+            f"{source} does not fit the model of {len(expected)} tensors: {' and '.join(problems)}{hint}"
+        )
     for name, value in tensors.items():
         if value.shape != expected[name].shape:
             raise CheckpointError(

@@ -1,0 +1,1 @@
+"""The commands of the command line, one file each; nothing heavy is imported until one of them runs."""

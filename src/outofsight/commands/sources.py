@@ -1,0 +1,215 @@
+"""From what the user named (videos, camera files, poses, clips, prompts) to what a run needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CameraError, LayoutError, PromptError, VideoError
+from ..outputs import OutputPaths
+from ..runs import Settings, Sources, sha256_array, sha256_file
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..cameras import CameraPath
+    from ..clips import Clip
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedInputs:
+    """The inputs of one video, read. ``sha256`` names each part; ``notes`` say what was done on reading."""
+
+    frames: np.ndarray
+    fps: float
+    context_cameras: CameraPath
+    target_cameras: CameraPath
+    prompt: str
+    sha256: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+    def record(self) -> dict[str, object]:
+        """The part of ``run.json`` about inputs."""
+        return {
+            "sha256": self.sha256,
+            "context_frames": len(self.frames),
+            "context_size": list(self.frames.shape[1:3]),
+            "fps": self.fps,
+            "notes": self.notes,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One video to make."""
+
+    out: OutputPaths
+    sources: Sources
+    clip: Clip | None = None
+
+
+def list_jobs(sources: Sources, out: Path, clips: Path | None) -> Iterator[Job]:
+    """One job, or one for each clip under ``clips`` (then ``out`` is a folder)."""
+    if clips is None:
+        yield Job(OutputPaths(out), sources)
+        return
+    from ..datasets import iterate_clips
+
+    found = False
+    for clip in iterate_clips(clips):
+        found = True
+        name = "_".join(part for part in Path(clip.name).parts if part not in ("/", "..", "."))
+        yield Job(OutputPaths(out / f"{name}.mp4"), replace(sources, clip=str(clips.resolve())), clip)
+    if not found:
+        raise LayoutError(f"{clips} holds no clip in a layout that is known")
+
+
+def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
+    """Read video, cameras and prompt of a job.
+
+    Args:
+        stride: video frames per latent frame, the unit of a pose's counts.
+
+    Raises:
+        VideoError, CameraError, PromptError, LayoutError: what is missing or cannot be read.
+    """
+    sources, digests, notes = job.sources, {}, []
+    clip = job.clip
+    if clip is None and sources.clip is not None:
+        from ..datasets import read_clip
+
+        clip = read_clip(sources.clip)
+    if clip is not None:
+        notes += clip.notes
+    context_cameras, target_cameras = _cameras(sources, clip, stride)
+    digests["context cameras"] = sha256_array(context_cameras.c2w)
+    if sources.pose is not None:
+        digests["pose"] = _sha256_text(sources.pose)
+    elif target_cameras is not None:
+        digests["target cameras"] = sha256_array(target_cameras.c2w)
+    if target_cameras is None:
+        raise CameraError("no target cameras: give --cameras, --clip or --pose")
+    prompt = sources.prompt if sources.prompt is not None else (clip.caption if clip else None)
+    if prompt is None:
+        raise PromptError("no prompt: give --prompt or --prompt-file (a --clip brings its caption)")
+    digests["prompt"] = _sha256_text(prompt)
+    frames, fps, digests["context video"], told = _video(sources, clip, context_cameras, settings)
+    notes += told
+    if settings.context_frames is not None:
+        frames, context_cameras, told = _last_frames(frames, context_cameras, settings.context_frames)
+        notes += told
+    return LoadedInputs(frames, fps, context_cameras, target_cameras, prompt, digests, notes)
+
+
+def _cameras(sources: Sources, clip: Clip | None, stride: int) -> tuple[CameraPath, CameraPath | None]:
+    from ..cameras import CameraPath, load_camera_file
+
+    context: CameraPath | None = None
+    target: CameraPath | None = None
+    if clip is not None:
+        context, target = clip.context_cameras, clip.target_cameras
+    if sources.cameras is not None:
+        context, target = load_camera_file(sources.cameras)
+    if sources.context_cameras is not None:
+        context, _ = load_camera_file(sources.context_cameras)
+    if sources.context_pose is not None:
+        context = CameraPath.from_string(sources.context_pose, stride=stride)
+    if context is None:
+        raise CameraError(
+            "the context's cameras are not known and none are guessed: give --cameras or --context-cameras (a file) "
+            'or --context-pose (such as "wait-20" for a camera that stood still)'
+        )
+    if sources.pose is not None:
+        target = CameraPath.from_string(sources.pose, start=context, stride=stride)
+    return context, target
+
+
+def _video(
+    sources: Sources, clip: Clip | None, cameras: CameraPath, settings: Settings
+) -> tuple[np.ndarray, float, str, list[str]]:
+    """Frames, rate, SHA-256 of the file and notes of the context video, as many frames as there are cameras."""
+    import numpy as np
+
+    from ..pipeline_inputs import covered_frames
+    from ..video import probe_video, read_video
+
+    size = (settings.height, settings.width) if settings.height and settings.width else None
+    if sources.context is not None:
+        wanted = covered_frames(cameras)
+        info = probe_video(sources.context)
+        video = read_video(sources.context, size=size, frames=wanted, pad=settings.pad)
+        digest = sha256_file(Path(sources.context))
+        notes = [f"context video: {video.note}"] if video.note else []
+        if info.frames is not None and info.frames > wanted:
+            notes.append(f"context video: the first {wanted} of {info.frames} frames are used, one per camera pose")
+        return video.frames, video.fps, digest, notes
+    if clip is None:
+        raise VideoError("no context video: give --context or --clip")
+    video = clip.context_video(size)
+    whole = clip.context
+    digest = sha256_array(whole) if isinstance(whole, np.ndarray) else sha256_file(whole.path) if whole else ""
+    return video.frames, video.fps, digest, [f"context video: {video.note}"] if video.note else []
+
+
+def _last_frames(
+    frames: np.ndarray, cameras: CameraPath, count: int
+) -> tuple[np.ndarray, CameraPath, list[str]]:
+    """The last ``count`` frames of the context with their cameras: the target follows on from them."""
+    skipped = len(frames) - count
+    if skipped < 0:
+        raise VideoError(f"--context-frames {count}, and the context has {len(frames)} frames")
+    if skipped % cameras.frame_stride:
+        raise CameraError(
+            f"--context-frames {count} of {len(frames)}: the cameras hold a pose every {cameras.frame_stride} frames, "
+            f"so a multiple of {cameras.frame_stride} must be left out"
+        )
+    kept = cameras[skipped // cameras.frame_stride :]
+    return frames[skipped:], kept, [f"context: the last {count} of {len(frames)} frames are used"]
+
+
+def _sha256_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checked_sources(
+    *,
+    context: Path | None,
+    cameras: Path | None,
+    context_cameras: Path | None,
+    context_pose: str | None,
+    pose: str | None,
+    clip: Path | None,
+    prompt: str | None,
+    prompt_file: Path | None,
+) -> Sources:
+    """The options that name inputs, held against one another.
+
+    Raises:
+        PromptError, CameraError, VideoError: options that exclude one another.
+    """
+    if prompt is not None and prompt_file is not None:
+        raise PromptError("--prompt and --prompt-file are both given: give one of them")
+    if prompt_file is not None:
+        try:
+            prompt = prompt_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PromptError(f"{prompt_file}: cannot be read as text ({error})") from error
+        if not prompt:
+            raise PromptError(f"{prompt_file} is empty")
+    if context_cameras is not None and context_pose is not None:
+        raise CameraError("--context-cameras and --context-pose are both given: give one of them")
+    if clip is not None and context is not None:
+        raise VideoError("--clip and --context are both given: a clip brings its own context video")
+    absolute = [None if path is None else str(path.resolve()) for path in (context, cameras, context_cameras, clip)]
+    return Sources(
+        context=absolute[0],
+        cameras=absolute[1],
+        context_cameras=absolute[2],
+        context_pose=context_pose,
+        pose=pose,
+        clip=absolute[3],
+        prompt=prompt,
+    )

@@ -1,0 +1,74 @@
+"""What a run gives back: the video, or, broken off, what is needed to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from .errors import GeometryError
+from .memory.trace import RetrievalTrace
+from .sampling import DenoisingInterrupted
+
+
+@dataclass
+class WorldModelOutput:
+    """What a run made.
+
+    Args:
+        frames: uint8 ``[f, h, w, 3]``; None for ``output_type="latent"``.
+        latents: normalised target latents ``[1, c, ft, h, w]``.
+        trace: what was recalled, where it was asked for.
+        seed: of the noise; None where a generator was passed.
+        seconds: wall-clock time of each part.
+    """
+
+    frames: np.ndarray | None
+    latents: Tensor
+    trace: RetrievalTrace | None = None
+    seed: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class PartialRun:
+    """A run broken off between two steps; pass it as ``resume`` with the same arguments to finish it.
+
+    ``latents [1, c, ft, h, w]`` after ``step`` of ``steps``; ``clean_estimate`` is the model's guess of the end.
+    """
+
+    latents: Tensor
+    step: int
+    steps: int
+    seed: int | None
+    clean_estimate: Tensor | None = None
+
+    def checked(self, shape: tuple[int, ...], steps: int) -> Tensor:
+        """The latents, held against the run that is to go on; raises GeometryError."""
+        if tuple(self.latents.shape) != shape or self.steps != steps or not 0 < self.step <= steps:
+            raise GeometryError(
+                f"the run to resume has latents {list(self.latents.shape)} after step {self.step} of {self.steps}, "
+                f"this one {list(shape)} and {steps} steps: resume with the arguments of the run broken off"
+            )
+        return self.latents
+
+
+class GenerationInterrupted(KeyboardInterrupt):
+    """Ctrl-C while denoising: ``partial`` can be resumed; ``seconds`` says what each part had taken."""
+
+    def __init__(self, partial: PartialRun, seconds: dict[str, float]) -> None:
+        super().__init__(f"interrupted after step {partial.step} of {partial.steps}")
+        self.partial, self.seconds = partial, seconds
+
+
+def interrupted(
+    stop: KeyboardInterrupt, latents: Tensor | None, steps: int, seed: int | None, seconds: dict[str, float]
+) -> KeyboardInterrupt:
+    """What Ctrl-C becomes: resumable if it came while denoising, or after it (``latents`` are then the result)."""
+    if isinstance(stop, DenoisingInterrupted):
+        estimate = None if stop.clean_estimate is None else stop.clean_estimate.cpu()
+        return GenerationInterrupted(PartialRun(stop.latents.cpu(), stop.step, steps, seed, estimate), seconds)
+    if latents is not None:
+        return GenerationInterrupted(PartialRun(latents.cpu(), steps, steps, seed), seconds)
+    return stop

@@ -1,0 +1,241 @@
+"""Memory mechanisms: options, banks, who is recalled, and traces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from outofsight.cameras import CameraPath, relative_pose_vectors
+from outofsight.errors import MemoryOptionError, OutputError
+from outofsight.memory import FovMemory, FullMemory, HydraMemory, RetrievalTrace, make_layout, make_memory
+from outofsight.memory.fov import _thinned_order
+from outofsight.memory.rotary import apply_rotary, rotary_table
+
+CPU = torch.device("cpu")
+
+
+def layout(context: int, target: int, grid=(4, 6), batch: int = 1, fov: float | None = 60.0):
+    poses = torch.eye(4)[:3].flatten().expand(batch, context + target, 12)
+    return make_layout(
+        grid, poses[:, :context], poses[:, context:], torch.full((batch, context + target), 500.0), fov
+    )
+
+
+# --- options ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "attention", "complaint"),
+    [
+        ("hydra", {"kernal": (2, 2, 2)}, "joint", "no option 'kernal'"),
+        ("hydra", {"affinity": "cosine"}, "joint", "expected one of"),
+        ("hydra", {"kernel": (2, 2)}, "joint", "3 positive numbers"),
+        ("hydra", {"window": 0}, "joint", "at least 1"),
+        ("hydra", {"top_k": -1}, "joint", "at least 0"),
+        ("hydra", {"bank": "all"}, "context_only", "must never see"),
+        ("fov", {"near": 5.0, "far": 2.0}, "joint", "0 < near < far"),
+        ("full", {"top_k": 3}, "joint", "it has none"),
+        ("surfels", {}, "joint", "expected one of"),
+    ],
+)
+def test_wrong_options_are_named(name, options, attention, complaint) -> None:
+    with pytest.raises(MemoryOptionError, match=complaint):
+        make_memory(name, options, attention)
+
+
+def test_defaults_are_the_releases_and_follow_the_kind_of_context() -> None:
+    release = HydraMemory().config()
+    assert release == {
+        "kernel": [2, 2, 2], "top_k": 10, "window": 5, "affinity": "global",
+        "bank": "all", "queries": "all", "remainder": "drop",
+    }  # fmt: skip
+    cacheable = HydraMemory(context_attention="context_only").config()
+    assert (cacheable["bank"], cacheable["remainder"]) == ("context", "repeat")
+
+
+# --- the bank -----------------------------------------------------------------------------------------------
+
+
+def test_release_positions_and_sources() -> None:
+    plan = HydraMemory().plan(layout(4, 4), 24, CPU)
+    assert plan.memory is not None
+    assert plan.memory.sources.tolist() == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert plan.memory.grid == (2, 3)
+    expected = rotary_table(
+        torch.tensor([[0.5, 2.5, 4.5, 6.5]]), torch.tensor([0, 2]), torch.tensor([0, 2, 4]), 24, CPU
+    )
+    assert torch.equal(plan.memory.rotary.cos, expected.cos)
+
+
+def test_remainders_are_dropped_or_repeated_as_asked() -> None:
+    drop = HydraMemory({"remainder": "drop"}).plan(layout(3, 2, grid=(5, 7)), 24, CPU).memory
+    assert drop is not None
+    assert drop.sources.tolist() == [[0, 1], [2, 3]]
+    assert drop.grid == (2, 3)
+    repeat = HydraMemory({"remainder": "repeat"}).plan(layout(3, 2, grid=(5, 7)), 24, CPU).memory
+    assert repeat is not None
+    assert repeat.sources.tolist() == [[0, 1], [2, 3], [4, 4]]  # as they really are
+    assert repeat.grid == (3, 4)
+
+
+@pytest.mark.parametrize("remainder", ["drop", "repeat"])
+def test_compression_is_the_convolution_of_the_padded_or_cut_frames(remainder: str) -> None:
+    memory = HydraMemory({"remainder": remainder, "kernel": (2, 2, 3)})
+    conv = memory.compressor(4)
+    x = torch.randn(2, 5, 5, 7, 4)
+    frames, rows, columns = ([*range(5), 4], [*range(5), 4], [*range(7), 6, 6])
+    if remainder == "drop":
+        frames, rows, columns = ([*range(4)], [*range(4)], [*range(6)])
+    cut = x[:, frames][:, :, rows][:, :, :, columns]
+    out = memory.compress(conv, x)
+    weight, bias = conv.conv.weight, conv.conv.bias
+    cell = cut[1, 2:4, 2:4, 3:6]  # token (1, 1, 1) of sample 1, written out
+    expected = torch.einsum("ocijk,ijkc->o", weight, cell) + bias
+    torch.testing.assert_close(out[1, 1, 1, 1], expected)
+    assert out.shape[1:4] == ((2, 2, 2) if remainder == "drop" else (3, 3, 3))
+
+
+def test_a_clip_too_small_for_the_kernel_has_no_memory_tokens() -> None:
+    plan = HydraMemory({"kernel": (2, 8, 8)}).plan(layout(2, 2), 24, CPU)
+    assert plan.memory is None
+    assert plan.recall == 0
+
+
+def test_the_papers_bank_holds_context_only() -> None:
+    plan = HydraMemory({"bank": "context"}).plan(layout(4, 4), 24, CPU)
+    assert plan.memory is not None
+    assert plan.memory.sources.max() == 3
+
+
+# --- who is recalled ----------------------------------------------------------------------------------------
+
+
+def test_top_k_larger_than_what_can_be_recalled_recalls_all_of_it() -> None:
+    plan = HydraMemory({"top_k": 10}).plan(layout(4, 4), 24, CPU)
+    # 4 tokens, of which the frame's own window always covers 2: never attended twice
+    assert plan.counts.tolist() == plan.selectable.sum(1).tolist()
+    assert plan.counts.max() <= 3
+
+
+def test_retrieve_all() -> None:
+    plan = HydraMemory({"top_k": None}).plan(layout(10, 10), 24, CPU)
+    assert plan.counts.tolist() == plan.selectable.sum(1).tolist()
+    assert plan.counts.min() == 8
+
+
+def test_queries_target_leaves_context_frames_to_their_window() -> None:
+    plan = HydraMemory({"queries": "target", "top_k": 1}).plan(layout(6, 6), 24, CPU)
+    assert plan.counts.tolist() == [0] * 6 + [1] * 6
+
+
+def test_context_only_windows_never_reach_the_target() -> None:
+    plan = HydraMemory(context_attention="context_only").plan(layout(6, 5), 24, CPU)
+    assert plan.windows[:6, 1].max() == 5
+    assert plan.windows[6:].tolist() == [[4, 8], [5, 9], [6, 10], [6, 10], [6, 10]]
+    full = FullMemory(context_attention="context_only").plan(layout(6, 5), 24, CPU)
+    assert full.windows.tolist() == [[0, 5]] * 6 + [[0, 10]] * 5
+
+
+def test_pooled_affinity_is_the_inner_product_summed_over_the_memory_grid() -> None:
+    memory = HydraMemory({"affinity": "pooled", "kernel": (2, 2, 3)})
+    plan = memory.plan(layout(2, 2, grid=(4, 6)), 24, CPU)
+    query, key = torch.randn(1, 4, 4, 6, 5), torch.randn(1, 2, 2, 2, 5)
+    scores = memory.query_signature(query, plan) @ memory.key_signature(key).transpose(1, 2)
+    expected = sum(
+        query[0, 3, 2 * r : 2 * r + 2, 3 * c : 3 * c + 3].mean((0, 1)) @ key[0, 1, r, c]
+        for r in range(2)
+        for c in range(2)
+    )
+    torch.testing.assert_close(scores[0, 3, 1], expected)
+
+
+def yaw_path(degrees: list[float]) -> CameraPath:
+    c2w = np.tile(np.eye(4), (len(degrees), 1, 1))
+    for i, angle in enumerate(np.radians(degrees)):
+        c2w[i, 0, 0] = c2w[i, 2, 2] = np.cos(angle)
+        c2w[i, 0, 2], c2w[i, 2, 0] = np.sin(angle), -np.sin(angle)
+    return CameraPath(c2w, horizontal_fov=60.0, frame_stride=4)
+
+
+def camera_layout(context: list[float], target: list[float], grid=(2, 2)):
+    poses = relative_pose_vectors(yaw_path(context), yaw_path(target))
+    both = [pose[None].float() for pose in poses]
+    return make_layout(grid, *both, torch.zeros(1, len(context) + len(target)), 60.0)
+
+
+def test_fov_memory_keeps_the_views_that_overlap_and_the_last_frame() -> None:
+    memory = FovMemory({"top_k": 3, "run": 1})
+    selection = memory.select_frames(camera_layout([0, 90, 180, 180, 180, -120], [85, 95]))
+    assert selection is not None
+    assert selection.indices.tolist()[0][-1] == 5  # the last frame, though it looks elsewhere
+    assert 1 in selection.indices.tolist()[0]
+    assert selection.scores.argmax(-1).tolist() == [[1, 1]]
+
+
+def test_fov_thinning_takes_one_frame_of_each_run_first() -> None:
+    score = torch.tensor([[0.9, 0.8, 0.1, 0.2, 0.5, 0.0]])
+    assert _thinned_order(score, 2).tolist() == [[5, 0, 4, 3, 1, 2]]
+    assert _thinned_order(score, 1).tolist() == [[5, 0, 1, 4, 3, 2]]
+    assert sorted(_thinned_order(score[:, :5], 3).tolist()[0]) == list(range(5))
+
+
+def test_fov_affinity_prefers_tokens_that_saw_the_place() -> None:
+    memory = HydraMemory({"affinity": "fov", "window": 1})
+    clip = camera_layout([0, 0, 90, 90, 180, 180], [90, 90])
+    scores = memory.pose_scores(clip, memory.plan(clip, 24, CPU))
+    assert scores is not None
+    assert scores[0, 6, :3].argmax() == 1
+
+
+@pytest.mark.parametrize("memory", [FovMemory(), HydraMemory({"affinity": "fov"})])
+def test_views_cannot_be_compared_without_a_field_of_view(memory) -> None:
+    blind = layout(4, 2, fov=None)
+    with pytest.raises(MemoryOptionError, match="horizontal field of view"):
+        memory.select_frames(blind)
+        memory.pose_scores(blind, memory.plan(blind, 24, CPU))
+
+
+# --- rotary -------------------------------------------------------------------------------------------------
+
+
+def test_rotary_equals_complex_multiplication_and_keeps_relative_positions() -> None:
+    times = torch.tensor([[0.5, 3.0]])
+    table = rotary_table(times, torch.arange(2), torch.arange(3), 24, CPU)
+    x = torch.randn(1, 12, 2, 24)
+    turned = apply_rotary(x, table)
+    # token (frame 1, row 1, column 2): channels 8 of time, 8 of height, 8 of width
+    for offset, position in ((0, 3.0), (8, 1.0), (16, 2.0)):
+        angle = position / 10000 ** (torch.arange(0, 8, 2).double() / 8)
+        z = torch.view_as_complex(x[0, 11, 0, offset : offset + 8].double().view(4, 2))
+        expected = torch.view_as_real(z * torch.polar(torch.ones_like(angle), angle)).flatten()
+        torch.testing.assert_close(turned[0, 11, 0, offset : offset + 8].double(), expected, rtol=1e-5, atol=1e-5)
+
+
+# --- traces -------------------------------------------------------------------------------------------------
+
+
+def test_trace_survives_a_round_trip(tmp_path: Path) -> None:
+    from outofsight.memory import Recall
+
+    trace = RetrievalTrace(context_frames=2, target_frames=2)
+    for sigma in (1.0, 0.5):
+        trace.begin_step(sigma)
+        for block in range(3):
+            picks = torch.full((1, 4, 2), block)
+            scores = torch.full((1, 4, 5), sigma)
+            trace.add(Recall(scores, picks, torch.zeros(5, 2), torch.ones(4, 5), torch.zeros(4, 2)))
+    trace.save(tmp_path / "trace.npz")
+    arrays = RetrievalTrace.load(tmp_path / "trace.npz")
+    assert arrays["scores"].shape == (2, 3, 1, 4, 5)
+    assert arrays["picks"][1, 2, 0, 3, 1] == 2
+    assert arrays["sigmas"].tolist() == [1.0, 0.5]
+    assert [path.name for path in tmp_path.iterdir()] == ["trace.npz"]
+
+
+def test_an_empty_trace_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="empty"):
+        RetrievalTrace().save(tmp_path / "trace.npz")
+    assert not list(tmp_path.iterdir())
