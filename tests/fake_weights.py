@@ -1,4 +1,4 @@
-"""Small random weights in the layouts of the real ones: base Wan folders, and files that are not what they seem."""
+"""Small random weights in the layouts of the real ones: base Wan folders, and a file that carries code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from outofsight.models.naming import TRANSFORMER_NAMES, vae_names
 
 TEXT_DIM = 32  # that of the small golden checkpoint
-WORDS = "a the dog cat person walks runs out of sight and back in to left right road room . ,".split()
+WORDS = ("a", "the", "dog", "cat", "person", "walks", "runs", "out", "of", "sight", "and", "back", ".", ",")
 VAE = {"base_dim": 4, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1}
 TRANSFORMER = {
     "num_attention_heads": 2,

@@ -244,8 +244,8 @@ def relative_pose_vectors(
 
     Each is the upper 3x4 of inv(c2w of the first target frame) @ c2w, row-major, for every `stride`-th video
     frame: ceil(F / stride) of them (77 and 75 video frames give 20 and 19). Paths that are at this rate
-    already are taken whole. Raises CameraError where the two paths lie in different worlds or the rates do
-    not fit.
+    already are taken whole. Vectors from a file that were relative to another camera become relative to this
+    one. Raises CameraError where the two paths lie in different worlds or the rates do not fit.
     """
     import torch
 

@@ -46,9 +46,9 @@ class RedMasks:
     def load(self) -> np.ndarray:
         """uint8 [F,H,W]: 1 where some subject is seen, else 0."""
         halves = [half.load().frames for half in (self.context, self.target) if half is not None]
-        frames = np.concatenate(halves).astype(np.int16)
         # Halfway between red and black or white: video coding blurs the edges.
-        return (frames[..., 0] - frames[..., 1:].max(axis=-1) > 127).astype(np.uint8)
+        masks = [(half[..., 0] > 127) & (half[..., 1] < 128) & (half[..., 2] < 128) for half in halves]
+        return np.concatenate(masks).astype(np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,11 +60,16 @@ class InstanceMasks:
     def load(self) -> np.ndarray:
         """uint8 [F,H,W]. Raises LayoutError for a file that is missing, broken or of another kind."""
         import zipfile
+        import zlib
 
+        if not zipfile.is_zipfile(self.path):
+            raise LayoutError(
+                f"{self.path}: expected an npz file with the array ids; it is missing or no npz"
+            )
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 ids = archive["ids"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as cause:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
             raise LayoutError(f"{self.path}: expected an npz file with the array ids ({cause})") from cause
         if ids.dtype != np.uint8 or ids.ndim != 3:
             raise LayoutError(f"{self.path}: ids are {ids.dtype} {list(ids.shape)}, expected uint8 [F,H,W]")

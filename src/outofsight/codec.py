@@ -29,7 +29,9 @@ class VideoGeometry:
     @classmethod
     def of(cls, vae: Any, transformer: Any) -> VideoGeometry:
         """Read from the two models' configurations."""
-        halvings = list(vae.config.temperal_downsample)  # diffusers' spelling; one entry for each spatial halving
+        halvings = list(
+            vae.config.temperal_downsample
+        )  # diffusers' spelling; one entry for each spatial halving
         pixels = 2 ** len(halvings) * (vae.config.patch_size or 1)
         time, rows, columns = transformer.config.patch_size
         return cls(2 ** sum(map(bool, halvings)), pixels, (time, rows, columns))
@@ -41,7 +43,8 @@ class VideoGeometry:
         """Latent frames of a video of ``frames`` frames.
 
         Raises:
-            GeometryError: the count is not one that the VAE and the patches divide; the nearest ones are named.
+            GeometryError: the count is not one that the VAE and the patches divide; the nearest ones are
+            named.
         """
         latent = (frames - 1) // self.frame_stride + 1
         if frames >= 1 and self.video_frames(latent) == frames and latent % self.patch[0] == 0:
@@ -67,7 +70,8 @@ class VideoGeometry:
             upper = [-(-max(n, 1) // unit) * unit for n, unit in zip((height, width), units, strict=True)]
             nearest = dict.fromkeys([tuple(lower), tuple(upper)])
             raise GeometryError(
-                f"{what} is {height} x {width} (height x width); this model takes heights divisible by {units[0]} "
+                f"{what} is {height} x {width} (height x width); this model takes heights divisible by "
+                f"{units[0]} "
                 f"and widths divisible by {units[1]}: nearest are "
                 + " and ".join(f"{h} x {w}" for h, w in nearest)
             )
@@ -77,7 +81,9 @@ class VideoGeometry:
 def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the VAE's latents, ``[1, c, 1, 1, 1]``."""
     shape = (1, -1, 1, 1, 1)
-    return like.new_tensor(vae.config.latents_mean).view(shape), like.new_tensor(vae.config.latents_std).view(shape)
+    return like.new_tensor(vae.config.latents_mean).view(shape), like.new_tensor(vae.config.latents_std).view(
+        shape
+    )
 
 
 def encode_video(
@@ -95,7 +101,9 @@ def encode_video(
     mean = vae.encode(pixels).latent_dist.mode().to(dtype)
     expected = (pixels.shape[2] - 1) // 2 ** sum(map(bool, vae.config.temperal_downsample)) + 1
     if mean.shape[2] != expected:
-        raise GeometryError(f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}")
+        raise GeometryError(
+            f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}"
+        )
     offset, scale = _statistics(vae, mean)
     return (mean - offset) / scale
 

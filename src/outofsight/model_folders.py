@@ -27,8 +27,8 @@ def resolve_model(
 ) -> Path:
     """Folder of a model given as a folder, the short name of a shipped one, or a hub id (``owner/name``).
 
-    A folder comes first, whatever it is called. A hub id is downloaded unless ``local_files_only``, and a warning
-    says so before it starts.
+    A folder comes first, whatever it is called. A hub id is downloaded unless ``local_files_only``, and a
+    warning says so before it starts.
 
     Raises:
         CheckpointError: nothing is there under that name, or it is not a model in diffusers' layout.
@@ -49,7 +49,8 @@ def resolve_model(
     if re.fullmatch(r"[\w.-]+", name):
         raise CheckpointError(
             f"no folder {name!r} here, and this version of outofsight ships no model of that name "
-            f"(shipped: {', '.join(shipped_models()) or 'none'}): give a local folder, a hub id as owner/name, "
+            f"(shipped: {', '.join(shipped_models()) or 'none'}): give a local folder, a hub id as "
+            "owner/name, "
             "or try the code path with random weights, --model random:debug"
         )
     raise CheckpointError(f"no such model folder: {name}")
@@ -59,7 +60,8 @@ def _checked(folder: Path) -> Path:
     if not (folder / INDEX).is_file():
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
         raise CheckpointError(
-            f"{folder} holds no {INDEX}, so it is not a pipeline in diffusers' layout (found: {found}). An original "
+            f"{folder} holds no {INDEX}, so it is not a pipeline in diffusers' layout (found: {found}). An "
+            "original "
             "Wan folder or a hydra.ckpt is made into one by 'outofsight convert'"
         )
     return folder
@@ -102,7 +104,9 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else _MAX_HEADER + 1
         if length > min(_MAX_HEADER, size - 8):
-            raise CheckpointError(f"{path} is not a safetensors file or is truncated ({size} bytes): fetch it again")
+            raise CheckpointError(
+                f"{path} is not a safetensors file or is truncated ({size} bytes): fetch it again"
+            )
         try:
             header = json.loads(file.read(length))
             entries = {name: value for name, value in header.items() if name != "__metadata__"}
@@ -112,12 +116,15 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
             raise CheckpointError(f"{path} has a header that is not safetensors': fetch it again") from error
     if 8 + length + end != size:
         raise CheckpointError(
-            f"{path} has {size} bytes and its header asks for {8 + length + end}: it is truncated, fetch it again"
+            f"{path} has {size} bytes and its header asks for {8 + length + end}: it is truncated, fetch it "
+            "again"
         )
     return shapes
 
 
-def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: frozenset[str] = frozenset()) -> None:
+def check_component(
+    folder: Path, expected: dict[str, tuple[int, ...]], tied: frozenset[str] = frozenset()
+) -> None:
     """Hold the tensors of one component's folder against those of the model that its config describes.
 
     diffusers fills what is missing with random numbers and goes on; here that is an error.
@@ -127,7 +134,8 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
         tied: names that need not be in the files, being another tensor under a second name.
 
     Raises:
-        CheckpointError: no safetensors, a truncated one, or missing, unexpected or differently shaped tensors.
+        CheckpointError: no safetensors, a truncated one, or missing, unexpected or differently shaped
+        tensors.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -150,7 +158,8 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
     ]
     if faults:
         raise CheckpointError(
-            f"the weights in {folder} do not fit its config.json; {'; '.join(faults)}. Is the config from another "
+            f"the weights in {folder} do not fit its config.json; {'; '.join(faults)}. Is the config from "
+            "another "
             "model, or were the weights saved by another version?"
         )
 
@@ -194,14 +203,16 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
 def _expected_tensors(
     name: str, settings: dict[str, Any], config: Path
 ) -> tuple[dict[str, tuple[int, ...]], frozenset[str]]:
-    """Names and shapes of the tensors of the model that a config describes, and those that may be left out."""
+    """Names and shapes of the tensors that a config describes, and the names that may be left out."""
     import torch
 
     try:
         with torch.device("meta"):
             model = _empty_model(name, settings)
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"{config} describes no {name} of this version of outofsight: {error}") from error
+        raise CheckpointError(
+            f"{config} describes no {name} of this version of outofsight: {error}"
+        ) from error
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     return shapes, frozenset(getattr(model, "all_tied_weights_keys", None) or ())
 
@@ -238,6 +249,8 @@ def outline_parts(folder: Path) -> dict[str, Any]:
     try:
         parts["tokenizer"] = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder / 'tokenizer'} holds no tokenizer that can be read: {error}") from error
+        raise CheckpointError(
+            f"{folder / 'tokenizer'} holds no tokenizer that can be read: {error}"
+        ) from error
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     return {**parts, **({"max_text_tokens": index["max_text_tokens"]} if "max_text_tokens" in index else {})}

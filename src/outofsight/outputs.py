@@ -1,9 +1,9 @@
 """Files a run leaves: what lies beside a video, and how each is written whole or not at all.
 
-    out.mp4                        the video
-    out.run.json                   how it was made (see runs.py); written last, so it marks a finished run
-    out.trace.npz                  what was recalled, on request
-    out.partial.safetensors, .mp4  a run broken off by Ctrl-C, gone when it is finished
+out.mp4                        the video
+out.run.json                   how it was made (see runs.py); written last, so it marks a finished run
+out.trace.npz                  what was recalled, on request
+out.partial.safetensors, .mp4  a run broken off by Ctrl-C, gone when it is finished
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class OutputPaths:
 
 
 def check_writable(path: Path, suffix: str = ".mp4") -> None:
-    """Make sure that ``path`` can be written later, by writing a file beside it (or in its nearest parent) now.
+    """Make sure that ``path`` can be written later, by writing beside it (or in its nearest parent) now.
 
     Raises:
         OutputError: another suffix, a folder in its place, or a place that cannot be written to.
@@ -131,7 +131,12 @@ def save_partial(path: Path, partial: PartialRun, fingerprint: str) -> None:
     tensors = {"latents": partial.latents}
     if partial.clean_estimate is not None:
         tensors["clean_estimate"] = partial.clean_estimate
-    metadata = {"step": partial.step, "steps": partial.steps, "seed": partial.seed, "fingerprint": fingerprint}
+    metadata = {
+        "step": partial.step,
+        "steps": partial.steps,
+        "seed": partial.seed,
+        "fingerprint": fingerprint,
+    }
     with replacing(path) as beside:
         save_file(
             {name: tensor.contiguous() for name, tensor in tensors.items()},

@@ -1,8 +1,8 @@
 """WorldModelPipeline: a context video, two camera paths and a prompt in, the target video out.
 
-    pipe = WorldModelPipeline.from_pretrained("folder-or-hub-id", torch_dtype=torch.bfloat16).to("cuda")
-    out = pipe(context_video, context_cameras, target_cameras, "a dog walks ...", seed=7)
-    out.frames  # uint8 [F, H, W, 3]
+pipe = WorldModelPipeline.from_pretrained("folder-or-hub-id", torch_dtype=torch.bfloat16).to("cuda")
+out = pipe(context_video, context_cameras, target_cameras, "a dog walks ...", seed=7)
+out.frames  # uint8 [F, H, W, 3]
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ class WorldModelPipeline(DiffusionPipeline):
         max_text_tokens: int = WAN_TEXT_TOKENS,
     ) -> None:
         super().__init__()
-        self.register_modules(tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer)
+        self.register_modules(
+            tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer
+        )
         self.register_to_config(max_text_tokens=max_text_tokens)
         self._prompts: OrderedDict[tuple[Any, ...], Tensor] = OrderedDict()
 
@@ -62,7 +64,7 @@ class WorldModelPipeline(DiffusionPipeline):
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> WorldModelPipeline:
         """Load a folder in diffusers' layout, a model shipped with the package, or a hub id.
 
-        Only safetensors are read (no pickle), and a component whose tensors do not fit its config is an error.
+        Only safetensors are read (no pickle); a component whose tensors do not fit its config is an error.
         Other keywords (``torch_dtype``, ``revision``, ``local_files_only``, components ...) are diffusers'.
 
         Raises:
@@ -128,8 +130,8 @@ class WorldModelPipeline(DiffusionPipeline):
             batched_guidance: both branches in one forward (faster where memory allows).
             numerics: "accurate" computes as the weights were loaded, with float32 latents and timesteps;
                 "reference" as the release does, everything in bfloat16 (``pipe.to(torch.bfloat16)`` first).
-            seed: of the noise, drawn where None; the noise is drawn on the CPU, so a seed holds on any device.
-            height, width: the frames are scaled to cover and cropped to it; None keeps their size.
+            seed: of the noise, drawn where None; the noise is drawn on the CPU, so a seed holds on any
+            device. height, width: the frames are scaled to cover and cropped to it; None keeps their size.
             target_frames: the first so many of the target cameras; None takes all.
             horizontal_fov: degrees; None takes the cameras' own.
             trace: also return what was recalled.
@@ -138,7 +140,8 @@ class WorldModelPipeline(DiffusionPipeline):
             resume: a run that Ctrl-C broke off; the other arguments must be the same.
 
         Raises:
-            GeometryError, VideoError, CameraError, PromptError: the inputs do not fit one another or the model;
+            GeometryError, VideoError, CameraError, PromptError: the inputs do not fit one another or the
+            model;
                 all of it is found before any network runs.
             GenerationInterrupted: Ctrl-C while denoising; carries what a resumed run needs.
         """
@@ -226,7 +229,7 @@ class WorldModelPipeline(DiffusionPipeline):
         """
         geometry = VideoGeometry.of(self.vae, self.transformer)
         frames = checked_frames(context_video, height, width)
-        grid = geometry.latent_size(*frames.shape[1:3], what="the context video")
+        grid = geometry.latent_size(frames.shape[1], frames.shape[2], "the context video")
         poses = camera_inputs(context_cameras, target_cameras, len(frames), target_frames, geometry)
         fov = field_of_view(context_cameras, target_cameras, horizontal_fov, self.transformer.config)
         limit = self.config.max_text_tokens
@@ -256,7 +259,13 @@ class WorldModelPipeline(DiffusionPipeline):
     def _embed(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         """Text embeddings in the transformer's dtype; the last few prompts are kept."""
         ids, mask = tokens
-        key = (ids.numpy().tobytes(), mask.numpy().tobytes(), id(self.text_encoder), self.text_encoder.dtype, device)
+        key = (
+            ids.numpy().tobytes(),
+            mask.numpy().tobytes(),
+            id(self.text_encoder),
+            self.text_encoder.dtype,
+            device,
+        )
         if key not in self._prompts:
             self._prompts[key] = encode_tokens(self.text_encoder, ids, mask, device)
             while len(self._prompts) > _PROMPTS_KEPT:
@@ -265,14 +274,17 @@ class WorldModelPipeline(DiffusionPipeline):
         return self._prompts[key].to(self.transformer.dtype)
 
     def _put_away(self, module: torch.nn.Module) -> None:
-        """Under model offload, free the device of ``module`` now: the chain of hooks frees it only at the end."""
+        """Under model offload, free the device of ``module`` now, which its hooks do at the end only."""
         for hook in getattr(self, "_all_hooks", []):
             if hook.model is module:
                 hook.offload()
 
     def _fetch(self, module: torch.nn.Module) -> None:
-        """Under model offload, bring ``module`` to the device now: sampling asks where the model is, and encodes
-        the context by another method than ``forward``, to which the hooks are tied."""
+        """Under model offload, bring ``module`` to the device now.
+
+        Sampling asks where the model is and encodes the context by another method than ``forward``, on which
+        the hooks hang.
+        """
         for hook in getattr(self, "_all_hooks", []):
             if hook.model is module:
                 hook.hook.pre_forward(module)
@@ -283,7 +295,9 @@ class WorldModelPipeline(DiffusionPipeline):
         if numerics == "accurate":
             return
         for name in ("transformer", "vae", "text_encoder"):
-            kept = {p.dtype for p in getattr(self, name).parameters() if p.is_floating_point()} - {torch.bfloat16}
+            kept = {p.dtype for p in getattr(self, name).parameters() if p.is_floating_point()} - {
+                torch.bfloat16
+            }
             if kept:
                 raise ValueError(
                     f"numerics='reference' computes everything in bfloat16, and {name} holds "

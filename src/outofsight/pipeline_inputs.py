@@ -24,8 +24,8 @@ from .video import Video, fit_video
 class RunInputs:
     """The inputs of a run, checked and in the form the models take.
 
-    ``frames`` uint8 ``[f, h, w, 3]``; ``grid`` latent rows and columns; poses ``[fc, 12]``, ``[ft, 12]``; tokens are
-    ids and mask ``[1, l]``.
+    ``frames`` uint8 ``[f, h, w, 3]``; ``grid`` latent rows and columns; poses ``[fc, 12]``, ``[ft, 12]``;
+    tokens are ids and mask ``[1, l]``.
     """
 
     frames: np.ndarray
@@ -79,14 +79,16 @@ def camera_inputs(
     wanted = available if target_frames is None else target_frames
     if wanted > available:
         raise CameraError(
-            f"{wanted} target frames are asked for and the target cameras cover {available}: give a longer path, "
+            f"{wanted} target frames are asked for and the target cameras cover {available}: give a longer "
+            "path, "
             "no pose is made up"
         )
     target_latents = geometry.latent_frames(wanted, "the target")
     for what, path in (("context", context), ("target", target)):
         if geometry.frame_stride % path.frame_stride:
             raise CameraError(
-                f"the {what} cameras hold a pose every {path.frame_stride} frames and the model needs one every "
+                f"the {what} cameras hold a pose every {path.frame_stride} frames and the model needs one "
+                "every "
                 f"{geometry.frame_stride}: give them at a rate that divides it"
             )
     vectors = relative_pose_vectors(context, target, stride=geometry.frame_stride)
@@ -96,15 +98,16 @@ def camera_inputs(
 def field_of_view(
     context: CameraPath, target: CameraPath, given: float | None, config: Mapping[str, Any]
 ) -> float | None:
-    """Horizontal field of view in degrees: the given one, else the cameras'; None where nobody knows or needs it.
+    """Horizontal field of view in degrees: the given one, else the cameras'; None where none is known.
 
     Raises:
         CameraError: not an angle, the two paths differ, or the model needs one and none is known.
     """
-    known = {path.horizontal_fov for path in (context, target)} - {None}
+    known = {path.horizontal_fov for path in (context, target) if path.horizontal_fov is not None}
     if given is None and len(known) > 1:
         raise CameraError(
-            f"context and target cameras have different fields of view ({' and '.join(map(str, sorted(known)))} "
+            "context and target cameras have different fields of view "
+            f"({' and '.join(map(str, sorted(known)))} "
             "degrees): give horizontal_fov to decide"
         )
     fov = given if given is not None else next(iter(known), None)
@@ -112,7 +115,8 @@ def field_of_view(
         raise CameraError(f"horizontal_fov is {fov}, expected degrees between 0 and 180")
     if fov is None and (needs := fov_users(config)):
         raise CameraError(
-            f"this model needs the horizontal field of view (for its {' and '.join(needs)}) and the cameras do not "
+            f"this model needs the horizontal field of view (for its {' and '.join(needs)}) and the cameras "
+            "do not "
             "hold one: give horizontal_fov in degrees"
         )
     return fov

@@ -35,7 +35,8 @@ class WorldModelOutput:
 class PartialRun:
     """A run broken off between two steps; pass it as ``resume`` with the same arguments to finish it.
 
-    ``latents [1, c, ft, h, w]`` after ``step`` of ``steps``; ``clean_estimate`` is the model's guess of the end.
+    ``latents [1, c, ft, h, w]`` after ``step`` of ``steps``; ``clean_estimate`` is the model's guess of the
+    end.
     """
 
     latents: Tensor
@@ -48,7 +49,8 @@ class PartialRun:
         """The latents, held against the run that is to go on; raises GeometryError."""
         if tuple(self.latents.shape) != shape or self.steps != steps or not 0 < self.step <= steps:
             raise GeometryError(
-                f"the run to resume has latents {list(self.latents.shape)} after step {self.step} of {self.steps}, "
+                f"the run to resume has latents {list(self.latents.shape)} after step {self.step} of "
+                f"{self.steps}, "
                 f"this one {list(shape)} and {steps} steps: resume with the arguments of the run broken off"
             )
         return self.latents
@@ -65,10 +67,12 @@ class GenerationInterrupted(KeyboardInterrupt):
 def interrupted(
     stop: KeyboardInterrupt, latents: Tensor | None, steps: int, seed: int | None, seconds: dict[str, float]
 ) -> KeyboardInterrupt:
-    """What Ctrl-C becomes: resumable if it came while denoising, or after it (``latents`` are then the result)."""
+    """What Ctrl-C becomes: resumable while denoising, or after it (``latents`` are the result)."""
     if isinstance(stop, DenoisingInterrupted):
         estimate = None if stop.clean_estimate is None else stop.clean_estimate.cpu()
-        return GenerationInterrupted(PartialRun(stop.latents.cpu(), stop.step, steps, seed, estimate), seconds)
+        return GenerationInterrupted(
+            PartialRun(stop.latents.cpu(), stop.step, steps, seed, estimate), seconds
+        )
     if latents is not None:
         return GenerationInterrupted(PartialRun(latents.cpu(), steps, steps, seed), seconds)
     return stop

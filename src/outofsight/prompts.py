@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001  (the fullwidth commas belong to the published prompt)
 """From a prompt to what the transformer reads: cleaned, counted, encoded, padded as Wan pads it."""
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from .errors import PromptError
 WAN_TEXT_TOKENS = 512
 
 # Published default of Wan2.1, which HyDRA's infer_hydra.py passes unchanged. It names, in Chinese, what a
-# video should not look like: garish, overexposed, static, blurred, subtitled, malformed, crowded, walking backwards.
+# video should not look like: garish, overexposed, static, blurred, subtitled, malformed, crowded, walking
+# backwards.
 WAN_NEGATIVE_PROMPT = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，最差质量，低质量，JPEG压缩残留，"
     "丑陋的，残缺的，多余的手指，画得不好的手部，画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，"
@@ -24,7 +26,7 @@ WAN_NEGATIVE_PROMPT = (
 
 
 def clean_text(text: str) -> str:
-    """Repair mis-decoded characters, undo HTML escapes (twice: captions are often escaped twice), join whitespace."""
+    """Repair mis-decoded characters, undo HTML escapes (captions are often escaped twice), join blanks."""
     import ftfy
 
     repaired = html.unescape(html.unescape(ftfy.fix_text(text)))

@@ -1,7 +1,7 @@
 """The run record: everything that decided a video, written beside it and enough to make it again.
 
-``out.mp4`` has ``out.run.json`` with every setting as resolved, the seed, the inputs and weights by SHA-256, the
-versions and device, the time each part took, and the SHA-256 of what was written.
+``out.mp4`` has ``out.run.json`` with every setting as resolved, the seed, the inputs and weights by SHA-256,
+the versions and device, the time each part took, and the SHA-256 of what was written.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,10 @@ _CHUNK = 8 << 20
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a video besides its inputs, the weights and the seed. All resolved: None means "as the input".
+    """What decides a video besides inputs, weights and seed. All resolved: None means "as the input".
 
-    Field names and meanings are those of ``WorldModelPipeline.__call__``; ``context_frames`` takes the last so many
+    Field names and meanings are those of ``WorldModelPipeline.__call__``; ``context_frames`` takes the last
+    so many
     frames of the context, ``pad`` repeats the last frame of one that is too short, ``dtype`` is the weights'.
     """
 
@@ -61,6 +62,7 @@ class Sources:
     context_pose: str | None = None
     pose: str | None = None
     clip: str | None = None
+    clip_name: str | None = None
     prompt: str | None = None
 
 
@@ -110,10 +112,10 @@ def _identity(model: Mapping[str, Any]) -> Any:
 
 
 def now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-# --- hashes ---------------------------------------------------------------------------------------------------
+# --- hashes -----------------------------------------------------------------------------------------------
 
 
 def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
@@ -136,7 +138,9 @@ def sha256_array(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def model_identity(name: str, folder: Path | None, on_bytes: Callable[[int], None] | None = None) -> dict[str, Any]:
+def model_identity(
+    name: str, folder: Path | None, on_bytes: Callable[[int], None] | None = None
+) -> dict[str, Any]:
     """Which model it is: every weight, config and tokenizer file of its folder by SHA-256.
 
     ``folder`` is None for random weights, which their name (preset and seed) decides.
@@ -153,7 +157,9 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix not in skipped and not any(p.startswith(".") for p in path.parts[-2:])
+        if path.is_file()
+        and path.suffix not in skipped
+        and not any(p.startswith(".") for p in path.parts[-2:])
     )
 
 
@@ -173,7 +179,7 @@ def versions(device: str) -> dict[str, str]:
     return found
 
 
-# --- reading --------------------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------------------
 
 
 def read_record(path: Path) -> RunRecord:

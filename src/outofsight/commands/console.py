@@ -1,4 +1,4 @@
-"""What commands say and how they fail: notes and progress to stderr, results to stdout, errors without traceback."""
+"""What commands say and how they fail: notes to stderr, results to stdout, errors without traceback."""
 
 from __future__ import annotations
 
@@ -55,7 +55,10 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
                 fail(str(error))
                 raise typer.Exit(BAD_INPUT) from None
             except OSError as error:
-                if not isinstance(error, FileNotFoundError | PermissionError) and error.errno not in _USER_CAUSED:
+                if (
+                    not isinstance(error, FileNotFoundError | PermissionError)
+                    and error.errno not in _USER_CAUSED
+                ):
                     raise
                 fail(f"{error.filename or 'a file'}: {error.strerror or error}")
                 raise typer.Exit(BAD_INPUT) from None
@@ -74,7 +77,7 @@ _USER_CAUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENOT
 
 @contextmanager
 def _spoken_warnings() -> Iterator[None]:
-    """Print our own warnings as one-line notes and keep the libraries' quiet unless Python was told otherwise."""
+    """Print warnings as one-line notes; the libraries' deprecations only if Python was told to."""
     with warnings.catch_warnings():
         if not sys.warnoptions:
             warnings.simplefilter("ignore", DeprecationWarning)

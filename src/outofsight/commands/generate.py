@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .jobs import Request
 
 
-class Numerics(str, Enum):
+class Numerics(StrEnum):
     accurate = "accurate"
     reference = "reference"
 
 
-class Offload(str, Enum):
+class Offload(StrEnum):
     none = "none"
     model = "model"
     group = "group"
@@ -48,17 +48,24 @@ def generate(
         str | None, _option('Target cameras in words: "right-8, wait-4, left-8".', group=INPUT)
     ] = None,
     clip: Annotated[Path | None, _option("Folder of one clip: video, cameras, caption.", group=INPUT)] = None,
+    clip_name: Annotated[str | None, _option("Which one, where --clip holds several.", group=INPUT)] = None,
     clips: Annotated[Path | None, _option("Folder of many clips; one video each.", group=INPUT)] = None,
     prompt: Annotated[str | None, _option("What is seen.", group=INPUT)] = None,
     prompt_file: Annotated[Path | None, _option("Text file that holds the prompt.", group=INPUT)] = None,
     negative_prompt: Annotated[
         str | None, _option("What is not to be seen; Wan's own list by default.", group=INPUT)
     ] = None,
-    height: Annotated[int | None, _option("Pixels; scaled to cover and cropped. As the input.", group=INPUT)] = None,
+    height: Annotated[
+        int | None, _option("Pixels; scaled to cover and cropped. As the input.", group=INPUT)
+    ] = None,
     width: Annotated[int | None, _option("Pixels, with --height.", group=INPUT)] = None,
     frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", group=INPUT)] = None,
-    context_frames: Annotated[int | None, _option("Use the last so many context frames.", group=INPUT)] = None,
-    pad: Annotated[bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)] = False,
+    context_frames: Annotated[
+        int | None, _option("Use the last so many context frames.", group=INPUT)
+    ] = None,
+    pad: Annotated[
+        bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)
+    ] = False,
     horizontal_fov: Annotated[
         float | None, _option("Degrees, where the cameras do not say.", group=INPUT)
     ] = None,
@@ -77,27 +84,34 @@ def generate(
     seed: Annotated[int | None, _option("Of the noise; drawn and printed.", group=SAMPLING)] = None,
     cache_context: Annotated[
         bool | None,
-        _option("Encode the context once; by default where the model allows it.",
-                "--cache-context/--no-cache-context", group=SAMPLING),
+        _option(
+            "Encode the context once; by default where the model allows it.",
+            "--cache-context/--no-cache-context",
+            group=SAMPLING,
+        ),
     ] = None,
     device: Annotated[str, _option("auto (cuda, mps, cpu), or one of them.", group=MACHINE)] = "auto",
     dtype: Annotated[str, _option("auto, float32, bfloat16, float16.", group=MACHINE)] = "auto",
     offload: Annotated[Offload, _option("Keep weights in main memory.", group=MACHINE)] = Offload.none,
     vae_tiling: Annotated[bool, _option("Encode and decode in tiles.", group=MACHINE)] = False,
-    compile: Annotated[bool, _option("Compile the transformer's blocks.", "--compile", group=MACHINE)] = False,
-    attention_backend: Annotated[
-        str | None, _option("One of diffusers' backends.", group=MACHINE)
-    ] = None,
-    local_files_only: Annotated[bool, _option("Download nothing.", "--local-files-only", group=MACHINE)] = False,
+    compile: Annotated[
+        bool, _option("Compile the transformer's blocks.", "--compile", group=MACHINE)
+    ] = False,
+    attention_backend: Annotated[str | None, _option("One of diffusers' backends.", group=MACHINE)] = None,
+    local_files_only: Annotated[
+        bool, _option("Download nothing.", "--local-files-only", group=MACHINE)
+    ] = False,
     trace: Annotated[bool, _option("Also write what was recalled (.trace.npz).", "--trace")] = False,
-    replay: Annotated[Path | None, _option("Make the run of a run.json again; inputs may be renamed.")] = None,
+    replay: Annotated[
+        Path | None, _option("Make the run of a run.json again; inputs may be renamed.")
+    ] = None,
     force: Annotated[bool, _option("Replay although inputs or weights differ.", "--force")] = False,
     overwrite: Annotated[bool, _option("Replace what is there.", "--overwrite")] = False,
 ) -> None:
     """Continue a video along a camera path.
 
-    Beside OUT.mp4 lies OUT.run.json, which says how it was made and can be replayed. After Ctrl-C, the same command
-    goes on where it stopped.
+    Beside OUT.mp4 lies OUT.run.json, which says how it was made and can be replayed. After Ctrl-C, the same
+    command goes on where it stopped.
     """
     from ..prompts import WAN_NEGATIVE_PROMPT
     from ..runs import Machine, Settings
@@ -113,6 +127,7 @@ def generate(
         context_pose=context_pose,
         pose=pose,
         clip=clip,
+        clip_name=clip_name,
         prompt=prompt,
         prompt_file=prompt_file,
     )
@@ -121,11 +136,15 @@ def generate(
         run(replace(request, local_files_only=local_files_only))
         return
     if model is None:
-        raise OutOfSightError("no model: give --model FOLDER, a hub id, a shipped name, or random:debug to try the path")
+        raise OutOfSightError(
+            "no model: give --model FOLDER, a hub id, a shipped name, or random:debug to try the path"
+        )
     if (height is None) != (width is None):
         raise OutOfSightError("give --height and --width together")
     if clips is not None and (clip or context or cameras or context_cameras or context_pose):
-        raise OutOfSightError("--clips brings videos and cameras of its own; only --pose and --prompt go with it")
+        raise OutOfSightError(
+            "--clips brings videos and cameras of its own; only --pose and --prompt go with it"
+        )
     chosen = choose_device(device)
     settings = Settings(
         num_inference_steps=steps,
@@ -147,7 +166,9 @@ def generate(
     )
     machine = Machine(chosen, offload.value, compile, attention_backend)
     failed = run(
-        Request(model, sources, out, clips, settings, machine, seed, trace, overwrite, force, local_files_only)
+        Request(
+            model, sources, out, clips, settings, machine, seed, trace, overwrite, force, local_files_only
+        )
     )
     if failed:
         raise typer.Exit(2)
@@ -169,7 +190,9 @@ def _replayed(
     else:
         here = choose_device("auto")
         if here.split(":")[0] != machine.device.split(":")[0] and machine.device != "cpu":
-            note(f"the run was made on {machine.device}; this machine computes on {here}, so pixels may differ")
+            note(
+                f"the run was made on {machine.device}; this machine computes on {here}, so pixels may differ"
+            )
             machine = replace(machine, device=here, offload="none")
     return Request(
         model=model or record.model["folder"] or record.model["name"],

@@ -1,4 +1,4 @@
-"""Making the videos of one ``generate``: check first, load once, keep what is finished, go on where it stopped."""
+"""Making the videos of one ``generate``: check first, load once, keep what is finished, resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..codec import VideoGeometry
-from ..errors import LayoutError, OutOfSightError, OutputError
+from ..errors import OutOfSightError, OutputError
 from ..outputs import check_folder_writable, check_writable, load_partial, save_partial, write_json
 from ..runs import (
     Machine,
@@ -32,7 +32,9 @@ from .sources import Job, LoadedInputs, list_jobs, load_inputs
 if TYPE_CHECKING:
     from ..pipeline import PartialRun, WorldModelOutput, WorldModelPipeline
 
-PREVIEW_SECONDS = 10.0  # after Ctrl-C a preview is decoded where encoding the context took no longer than this
+PREVIEW_SECONDS = (
+    10.0  # after Ctrl-C a preview is decoded where encoding the context took no longer than this
+)
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,7 @@ def run(request: Request) -> int:
         check_writable(request.out)
     else:
         check_folder_writable(request.out)
-    jobs = list(list_jobs(request.sources, request.out, request.clips))
-    names = [job.out.video for job in jobs]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise LayoutError(f"several clips would be written to {sorted(twice)[0]}: their names must differ")
+    jobs = list_jobs(request.sources, request.out, request.clips)
     runner = _Runner(request, find_model(request.model, request.local_files_only))
     failed = 0
     for job in jobs:
@@ -105,7 +104,7 @@ def run(request: Request) -> int:
 
 
 def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:
-    """All that can be wrong with the inputs, before weights are loaded; see the pipeline's ``check_inputs``."""
+    """Check the inputs before weights are loaded; see the pipeline's ``check_inputs``."""
     model.outline.check_inputs(
         inputs.frames,
         inputs.context_cameras,
@@ -131,7 +130,8 @@ def _run_job(job: Job, runner: _Runner) -> None:
     if _finished(job, mark, request):
         return
     partial = None if request.overwrite else _resumable(job, mark, request.seed)
-    seed = request.seed if request.seed is not None else partial.seed if partial else secrets.randbits(32)
+    seed = partial.seed if partial is not None else request.seed
+    seed = secrets.randbits(32) if seed is None else seed
     note(f"seed: {seed}")
     pipe = runner.pipe
     try:
@@ -194,25 +194,30 @@ def _generate(
     )
 
 
-# --- what is there already ------------------------------------------------------------------------------------
+# --- what is there already --------------------------------------------------------------------------------
 
 
 def _finished(job: Job, mark: str, request: Request) -> bool:
-    """Whether the video is there and made by these very settings; raises OutputError where it is another one."""
+    """Whether the video is there and made by these settings; OutputError where it is another."""
     video = job.out.video
     if request.overwrite or not video.exists():
         return False
     record = read_record(job.out.record) if job.out.record.is_file() else None
     if record is not None and request.replay is None and _made_by(record, mark, request, video):
-        note(f"{video} is there, made with these settings (seed {record.seed}): skipped, --overwrite redoes it")
+        note(
+            f"{video} is there, made with these settings (seed {record.seed}): skipped, --overwrite redoes it"
+        )
         return True
     raise OutputError(
-        f"{video} is there and was not made with these settings: give another --out, or --overwrite to replace it"
+        f"{video} is there and was not made with these settings: give another --out, or --overwrite to "
+        "replace it"
     )
 
 
 def _made_by(record: RunRecord, mark: str, request: Request, video: Path) -> bool:
-    alike = record.fingerprint == mark and request.seed in (None, record.seed) and request.trace <= record.trace
+    alike = (
+        record.fingerprint == mark and request.seed in (None, record.seed) and request.trace <= record.trace
+    )
     return alike and bool(record.outputs) and record.outputs["video"]["sha256"] == sha256_file(video)
 
 
@@ -220,7 +225,10 @@ def _resumable(job: Job, mark: str, seed: int | None) -> PartialRun | None:
     partial = load_partial(job.out.partial, mark)
     if partial is None or (seed is not None and partial.seed != seed):
         if job.out.partial.exists():
-            note(f"{job.out.partial} is of a run with other settings: not resumed, and replaced if this one stops")
+            note(
+                f"{job.out.partial} is of a run with other settings: not resumed, and replaced if this one "
+                "stops"
+            )
         return None
     note(f"resumed from {job.out.partial}: {partial.step} of {partial.steps} steps are done")
     return partial
@@ -235,7 +243,7 @@ def _check_replay(request: Request, inputs: LoadedInputs, identity: dict[str, An
         note(f"replayed all the same: {line}")
 
 
-# --- what is left ---------------------------------------------------------------------------------------------
+# --- what is left -----------------------------------------------------------------------------------------
 
 
 def _keep(
@@ -299,7 +307,11 @@ def _compare(record: RunRecord, result: WorldModelOutput) -> None:
         say("replayed: every pixel is equal to the recorded run's")
         return
     here, before = versions("cpu"), record.versions or {}
-    changed = [f"{name} {before[name]} -> {here[name]}" for name in here if before.get(name, here[name]) != here[name]]
+    changed = [
+        f"{name} {before[name]} -> {here[name]}"
+        for name in here
+        if before.get(name, here[name]) != here[name]
+    ]
     note(
         "replayed, and the pixels differ from the recorded run's"
         + (f" (versions: {', '.join(changed)})" if changed else " (another device or number of threads?)")

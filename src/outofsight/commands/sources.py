@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,29 +41,34 @@ class LoadedInputs:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Job:
     """One video to make."""
 
     out: OutputPaths
     sources: Sources
-    clip: Clip | None = None
 
 
-def list_jobs(sources: Sources, out: Path, clips: Path | None) -> Iterator[Job]:
-    """One job, or one for each clip under ``clips`` (then ``out`` is a folder)."""
+def list_jobs(sources: Sources, out: Path, clips: Path | None) -> list[Job]:
+    """One job, or one for each clip under ``clips`` (then ``out`` is a folder).
+
+    Clips are read when their turn comes, so that one that is broken does not stop the others.
+
+    Raises:
+        LayoutError: no known layout, or two clips that would be written to one file.
+    """
     if clips is None:
-        yield Job(OutputPaths(out), sources)
-        return
-    from ..datasets import iterate_clips
+        return [Job(OutputPaths(out), sources)]
+    from ..datasets import detect_layout
 
-    found = False
-    for clip in iterate_clips(clips):
-        found = True
-        name = "_".join(part for part in Path(clip.name).parts if part not in ("/", "..", "."))
-        yield Job(OutputPaths(out / f"{name}.mp4"), replace(sources, clip=str(clips.resolve())), clip)
-    if not found:
-        raise LayoutError(f"{clips} holds no clip in a layout that is known")
+    report = detect_layout(clips)
+    jobs = {}
+    for name in report.samples:
+        video = out / f"{name.replace('/', '_')}.mp4"
+        if video in jobs:
+            raise LayoutError(f"{clips}: two clips would be written to {video}: their names must differ")
+        jobs[video] = Job(OutputPaths(video), replace(sources, clip=str(report.root), clip_name=name))
+    return list(jobs.values())
 
 
 def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
@@ -76,13 +80,14 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     Raises:
         VideoError, CameraError, PromptError, LayoutError: what is missing or cannot be read.
     """
-    sources, digests, notes = job.sources, {}, []
-    clip = job.clip
-    if clip is None and sources.clip is not None:
+    sources = job.sources
+    digests: dict[str, str] = {}
+    notes: list[str] = []
+    clip = None
+    if sources.clip is not None:
         from ..datasets import read_clip
 
-        clip = read_clip(sources.clip)
-    if clip is not None:
+        clip = read_clip(sources.clip, sources.clip_name)
         notes += clip.notes
     context_cameras, target_cameras = _cameras(sources, clip, stride)
     digests["context cameras"] = sha256_array(context_cameras.c2w)
@@ -119,7 +124,8 @@ def _cameras(sources: Sources, clip: Clip | None, stride: int) -> tuple[CameraPa
         context = CameraPath.from_string(sources.context_pose, stride=stride)
     if context is None:
         raise CameraError(
-            "the context's cameras are not known and none are guessed: give --cameras or --context-cameras (a file) "
+            "the context's cameras are not known and none are guessed: give --cameras or --context-cameras "
+            "(a file) "
             'or --context-pose (such as "wait-20" for a camera that stood still)'
         )
     if sources.pose is not None:
@@ -130,7 +136,7 @@ def _cameras(sources: Sources, clip: Clip | None, stride: int) -> tuple[CameraPa
 def _video(
     sources: Sources, clip: Clip | None, cameras: CameraPath, settings: Settings
 ) -> tuple[np.ndarray, float, str, list[str]]:
-    """Frames, rate, SHA-256 of the file and notes of the context video, as many frames as there are cameras."""
+    """Frames, rate, SHA-256 of the file and notes of the context video, a frame for each camera."""
     import numpy as np
 
     from ..pipeline_inputs import covered_frames
@@ -144,13 +150,17 @@ def _video(
         digest = sha256_file(Path(sources.context))
         notes = [f"context video: {video.note}"] if video.note else []
         if info.frames is not None and info.frames > wanted:
-            notes.append(f"context video: the first {wanted} of {info.frames} frames are used, one per camera pose")
+            notes.append(
+                f"context video: the first {wanted} of {info.frames} frames are used, one per camera pose"
+            )
         return video.frames, video.fps, digest, notes
     if clip is None:
         raise VideoError("no context video: give --context or --clip")
     video = clip.context_video(size)
     whole = clip.context
-    digest = sha256_array(whole) if isinstance(whole, np.ndarray) else sha256_file(whole.path) if whole else ""
+    digest = (
+        sha256_array(whole) if isinstance(whole, np.ndarray) else sha256_file(whole.path) if whole else ""
+    )
     return video.frames, video.fps, digest, [f"context video: {video.note}"] if video.note else []
 
 
@@ -163,7 +173,8 @@ def _last_frames(
         raise VideoError(f"--context-frames {count}, and the context has {len(frames)} frames")
     if skipped % cameras.frame_stride:
         raise CameraError(
-            f"--context-frames {count} of {len(frames)}: the cameras hold a pose every {cameras.frame_stride} frames, "
+            f"--context-frames {count} of {len(frames)}: the cameras hold a pose every "
+            f"{cameras.frame_stride} frames, "
             f"so a multiple of {cameras.frame_stride} must be left out"
         )
     kept = cameras[skipped // cameras.frame_stride :]
@@ -182,6 +193,7 @@ def checked_sources(
     context_pose: str | None,
     pose: str | None,
     clip: Path | None,
+    clip_name: str | None,
     prompt: str | None,
     prompt_file: Path | None,
 ) -> Sources:
@@ -203,7 +215,9 @@ def checked_sources(
         raise CameraError("--context-cameras and --context-pose are both given: give one of them")
     if clip is not None and context is not None:
         raise VideoError("--clip and --context are both given: a clip brings its own context video")
-    absolute = [None if path is None else str(path.resolve()) for path in (context, cameras, context_cameras, clip)]
+    absolute = [
+        None if path is None else str(path.resolve()) for path in (context, cameras, context_cameras, clip)
+    ]
     return Sources(
         context=absolute[0],
         cameras=absolute[1],
@@ -211,5 +225,6 @@ def checked_sources(
         context_pose=context_pose,
         pose=pose,
         clip=absolute[3],
+        clip_name=clip_name,
         prompt=prompt,
     )

@@ -1,6 +1,6 @@
 """Which of HM-World's layouts a folder has, the names of its clips, and their captions.
 
-- released: `HM-World/<sample>/` with cond.mp4, tgt.mp4 and camera.json, and where they are known cond_mask.mp4,
+- released: `HM-World/<sample>/` with cond.mp4, tgt.mp4 and camera.json, perhaps with cond_mask.mp4,
   tgt_mask.mp4, character.json, check.json; `HM-World/caption.txt` with lines `<path>.mp4<TAB><caption>`.
 - raw: `<sample>/videos/<name>.mp4` and `<name>M_CustomDepth.mp4`; `<sample>.json`, `<sample>_check.json` and
   `<sample>_character.json` in `<sample>/` or beside it; captions.txt as above.

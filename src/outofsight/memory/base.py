@@ -121,6 +121,11 @@ class Memory:
             for name, value in asdict(self.options).items()
         }
 
+    @property
+    def scores_by_signature(self) -> bool:
+        """Whether memory tokens are scored by signatures (else by :meth:`pose_scores`)."""
+        return True
+
     # --- the bank -------------------------------------------------------------------------------------------
 
     def select_frames(self, layout: FrameLayout) -> FrameSelection | None:
@@ -159,9 +164,9 @@ class Memory:
         """Memory ``key [b, t, h', w', dim]`` before rotary -> ``[b, t, s]``."""
         return key.mean(dim=(2, 3))
 
-    def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor | None:
-        """``[b, f, t]`` scores that replace the inner products where a mechanism goes by pose, else None."""
-        return None
+    def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor:
+        """``[b, f, t]`` scores in place of the inner products, where a mechanism goes by pose."""
+        raise NotImplementedError(f"memory {self.name!r} does not score by pose")
 
     # --- geometry, once per clip shape ----------------------------------------------------------------------
 

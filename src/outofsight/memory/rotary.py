@@ -16,6 +16,11 @@ class Rotary(NamedTuple):
     cos: Tensor
     sin: Tensor
 
+    def frames(self, frames: slice, tokens: int) -> Rotary:
+        """The part of some frames of so many tokens each."""
+        rows = slice(frames.start * tokens, frames.stop * tokens)
+        return Rotary(self.cos[:, rows], self.sin[:, rows])
+
 
 def axis_channels(head_dim: int) -> tuple[int, int, int]:
     """Channels of a head given to time, height and width, as Wan divides them."""

@@ -66,7 +66,7 @@ def transformer_sizes(tensors: Mapping[str, Tensor], source: str | os.PathLike[s
     try:
         patch = tensors["patch_embedding.weight"]
         dim, in_channels, *patch_size = patch.shape
-        sizes = {
+        sizes: dict[str, Any] = {
             "dim": dim,
             "in_channels": in_channels,
             "patch_size": tuple(patch_size),

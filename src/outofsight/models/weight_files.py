@@ -28,7 +28,7 @@ _PREFIXES = ("model.diffusion_model.", "pipe.dit.", "dit.", "model.", "module.")
 # what torch.load raises on bytes that are no checkpoint, depending on where they go wrong
 _UNREADABLE = (
     *(RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
-    *(AssertionError, OverflowError, struct.error, pickle.PickleError),
+    *(AssertionError, OverflowError, struct.error),
 )
 
 
@@ -68,42 +68,37 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, str(error) or type(error).__name__) from error
 
 
 def _read_pickle(path: Path) -> Any:
-    # only the zip form that torch has written since 1.6 can be mapped
     with path.open("rb") as file:
-        mapped = file.read(4) == b"PK\x03\x04"
+        start = file.read(4)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            # only the zip form that torch has written since 1.6 can be mapped
+            mapped = start == b"PK\x03\x04"
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        # torch wraps the reason in advice to load unsafely, which is not passed on
+        reason = str(error.__context__ or "it is no checkpoint of torch's").split(". ")[0]
+        if start[:1] != b"\x80" and "global" not in reason.lower():
+            raise _damaged(path, reason) from None
+        raise CheckpointError(
+            f"{path} was refused: it is a pickle that asks for more than tensors ({reason}), and opening it "
+            "could run code. If you trust its source, load it there and save its state dict alone, best as "
+            ".safetensors"
+        ) from None
     except _UNREADABLE as error:
-        if isinstance(error, pickle.UnpicklingError) and _names_a_global(error):
-            raise CheckpointError(
-                f"{path} was refused: it is a pickle that asks for more than tensors ({_first_line(error)}), "
-                "and opening it could run code. If you trust its source, load it there and save its state "
-                "dict alone, best as .safetensors"
-            ) from error
-        raise _damaged(path, error) from error
+        raise _damaged(path, str(error) or type(error).__name__) from error
 
 
-def _names_a_global(error: Exception) -> bool:
-    return any(word in str(error) for word in ("GLOBAL", "global", "REDUCE", "allowlist"))
-
-
-def _first_line(error: Exception) -> str:
-    """The line of torch's message that names the culprit, without its advice to load unsafely."""
-    lines = [line.strip().split(". ")[0] for line in str(error).splitlines()]
-    return next((line for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0])
-
-
-def _damaged(path: Path, error: Exception) -> CheckpointError:
-    reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+def _damaged(path: Path, reason: str) -> CheckpointError:
     return CheckpointError(
-        f"{path} ({path.stat().st_size} bytes) cannot be read: it is truncated or damaged ({reason}); "
-        "fetch or copy it again and compare its size or checksum with the source's"
+        f"{path} ({path.stat().st_size} bytes) cannot be read: it is truncated, damaged or no checkpoint "
+        f"({reason.splitlines()[0][:200]}); fetch or copy it again and compare its size or checksum with the "
+        "source's"
     )
 
 

@@ -1,0 +1,7 @@
+"""``python -m outofsight`` is the command ``outofsight``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,49 @@
+"""The command line: parses, calls, says what to do next. Each command is a file in ``commands/``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .commands.convert import convert
+from .commands.demo import demo
+from .commands.doctor import doctor
+from .commands.generate import generate
+
+app = typer.Typer(
+    name="outofsight",
+    help="Memory for video world models: who leaves the frame is not forgotten.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(demo)
+app.command()(generate)
+app.command()(convert)
+app.command()(doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"outofsight {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Memory for video world models: who leaves the frame is not forgotten."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 well, 2 wrong input, 130 Ctrl-C)."""
+    try:
+        app(args=arguments, prog_name="outofsight")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return 0

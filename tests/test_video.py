@@ -1,0 +1,212 @@
+"""Reading and writing video: exact counts and rates, stated changes, no half-written file."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from outofsight.errors import GeometryError, OutputError, VideoError
+from outofsight.video import Video, fit_frame, fit_video, probe_video, read_video, write_video
+
+
+def moving_square(frames: int = 6, height: int = 48, width: int = 64) -> np.ndarray:
+    """Smooth gradients with a bright square that moves: survives coding well."""
+    y, x = np.mgrid[:height, :width]
+    video = np.stack([x * 2 + y, 255 - x * 2, y * 3], axis=-1)[None].repeat(frames, axis=0)
+    for frame in range(frames):
+        video[frame, 8:24, 4 + 4 * frame : 20 + 4 * frame] = 240
+    return np.clip(video, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(1, 15), (6, 15.0), (5, Fraction(30000, 1001)), (3, 23.976)])
+def test_round_trip_keeps_count_size_and_rate(frames: int, fps: float, tmp_path: Path) -> None:
+    video = moving_square(frames)
+    write_video(tmp_path / "v.mp4", video, fps)
+    found = read_video(tmp_path / "v.mp4")
+    assert found.frames.shape == video.shape
+    assert found.frames.dtype == np.uint8
+    assert found.fps == pytest.approx(float(fps), rel=1e-6)
+    assert found.note is None
+    assert np.abs(found.frames.astype(int) - video).mean() < 4
+    info = probe_video(tmp_path / "v.mp4")
+    assert (info.frames, info.height, info.width, info.fps) == (frames, 48, 64, found.fps)
+    assert [file.name for file in tmp_path.iterdir()] == ["v.mp4"]
+
+
+def test_crf_sets_the_quality(tmp_path: Path) -> None:
+    video = np.random.default_rng(0).integers(0, 255, (4, 48, 64, 3), dtype=np.uint8)
+    sizes = []
+    for crf in (5, 45):
+        write_video(tmp_path / "v.mp4", video, 15, crf=crf)
+        sizes.append((tmp_path / "v.mp4").stat().st_size)
+    assert sizes[0] > 2 * sizes[1]
+
+
+def test_start_frames_and_padding(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    write_video(file, moving_square(6), 15)
+    whole = read_video(file).frames
+    np.testing.assert_array_equal(read_video(file, start=2, frames=3).frames, whole[2:5])
+    with pytest.raises(VideoError, match=r"9 frames are needed and 6 are there.*--pad"):
+        read_video(file, frames=9)
+    with pytest.raises(VideoError, match="from frame 4 on"):
+        read_video(file, start=4, frames=3)
+    padded = read_video(file, frames=9, pad=True)
+    assert padded.note == "padded 6 -> 9 frames by repeating the last"
+    np.testing.assert_array_equal(padded.frames, whole[[0, 1, 2, 3, 4, 5, 5, 5, 5]])
+    with pytest.raises(VideoError, match="none from frame 6 on"):
+        read_video(file, start=6)
+    for bad in ({"frames": 0}, {"start": -1}, {"size": (0, 4)}):
+        with pytest.raises(GeometryError, match="positive"):
+            read_video(file, **bad)
+
+
+def test_cover_resize_then_centre_crop(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    write_video(file, moving_square(2, 54, 96), 15)
+    found = read_video(file, size=(24, 40))
+    assert found.size == (24, 40)
+    assert found.note == "resized 96x54 -> 43x24, cropped to 40x24"
+    assert read_video(file, size=(54, 96)).note is None
+    np.testing.assert_array_equal(fit_video(read_video(file), (24, 40)).frames, found.frames)
+
+
+def test_fit_of_the_usual_sizes() -> None:
+    frame = np.zeros((1080, 1920, 3), dtype=np.uint8)
+    frame[:, 960:] = 255
+    fitted, note = fit_frame(frame, (480, 832))
+    assert note == "resized 1920x1080 -> 853x480, cropped to 832x480"
+    assert fitted.shape == (480, 832, 3)
+    assert fitted[0, 410].max() == 0  # the edge in the middle stays there
+    assert fitted[0, 422].min() == 255
+    same, nothing = fit_frame(fitted, (480, 832))
+    assert same is fitted
+    assert nothing is None
+    cropped, note = fit_frame(frame, (1080, 1000))
+    assert note == "cropped to 1000x1080"
+    np.testing.assert_array_equal(cropped, frame[:, 460:1460])
+
+
+def test_a_phones_rotation_is_applied_and_told(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    write_video(file, moving_square(2), 15)
+    upright = read_video(file).frames
+    data = bytearray(file.read_bytes())
+    matrix = data.index(b"tkhd") + 44
+    # QuickTime's display matrix for "turn a quarter clockwise": (x, y) -> (height - y, x)
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 48 << 16, 0, 1 << 30)
+    file.write_bytes(data)
+    found = read_video(file)
+    np.testing.assert_array_equal(found.frames, np.rot90(upright, -1, axes=(1, 2)))
+    assert found.note is not None
+    assert "rotated" in found.note
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "no such file"), (b"no video" * 100, "cannot be read"), (b"", "cannot be read")],
+)
+def test_what_is_no_video(content: bytes | None, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    if content is not None:
+        file.write_bytes(content)
+    for read in (read_video, probe_video):
+        with pytest.raises(VideoError, match=words) as caught:
+            read(file)
+        assert str(file) in str(caught.value)
+    with pytest.raises(VideoError, match="cannot be read"):
+        read_video(tmp_path)
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    import wave
+
+    with wave.open(str(tmp_path / "v.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(1600))
+    with pytest.raises(VideoError, match=r"no video stream.*audio"):
+        read_video(tmp_path / "v.wav")
+
+
+def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    noise = np.random.default_rng(0).integers(0, 255, (30, 48, 64, 3), dtype=np.uint8)
+    write_video(file, noise, 15)
+    data = bytearray(file.read_bytes())
+    start = data.index(b"mdat") + len(data) // 2
+    data[start : start + len(data) // 4] = bytes(len(data) // 4)
+    file.write_bytes(data)
+    with pytest.raises(VideoError, match=r"broken|too short"):
+        read_video(file, frames=30)
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    good = moving_square(2)
+    for frames, words in (
+        (good[:, :47], "64x46"),
+        (good.astype(np.float32), "uint8"),
+        (good[:0], "at least one frame"),
+        (good[..., :1], "F,H,W,3"),
+    ):
+        with pytest.raises(GeometryError, match=words):
+            write_video(tmp_path / "v.mp4", frames, 15)
+    for fps in (0, float("nan"), float("inf")):
+        with pytest.raises(GeometryError, match="fps"):
+            write_video(tmp_path / "v.mp4", good, fps)
+    with pytest.raises(OutputError, match="does not exist"):
+        write_video(tmp_path / "none" / "v.mp4", good, 15)
+    with pytest.raises(OutputError, match="mp4"):
+        write_video(tmp_path / "v.avi", good, 15)
+    (tmp_path / "folder.mp4").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_video(tmp_path / "folder.mp4", good, 15)
+    assert [file.name for file in tmp_path.iterdir()] == ["folder.mp4"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on file sizes")
+def test_a_full_disk_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    write_video(file, moving_square(2), 15)
+    before = file.read_bytes()
+    script = f"""
+import resource
+import numpy as np
+from outofsight.errors import OutputError
+from outofsight.video import write_video
+resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
+noise = np.random.default_rng(0).integers(0, 255, (20, 48, 64, 3), dtype=np.uint8)
+try:
+    write_video({str(file)!r}, noise, 15)
+except OutputError as error:
+    print("refused:", error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "refused:" in done.stdout
+    assert str(file) in done.stdout
+    assert [entry.name for entry in tmp_path.iterdir()] == ["v.mp4"]
+    assert file.read_bytes() == before
+
+
+def test_real_clip(shared: Path) -> None:
+    for name in ("1.mp4", "2.mp4"):
+        file = shared / "data" / "hm_world_examples" / name
+        info = probe_video(file)
+        assert (info.frames, info.height, info.width, info.fps) == (77, 480, 832, 15.0)
+        small = read_video(file, size=(60, 104), frames=9)
+        assert small.frames.shape == (9, 60, 104, 3)
+        assert small.note == "resized 832x480 -> 104x60"
+    with pytest.raises(VideoError, match="78 frames are needed and 77 are there"):
+        read_video(file, frames=78, size=(60, 104))
+
+
+def test_video_knows_its_size() -> None:
+    video = Video(moving_square(3), 15.0)
+    assert (len(video), video.size) == (3, (48, 64))
