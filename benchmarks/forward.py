@@ -1,5 +1,6 @@
-"""python benchmarks/forward.py                    one forward: fast against plain attention, cached against not
-python benchmarks/forward.py --device cuda --dtype bfloat16 --preset hydra-1.3b --frames 20 20 --grid 30 52 --steps 50
+r"""python benchmarks/forward.py                    one forward: fast against plain attention, cached against not
+python benchmarks/forward.py --device cuda --dtype bfloat16 --preset hydra-1.3b \
+    --frames 20 20 --grid 30 52 --steps 50
 
 Same weights for all variants of a kind; outputs are compared before anything is timed, variants take turns within
 a run, and peak memory is measured in a process of its own for each. Ratios of one run are what can be compared:
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +102,7 @@ def runner(options: argparse.Namespace, model: Any, given: dict[str, Any], how: 
     """One forward whose target half is returned."""
     cut = options.frames[0]
     if how == "cached":
-        cache = model.encode_context(
-            given["hidden_states"][:, :, :cut], given["context_poses"], given["target_poses"]
-        )
+        cache = model.encode_context(given["hidden_states"][:, :, :cut], given["context_poses"], given["target_poses"])
         given = {**given, "hidden_states": given["hidden_states"][:, :, cut:], "context_cache": cache}
         return lambda: model(**given).sample
     return lambda: model(**given, plain=how == "plain").sample[:, :, cut:]
@@ -189,7 +189,11 @@ def report(options: argparse.Namespace, times: dict[str, list[float]], memory: d
     for name, taken in times.items():
         ratio = min(taken) / reference[name.split(",")[0]]
         table.add_row(
-            name, f"{min(taken):.3f}", f"{statistics.median(taken):.3f}", f"{ratio:.2f}", f"{memory[name]:.0f}"
+            name,
+            f"{min(taken):.3f}",
+            f"{statistics.median(taken):.3f}",
+            f"{ratio:.2f}",
+            f"{memory[name]:.0f}",
         )
     Console(width=110).print(table)
 
@@ -197,15 +201,10 @@ def report(options: argparse.Namespace, times: dict[str, list[float]], memory: d
 def sampling(options: argparse.Namespace, models: dict[str, Any]) -> None:
     for kind, model in models.items():
         given = inputs(options, model)
-        cut = options.frames[0]
-        latents, text = given["hidden_states"], given["encoder_hidden_states"]
-
-        def run(model: Any = model, given: Any = given, latents: Any = latents, text: Any = text) -> Any:
-            poses = given["context_poses"], given["target_poses"]
-            return denoise(
-                model, latents[:, :, :cut], latents[:, :, cut:], text, text * 0, *poses, steps=options.steps
-            )
-
+        source, noise = given["hidden_states"].split(list(options.frames), dim=2)
+        text = given["encoder_hidden_states"]
+        poses = given["context_poses"], given["target_poses"]
+        run = partial(denoise, model, source, noise, text, text * 0, *poses, steps=options.steps)
         print(f"{options.steps} steps, guidance 5, {kind}: {clock(run, options.device):.2f} s")
 
 

@@ -57,9 +57,7 @@ def random_vae(**settings: Any) -> dict[str, Tensor]:
     """A Wan 2.1 VAE's state dict in the original naming (whose map test_base_weights checks on its own)."""
     settings = {**VAE, **settings}
     names = vae_names(len(settings["dim_mult"]), settings["num_res_blocks"])
-    return {
-        names.to_released(name): value for name, value in AutoencoderKLWan(**settings).state_dict().items()
-    }
+    return {names.to_released(name): value for name, value in AutoencoderKLWan(**settings).state_dict().items()}
 
 
 def random_transformer(**settings: Any) -> dict[str, Tensor]:

@@ -110,8 +110,7 @@ def plain_umt5(tensors: dict[str, Tensor], ids: Tensor, mask: Tensor, heads: int
         block = f"blocks.{i}"
         y = norm(x, f"{block}.norm1")
         q, k, v = (
-            (y @ tensors[f"{block}.attn.{p}.weight"].T).unflatten(-1, (heads, -1)).transpose(1, 2)
-            for p in "qkv"
+            (y @ tensors[f"{block}.attn.{p}.weight"].T).unflatten(-1, (heads, -1)).transpose(1, 2) for p in "qkv"
         )
         bias = tensors[f"{block}.pos_embedding.embedding.weight"][bucket].permute(2, 0, 1)
         scores = (q @ k.transpose(2, 3) + bias).masked_fill(mask[:, None, None, :] == 0, -torch.inf)

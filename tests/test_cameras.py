@@ -62,9 +62,7 @@ def test_unreal_round_trip_and_relative_poses(seed: int, mirrored: bool) -> None
     np.testing.assert_allclose(relative[0], np.eye(4), atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(relative.c2w[:, :3, :3]), 1, atol=1e-9)
     np.testing.assert_allclose(path[0] @ relative[3], path[3], atol=1e-9)
-    np.testing.assert_allclose(
-        path.right_handed().relative_to(path.right_handed()[0]).c2w, relative.c2w, atol=1e-9
-    )
+    np.testing.assert_allclose(path.right_handed().relative_to(path.right_handed()[0]).c2w, relative.c2w, atol=1e-9)
 
 
 def test_unreal_axes_mean_what_they_say() -> None:
@@ -253,9 +251,7 @@ MALFORMED = {
     ),
     "mixed": (json.dumps({"context_camera": [[0] * 12], "video_camera": [IDENTITY]}), r"one of .* \[n,12\]"),
     "ragged vectors": (
-        json.dumps(
-            {"context_camera": [[1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], [0] * 11], "video_camera": [[0] * 12]}
-        ),
+        json.dumps({"context_camera": [[1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0], [0] * 11], "video_camera": [[0] * 12]}),
         "context_camera, frame 1.*12 numbers",
     ),
     "even raw": (json.dumps({str(f): raw_text(np.eye(4)) for f in range(4)}), "odd number"),

@@ -175,9 +175,7 @@ def test_dtypes_are_kept_and_cast_as_from_pretrained_does(goldens: Path, small: 
     assert {parameter.dtype for parameter in kept.parameters()} == {torch.bfloat16}
     model = load_hydra_checkpoint(goldens / "hydra_small.ckpt", num_attention_heads=2)
     model.save_pretrained(tmp_path / "folder")
-    cast = load_hydra_checkpoint(
-        goldens / "hydra_small.ckpt", num_attention_heads=2, torch_dtype=torch.bfloat16
-    )
+    cast = load_hydra_checkpoint(goldens / "hydra_small.ckpt", num_attention_heads=2, torch_dtype=torch.bfloat16)
     theirs = WorldTransformer3DModel.from_pretrained(tmp_path / "folder", torch_dtype=torch.bfloat16)
     expected = {name: value.dtype for name, value in theirs.state_dict().items()}
     assert {name: value.dtype for name, value in cast.state_dict().items()} == expected
@@ -191,9 +189,7 @@ def test_twelve_heads_of_an_unlikely_width_are_said(goldens: Path) -> None:
 
 @pytest.mark.parametrize("heads", [5, 0, -2, 16, 96])
 def test_heads_that_do_not_divide(goldens: Path, heads: int) -> None:
-    with pytest.raises(
-        CheckpointError, match=r"must divide the width 48 .* one of 1, 2, 3, 4, 6, 8, 12, 24$"
-    ):
+    with pytest.raises(CheckpointError, match=r"must divide the width 48 .* one of 1, 2, 3, 4, 6, 8, 12, 24$"):
         load_hydra_checkpoint(goldens / "hydra_small.ckpt", num_attention_heads=heads)
 
 
@@ -328,9 +324,7 @@ def test_views_do_not_drag_their_storage_along(goldens: Path, tmp_path: Path) ->
     assert path.stat().st_size < 2 * (goldens / "hydra_small.ckpt").stat().st_size
 
 
-def test_a_failed_write_keeps_the_old_file(
-    goldens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_the_old_file(goldens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_hydra_checkpoint(goldens / "hydra_small.ckpt", num_attention_heads=2)
     path = tmp_path / "a.ckpt"
     path.write_bytes(b"old")
@@ -346,8 +340,6 @@ def test_a_failed_write_keeps_the_old_file(
 
 
 def test_another_kind_of_model_is_written_with_a_word(goldens: Path, tmp_path: Path) -> None:
-    model = load_hydra_checkpoint(
-        goldens / "hydra_small.ckpt", num_attention_heads=2, context_timestep="clean"
-    )
+    model = load_hydra_checkpoint(goldens / "hydra_small.ckpt", num_attention_heads=2, context_timestep="clean")
     with pytest.warns(UserWarning, match="does not compute with context_timestep='clean'"):
         save_released_checkpoint(model, tmp_path / "a.ckpt")

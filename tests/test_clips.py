@@ -28,9 +28,7 @@ def test_phases_follow_the_definition() -> None:
     pixels = [0, 0, 5, 9, 0, 0, 3, 0, 2, 2]
     clip = clip_of(SubjectTrack("cat", visible_pixels=np.array(pixels)))
     out, back = "hidden", "re-entered"
-    assert clip.phases("cat").tolist() == [
-        *("unseen", "unseen", "visible", "visible", out, out, back, out, back, back)
-    ]
+    assert clip.phases("cat").tolist() == [*("unseen", "unseen", "visible", "visible", out, out, back, out, back, back)]
     # With a threshold of 4 the cat that shows 2 or 3 pixels counts as hidden.
     assert clip.phases("cat", threshold=4).tolist() == ["unseen"] * 2 + ["visible"] * 2 + [out] * 6
     assert clip.events == (

@@ -101,10 +101,7 @@ def test_dtype_leaves_vae_and_norms(base: Path, checkpoint: Path, tmp_path: Path
     tensors = load_file(file)
     assert tensors["blocks.0.attn1.to_q.weight"].dtype == torch.bfloat16
     assert tensors["blocks.0.norm2.weight"].dtype == torch.float32
-    assert (
-        load_file(out / "vae" / "diffusion_pytorch_model.safetensors")["quant_conv.weight"].dtype
-        == torch.float32
-    )
+    assert load_file(out / "vae" / "diffusion_pytorch_model.safetensors")["quant_conv.weight"].dtype == torch.float32
     with_dtype = export_released(out, tmp_path / "half.ckpt")
     assert torch.load(with_dtype, weights_only=True)["blocks.0.self_attn.q.weight"].dtype == torch.bfloat16
 
@@ -141,9 +138,7 @@ def test_starting_keeps_the_base_dtype_and_the_random_state(tmp_path: Path) -> N
     assert {value.dtype for value in tensors.values()} == {torch.bfloat16}
 
 
-def test_missing_parts_are_listed_before_anything_is_written(
-    base: Path, checkpoint: Path, tmp_path: Path
-) -> None:
+def test_missing_parts_are_listed_before_anything_is_written(base: Path, checkpoint: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(base, tmp_path / "wan")
     (folder / "Wan2.1_VAE.pth").unlink()
     shutil.rmtree(folder / "google")
@@ -158,9 +153,7 @@ def test_missing_parts_are_listed_before_anything_is_written(
     assert os.listdir(tmp_path) == ["wan"]
 
 
-def test_parts_that_do_not_fit_one_another(
-    base: Path, checkpoint: Path, tmp_path: Path, goldens: Path
-) -> None:
+def test_parts_that_do_not_fit_one_another(base: Path, checkpoint: Path, tmp_path: Path, goldens: Path) -> None:
     with pytest.raises(CheckpointError, match=r"text encoder's width: 32, but the transformer takes 48"):
         convert(goldens / "hydra_wide_head.ckpt", base, tmp_path / "out", num_attention_heads=1)
     assert os.listdir(tmp_path) == []

@@ -107,27 +107,18 @@ def test_written_files_are_the_released_ones(tmp_path: Path) -> None:
     assert {file.name for file in folder.iterdir()} == released | {"instance_masks.npz", "extras.json"}
     check = json.loads((folder / "check.json").read_text())
     assert check["tgt_check"]["walker"]["walker"][3] == {"frame": 3, "inFrame": True}
-    assert (
-        (tmp_path / "HM-World" / "caption.txt")
-        .read_text(encoding="utf-8")
-        .endswith(f".mp4\t{clip.caption}\n")
-    )
+    assert (tmp_path / "HM-World" / "caption.txt").read_text(encoding="utf-8").endswith(f".mp4\t{clip.caption}\n")
     red = read_video(folder / "cond_mask.mp4").frames
     assert red[0, 16, 16, 0] > 200
     assert red[0, 16, 16, 1:].max() < 60
     # The released loader's own arithmetic on the file: columns 1, 2, 0, 3, the second negated, centimetres.
     cameras = json.loads((folder / "camera.json").read_text())
-    halves = [
-        np.array([cameras[key][str(f)] for f in range(5)])[..., [1, 2, 0, 3]]
-        for key in ("cond_cam", "tgt_cam")
-    ]
+    halves = [np.array([cameras[key][str(f)] for f in range(5)])[..., [1, 2, 0, 3]] for key in ("cond_cam", "tgt_cam")]
     for half in halves:
         half[:, :, 1] *= -1
         half[:, :3, 3] /= 100
     vectors = [np.linalg.inv(halves[1][0]) @ half[::4] for half in halves]
-    for mine, theirs in zip(
-        relative_pose_vectors(clip.context_cameras, clip.target_cameras), vectors, strict=True
-    ):
+    for mine, theirs in zip(relative_pose_vectors(clip.context_cameras, clip.target_cameras), vectors, strict=True):
         np.testing.assert_allclose(mine, theirs[:, :3].reshape(-1, 12), atol=1e-5)
 
 
@@ -231,9 +222,7 @@ def test_faults_of_a_released_sample_are_told(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match="differ in frame rate"):
         read_clip(broken("scene-1/tgt.mp4", (tmp_path / "fast.mp4").read_bytes()))
     (broken("scene-1/tgt_mask.mp4", None) / "HM-World/scene-1/instance_masks.npz").unlink()
-    assert read_clip(tmp_path / "bad").notes == (
-        "cond_mask.mp4: the mask of the other half is missing; not used",
-    )
+    assert read_clip(tmp_path / "bad").notes == ("cond_mask.mp4: the mask of the other half is missing; not used",)
 
 
 def test_unknown_annotations_are_kept_and_told(tmp_path: Path) -> None:
@@ -324,9 +313,7 @@ def test_faults_of_a_raw_sample_are_told(tmp_path: Path) -> None:
 def test_folder_of_no_layout_is_listed(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     (tmp_path / "frames").mkdir()
-    with pytest.raises(
-        LayoutError, match=r"it holds frames/, notes.txt. Layouts: released: .*raw: .*example: "
-    ):
+    with pytest.raises(LayoutError, match=r"it holds frames/, notes.txt. Layouts: released: .*raw: .*example: "):
         detect_layout(tmp_path)
     with pytest.raises(LayoutError, match="is a file"):
         read_clip(tmp_path / "notes.txt")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models import MECHANISMS, narrow_inputs, narrow_model
 
+from models import MECHANISMS, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError
 from outofsight.training import training_loss, training_schedule
 
@@ -38,7 +38,7 @@ def test_only_the_target_half_is_noised_and_scored() -> None:
 def test_wrong_input_is_named(index: int, frames: int) -> None:
     inputs = narrow_inputs(3, 2, (2, 2))
     clean = inputs["hidden_states"]
-    with pytest.raises(GeometryError, match="expected|one shape"):
+    with pytest.raises(GeometryError, match=r"expected|one shape"):
         training_loss(
             narrow_model(**MECHANISMS["full"]), clean, torch.randn_like(clean)[:, :, :frames], index,
             inputs["encoder_hidden_states"], inputs["context_poses"], inputs["target_poses"],

@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
 
+from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError
 from outofsight.memory import RetrievalTrace
 from outofsight.sampling import DenoisingInterrupted, denoise, flow_sigmas, guided
@@ -117,9 +117,7 @@ def test_callbacks_see_every_step_and_the_clean_estimate() -> None:
     source, noise, text, _, *poses = arguments()
     goal = torch.randn_like(noise)
     seen = []
-    out = denoise(
-        Linear(goal), source, noise, text, None, *poses, steps=3, guidance=1.0, callback=seen.append
-    )
+    out = denoise(Linear(goal), source, noise, text, None, *poses, steps=3, guidance=1.0, callback=seen.append)
     assert [s.step for s in seen] == [0, 1, 2]
     assert all(a.next_sigma == b.sigma for a, b in pairwise(seen))
     assert seen[-1].next_sigma == 0
@@ -186,7 +184,15 @@ def test_wrong_settings_are_named(change, complaint) -> None:
     source, noise, text, negative, *poses = arguments()
     negative = change.pop("negative", negative)
     with pytest.raises(GeometryError, match=complaint):
-        denoise(narrow_model(**MECHANISMS["full"]), source, noise, text, negative, *poses, **{"steps": 2, **change})
+        denoise(
+            narrow_model(**MECHANISMS["full"]),
+            source,
+            noise,
+            text,
+            negative,
+            *poses,
+            **{"steps": 2, **change},
+        )
 
 
 def test_progress_is_shown_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
 
+from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError, MemoryOptionError
 from outofsight.memory import RetrievalTrace
 from outofsight.models import WorldTransformer3DModel

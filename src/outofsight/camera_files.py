@@ -120,9 +120,7 @@ def _read_pair(path: Path, data: dict[str, Any], pair: tuple[str, str]) -> Camer
     frames = [_numbered(f"{path}: {name}", data[name]) for name in pair]
     vectors = [_is_vector(half[0][1]) for half in frames]
     if vectors[0] != vectors[1]:
-        raise CameraError(
-            f"{path}: one of {pair[0]} and {pair[1]} holds [n,12] vectors, the other 4x4 matrices"
-        )
+        raise CameraError(f"{path}: one of {pair[0]} and {pair[1]} holds [n,12] vectors, the other 4x4 matrices")
     context, target = (_matrices(half, vectors[0]) for half in frames)
     options = {name: _optional(path, name, data[name]) for name in _OPTIONAL if name in data}
     stride = LATENT_STRIDE if vectors[0] else 1
@@ -172,9 +170,7 @@ def _numbered(where: str, section: Any) -> list[tuple[str, Any]]:
     for frame in range(len(section)):
         if str(frame) not in section:
             last = max(int(key) for key in section)
-            raise CameraError(
-                f"{where}: frame {frame} is missing ({len(section)} frames found, up to {last})"
-            )
+            raise CameraError(f"{where}: frame {frame} is missing ({len(section)} frames found, up to {last})")
     return [(f"{where}, frame {frame}", section[str(frame)]) for frame in range(len(section))]
 
 

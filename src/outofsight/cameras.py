@@ -48,16 +48,12 @@ class CameraPath:
         except (TypeError, ValueError) as cause:
             raise CameraError(f"camera poses: expected numbers [F,4,4] ({cause})") from cause
         if c2w.ndim != 3 or c2w.shape[1:] != (4, 4) or len(c2w) == 0:
-            raise CameraError(
-                f"camera poses of shape {list(c2w.shape)}: expected [F,4,4] with at least one frame"
-            )
+            raise CameraError(f"camera poses of shape {list(c2w.shape)}: expected [F,4,4] with at least one frame")
         fault = pose_fault(c2w)
         if fault is not None:
             raise CameraError(f"camera pose of frame {fault[0]} (of {len(c2w)}): {fault[1]}")
         if self.horizontal_fov is not None and not 0 < self.horizontal_fov < 180:
-            raise CameraError(
-                f"horizontal_fov {self.horizontal_fov}: expected degrees between 0 and 180, or None"
-            )
+            raise CameraError(f"horizontal_fov {self.horizontal_fov}: expected degrees between 0 and 180, or None")
         if not 0 < self.fps < float("inf"):
             raise CameraError(f"fps {self.fps}: expected a positive number of video frames per second")
         if self.frame_stride != int(self.frame_stride) or self.frame_stride < 1:

@@ -63,9 +63,7 @@ class InstanceMasks:
         import zlib
 
         if not zipfile.is_zipfile(self.path):
-            raise LayoutError(
-                f"{self.path}: expected an npz file with the array ids; it is missing or no npz"
-            )
+            raise LayoutError(f"{self.path}: expected an npz file with the array ids; it is missing or no npz")
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 ids = archive["ids"]
@@ -111,9 +109,7 @@ class SubjectTrack:
                 raise LayoutError(f'subject "{self.id}": {name} does not hold numbers ({cause})') from cause
             if array.ndim != 1 + len(tail) or array.shape[1:] != tail:
                 expected = ",".join(["F", *map(str, tail)])
-                raise LayoutError(
-                    f'subject "{self.id}": {name} is {list(array.shape)}, expected [{expected}]'
-                )
+                raise LayoutError(f'subject "{self.id}": {name} is {list(array.shape)}, expected [{expected}]')
             if name in ("positions", "heading") and not np.isfinite(array).all():
                 raise LayoutError(f'subject "{self.id}": {name} holds NaN or infinite numbers')
             array.flags.writeable = False
@@ -239,9 +235,7 @@ class Clip:
         known = ", ".join(subject.id for subject in self.subjects) or "none"
         raise LayoutError(f'clip "{self.name}" has no subject "{id}"; it has: {known}')
 
-    def phases(
-        self, subject: str | SubjectTrack, *, threshold: int = 1, by: str = "visible_pixels"
-    ) -> np.ndarray:
+    def phases(self, subject: str | SubjectTrack, *, threshold: int = 1, by: str = "visible_pixels") -> np.ndarray:
         """The phase of a subject in every frame, [F] of the words in PHASES (spec/metrics.md, "Phases").
 
         unseen: before it first appears; visible: until it first hides; hidden: out of view after it was seen;
@@ -281,9 +275,7 @@ def _check_video(name: str, half: str, cameras: CameraPath, video: np.ndarray | 
     if isinstance(video, np.ndarray) and (
         video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3 or len(video) == 0
     ):
-        raise GeometryError(
-            f'clip "{name}": the {half} is {video.dtype} {list(video.shape)}, expected uint8 [F,H,W,3]'
-        )
+        raise GeometryError(f'clip "{name}": the {half} is {video.dtype} {list(video.shape)}, expected uint8 [F,H,W,3]')
     frames = _frame_count(cameras, video)
     if len(cameras) != -(-frames // cameras.frame_stride):
         raise LayoutError(

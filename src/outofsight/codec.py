@@ -29,9 +29,7 @@ class VideoGeometry:
     @classmethod
     def of(cls, vae: Any, transformer: Any) -> VideoGeometry:
         """Read from the two models' configurations."""
-        halvings = list(
-            vae.config.temperal_downsample
-        )  # diffusers' spelling; one entry for each spatial halving
+        halvings = list(vae.config.temperal_downsample)  # diffusers' spelling; one entry for each spatial halving
         pixels = 2 ** len(halvings) * (vae.config.patch_size or 1)
         time, rows, columns = transformer.config.patch_size
         return cls(2 ** sum(map(bool, halvings)), pixels, (time, rows, columns))
@@ -72,8 +70,7 @@ class VideoGeometry:
             raise GeometryError(
                 f"{what} is {height} x {width} (height x width); this model takes heights divisible by "
                 f"{units[0]} "
-                f"and widths divisible by {units[1]}: nearest are "
-                + " and ".join(f"{h} x {w}" for h, w in nearest)
+                f"and widths divisible by {units[1]}: nearest are " + " and ".join(f"{h} x {w}" for h, w in nearest)
             )
         return height // self.pixel_stride, width // self.pixel_stride
 
@@ -81,9 +78,7 @@ class VideoGeometry:
 def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the VAE's latents, ``[1, c, 1, 1, 1]``."""
     shape = (1, -1, 1, 1, 1)
-    return like.new_tensor(vae.config.latents_mean).view(shape), like.new_tensor(vae.config.latents_std).view(
-        shape
-    )
+    return like.new_tensor(vae.config.latents_mean).view(shape), like.new_tensor(vae.config.latents_std).view(shape)
 
 
 def encode_video(
@@ -96,14 +91,13 @@ def encode_video(
     Raises:
         GeometryError: the VAE returned another number of latent frames than its configuration says.
     """
-    pixels = torch.as_tensor(frames).to(device).permute(3, 0, 1, 2)[None]
+    whole = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
+    pixels = whole.to(device).permute(3, 0, 1, 2)[None]
     pixels = (pixels.float() / 127.5 - 1).to(vae.dtype)
     mean = vae.encode(pixels).latent_dist.mode().to(dtype)
     expected = (pixels.shape[2] - 1) // 2 ** sum(map(bool, vae.config.temperal_downsample)) + 1
     if mean.shape[2] != expected:
-        raise GeometryError(
-            f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}"
-        )
+        raise GeometryError(f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}")
     offset, scale = _statistics(vae, mean)
     return (mean - offset) / scale
 

@@ -136,11 +136,7 @@ def estimate_transformer(
         forwards=steps * branches,
         once=once,
         activation_bytes=_activations(step, whole, dim, config["ffn_dim"], bytes_per_value),
-        cache_bytes=2
-        * dim
-        * (cut * grid[0] * grid[1] + whole.memory)
-        * config["num_layers"]
-        * bytes_per_value
+        cache_bytes=2 * dim * (cut * grid[0] * grid[1] + whole.memory) * config["num_layers"] * bytes_per_value
         if cached
         else 0,
     )
@@ -190,9 +186,7 @@ def _rest(config: Mapping[str, Any], counts: _Counts, dim: int, text_tokens: int
     projector = 2.0 * counts.queries * dim**2
     text = 2 * 2.0 * counts.text_queries * dim**2  # query, output
     text += 2 * 2.0 * text_tokens * dim**2 + 4.0 * counts.text_queries * text_tokens * dim
-    compressed = (
-        2.0 * counts.bank * dim**2 if counts.memory else 0.0
-    )  # every token once through the convolution
+    compressed = 2.0 * counts.bank * dim**2 if counts.memory else 0.0  # every token once through the convolution
     memory = 2 * 2.0 * counts.memory * dim**2  # key, value
     cameras = 2.0 * counts.queries * dim * (3 if "rays" in config["camera_inputs"] else 0)
     return self_attention + projector + text + compressed + memory + cameras

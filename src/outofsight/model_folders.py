@@ -104,9 +104,7 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else _MAX_HEADER + 1
         if length > min(_MAX_HEADER, size - 8):
-            raise CheckpointError(
-                f"{path} is not a safetensors file or is truncated ({size} bytes): fetch it again"
-            )
+            raise CheckpointError(f"{path} is not a safetensors file or is truncated ({size} bytes): fetch it again")
         try:
             header = json.loads(file.read(length))
             entries = {name: value for name, value in header.items() if name != "__metadata__"}
@@ -116,15 +114,12 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
             raise CheckpointError(f"{path} has a header that is not safetensors': fetch it again") from error
     if 8 + length + end != size:
         raise CheckpointError(
-            f"{path} has {size} bytes and its header asks for {8 + length + end}: it is truncated, fetch it "
-            "again"
+            f"{path} has {size} bytes and its header asks for {8 + length + end}: it is truncated, fetch it again"
         )
     return shapes
 
 
-def check_component(
-    folder: Path, expected: dict[str, tuple[int, ...]], tied: frozenset[str] = frozenset()
-) -> None:
+def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: frozenset[str] = frozenset()) -> None:
     """Hold the tensors of one component's folder against those of the model that its config describes.
 
     diffusers fills what is missing with random numbers and goes on; here that is an error.
@@ -210,9 +205,7 @@ def _expected_tensors(
         with torch.device("meta"):
             model = _empty_model(name, settings)
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{config} describes no {name} of this version of outofsight: {error}"
-        ) from error
+        raise CheckpointError(f"{config} describes no {name} of this version of outofsight: {error}") from error
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     return shapes, frozenset(getattr(model, "all_tied_weights_keys", None) or ())
 
@@ -249,8 +242,6 @@ def outline_parts(folder: Path) -> dict[str, Any]:
     try:
         parts["tokenizer"] = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{folder / 'tokenizer'} holds no tokenizer that can be read: {error}"
-        ) from error
+        raise CheckpointError(f"{folder / 'tokenizer'} holds no tokenizer that can be read: {error}") from error
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     return {**parts, **({"max_text_tokens": index["max_text_tokens"]} if "max_text_tokens" in index else {})}

@@ -54,9 +54,7 @@ class WorldModelPipeline(DiffusionPipeline):
         max_text_tokens: int = WAN_TEXT_TOKENS,
     ) -> None:
         super().__init__()
-        self.register_modules(
-            tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer
-        )
+        self.register_modules(tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer)
         self.register_to_config(max_text_tokens=max_text_tokens)
         self._prompts: OrderedDict[tuple[Any, ...], Tensor] = OrderedDict()
 
@@ -295,9 +293,7 @@ class WorldModelPipeline(DiffusionPipeline):
         if numerics == "accurate":
             return
         for name in ("transformer", "vae", "text_encoder"):
-            kept = {p.dtype for p in getattr(self, name).parameters() if p.is_floating_point()} - {
-                torch.bfloat16
-            }
+            kept = {p.dtype for p in getattr(self, name).parameters() if p.is_floating_point()} - {torch.bfloat16}
             if kept:
                 raise ValueError(
                     f"numerics='reference' computes everything in bfloat16, and {name} holds "

@@ -70,9 +70,7 @@ def interrupted(
     """What Ctrl-C becomes: resumable while denoising, or after it (``latents`` are the result)."""
     if isinstance(stop, DenoisingInterrupted):
         estimate = None if stop.clean_estimate is None else stop.clean_estimate.cpu()
-        return GenerationInterrupted(
-            PartialRun(stop.latents.cpu(), stop.step, steps, seed, estimate), seconds
-        )
+        return GenerationInterrupted(PartialRun(stop.latents.cpu(), stop.step, steps, seed, estimate), seconds)
     if latents is not None:
         return GenerationInterrupted(PartialRun(latents.cpu(), steps, steps, seed), seconds)
     return stop

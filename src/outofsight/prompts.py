@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001  (the fullwidth commas belong to the published prompt)
 """From a prompt to what the transformer reads: cleaned, counted, encoded, padded as Wan pads it."""
 
 from __future__ import annotations

@@ -138,9 +138,7 @@ def sha256_array(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def model_identity(
-    name: str, folder: Path | None, on_bytes: Callable[[int], None] | None = None
-) -> dict[str, Any]:
+def model_identity(name: str, folder: Path | None, on_bytes: Callable[[int], None] | None = None) -> dict[str, Any]:
     """Which model it is: every weight, config and tokenizer file of its folder by SHA-256.
 
     ``folder`` is None for random weights, which their name (preset and seed) decides.
@@ -157,9 +155,7 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix not in skipped
-        and not any(p.startswith(".") for p in path.parts[-2:])
+        if path.is_file() and path.suffix not in skipped and not any(p.startswith(".") for p in path.parts[-2:])
     )
 
 

@@ -146,9 +146,7 @@ def denoise(
             inside = guidance_interval[0] <= sigma <= guidance_interval[1]
             timestep = (sigmas[step] * TIMESTEPS).to(device=device, dtype=dtype)
             with _branch_name(model):
-                velocity = predict(
-                    latents, timestep, text, negative_text if inside else None, guidance, trace
-                )
+                velocity = predict(latents, timestep, text, negative_text if inside else None, guidance, trace)
             estimate = latents - velocity * sigma
             # the difference is taken in float32, as the release's scheduler does
             latents = latents + velocity * float(torch.tensor(next_sigma) - sigmas[step])

@@ -194,9 +194,7 @@ def fit_video(video: Video, size: tuple[int, int]) -> Video:
     return replace(video, frames=np.stack([frame for frame, _ in fitted]), note=note or None)
 
 
-def write_video(
-    path: str | os.PathLike[str], frames: np.ndarray, fps: float | Fraction, *, crf: int = 17
-) -> None:
+def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float | Fraction, *, crf: int = 17) -> None:
     """Write uint8 frames [F,H,W,3] as mp4 (h264, yuv420p): beside the file first, then renamed over it.
 
     crf: x264's quality, 0 (lossless but for the colour sampling) to 51; 17 is visually lossless. Raises

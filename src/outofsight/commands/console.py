@@ -55,10 +55,7 @@ def reports_errors(command: Callable[P, None]) -> Callable[P, None]:
                 fail(str(error))
                 raise typer.Exit(BAD_INPUT) from None
             except OSError as error:
-                if (
-                    not isinstance(error, FileNotFoundError | PermissionError)
-                    and error.errno not in _USER_CAUSED
-                ):
+                if not isinstance(error, FileNotFoundError | PermissionError) and error.errno not in _USER_CAUSED:
                     raise
                 fail(f"{error.filename or 'a file'}: {error.strerror or error}")
                 raise typer.Exit(BAD_INPUT) from None

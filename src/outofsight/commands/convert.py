@@ -18,19 +18,11 @@ def convert(
         Path | None,
         typer.Argument(help="hydra.ckpt, or with --to-released a model folder; none starts from base Wan."),
     ] = None,
-    base: Annotated[
-        Path | None, typer.Option(help="Wan folder with VAE, text encoder and tokenizer.")
-    ] = None,
+    base: Annotated[Path | None, typer.Option(help="Wan folder with VAE, text encoder and tokenizer.")] = None,
     out: Annotated[Path | None, typer.Option(help="Model folder to make.")] = None,
-    to_released: Annotated[
-        Path | None, typer.Option(help="Checkpoint to write in the released naming.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help=f"Cast to {', '.join(DTYPES)}; as stored by default.")
-    ] = None,
-    heads: Annotated[
-        int | None, typer.Option(help="Attention heads, which a checkpoint does not tell.")
-    ] = None,
+    to_released: Annotated[Path | None, typer.Option(help="Checkpoint to write in the released naming.")] = None,
+    dtype: Annotated[str | None, typer.Option(help=f"Cast to {', '.join(DTYPES)}; as stored by default.")] = None,
+    heads: Annotated[int | None, typer.Option(help="Attention heads, which a checkpoint does not tell.")] = None,
     seed: Annotated[int, typer.Option(help="Of the fresh tensors when starting from base Wan.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
@@ -42,9 +34,7 @@ def convert(
     """
     if to_released is not None:
         if source is None or base is not None or out is not None:
-            raise CheckpointError(
-                "--to-released takes a model folder and nothing else: convert FOLDER --to-released X"
-            )
+            raise CheckpointError("--to-released takes a model folder and nothing else: convert FOLDER --to-released X")
         from ..models.convert import export_released
 
         quiet_libraries()

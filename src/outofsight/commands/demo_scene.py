@@ -47,9 +47,7 @@ def _walk(frames: int, fps: float) -> np.ndarray:
     return np.stack([-0.6 + 0.5 * seconds, np.full(frames, 0.7), np.full(frames, 7.0)], axis=1)
 
 
-def render(
-    cameras: CameraPath, subject: np.ndarray, height: int, width: int
-) -> tuple[np.ndarray, np.ndarray]:
+def render(cameras: CameraPath, subject: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """uint8 frames ``[f, h, w, 3]`` and visible pixels ``[f]`` of ``subject [f, 3]`` (metres)."""
     focal = width / 2 / np.tan(np.radians(HORIZONTAL_FOV / 2))
     x, y = np.meshgrid(np.arange(width) + 0.5 - width / 2, np.arange(height) + 0.5 - height / 2)

@@ -27,9 +27,7 @@ def doctor(
     frames: Annotated[int | None, typer.Option(help="Context frames, and as many target frames.")] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the preset's by default.")] = None,
     tflops: Annotated[float | None, typer.Option(help="Sustained speed to compute the time for.")] = None,
-    weights: Annotated[
-        list[Path] | None, typer.Option(help="Folder to look for weights in; repeatable.")
-    ] = None,
+    weights: Annotated[list[Path] | None, typer.Option(help="Folder to look for weights in; repeatable.")] = None,
 ) -> None:
     """Say which devices, versions, attention backends and weights are here, and what a model would cost."""
     quiet_libraries()
@@ -142,9 +140,7 @@ def _estimate(
     yield "parameters: " + ", ".join(f"{part} {_short(count)}" for part, count in counts.items())
     for dtype in (torch.bfloat16, torch.float32):
         size = torch.empty(0, dtype=dtype).element_size()
-        yield f"memory in {str(dtype).removeprefix('torch.')}: " + _memory(
-            counts, cost, vae, size, height, width
-        )
+        yield f"memory in {str(dtype).removeprefix('torch.')}: " + _memory(counts, cost, vae, size, height, width)
     yield (
         f"one forward, per block: attention {_tera(cost.attention)}, feed-forward "
         f"{_tera(cost.feed_forward)}, "

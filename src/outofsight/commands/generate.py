@@ -44,9 +44,7 @@ def generate(
         Path | None, _option("Camera file whose context half holds the context's poses.", group=INPUT)
     ] = None,
     context_pose: Annotated[str | None, _option('Context cameras in words: "wait-20".', group=INPUT)] = None,
-    pose: Annotated[
-        str | None, _option('Target cameras in words: "right-8, wait-4, left-8".', group=INPUT)
-    ] = None,
+    pose: Annotated[str | None, _option('Target cameras in words: "right-8, wait-4, left-8".', group=INPUT)] = None,
     clip: Annotated[Path | None, _option("Folder of one clip: video, cameras, caption.", group=INPUT)] = None,
     clip_name: Annotated[str | None, _option("Which one, where --clip holds several.", group=INPUT)] = None,
     clips: Annotated[Path | None, _option("Folder of many clips; one video each.", group=INPUT)] = None,
@@ -55,20 +53,12 @@ def generate(
     negative_prompt: Annotated[
         str | None, _option("What is not to be seen; Wan's own list by default.", group=INPUT)
     ] = None,
-    height: Annotated[
-        int | None, _option("Pixels; scaled to cover and cropped. As the input.", group=INPUT)
-    ] = None,
+    height: Annotated[int | None, _option("Pixels; scaled to cover and cropped. As the input.", group=INPUT)] = None,
     width: Annotated[int | None, _option("Pixels, with --height.", group=INPUT)] = None,
     frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", group=INPUT)] = None,
-    context_frames: Annotated[
-        int | None, _option("Use the last so many context frames.", group=INPUT)
-    ] = None,
-    pad: Annotated[
-        bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)
-    ] = False,
-    horizontal_fov: Annotated[
-        float | None, _option("Degrees, where the cameras do not say.", group=INPUT)
-    ] = None,
+    context_frames: Annotated[int | None, _option("Use the last so many context frames.", group=INPUT)] = None,
+    pad: Annotated[bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)] = False,
+    horizontal_fov: Annotated[float | None, _option("Degrees, where the cameras do not say.", group=INPUT)] = None,
     steps: Annotated[int, _option("Denoising steps.", group=SAMPLING)] = 50,
     guidance: Annotated[float, _option("Guidance scale; 1 is none.", group=SAMPLING)] = 5.0,
     shift: Annotated[float, _option("Shift of the noise schedule.", group=SAMPLING)] = 5.0,
@@ -94,17 +84,11 @@ def generate(
     dtype: Annotated[str, _option("auto, float32, bfloat16, float16.", group=MACHINE)] = "auto",
     offload: Annotated[Offload, _option("Keep weights in main memory.", group=MACHINE)] = Offload.none,
     vae_tiling: Annotated[bool, _option("Encode and decode in tiles.", group=MACHINE)] = False,
-    compile: Annotated[
-        bool, _option("Compile the transformer's blocks.", "--compile", group=MACHINE)
-    ] = False,
+    compile: Annotated[bool, _option("Compile the transformer's blocks.", "--compile", group=MACHINE)] = False,
     attention_backend: Annotated[str | None, _option("One of diffusers' backends.", group=MACHINE)] = None,
-    local_files_only: Annotated[
-        bool, _option("Download nothing.", "--local-files-only", group=MACHINE)
-    ] = False,
+    local_files_only: Annotated[bool, _option("Download nothing.", "--local-files-only", group=MACHINE)] = False,
     trace: Annotated[bool, _option("Also write what was recalled (.trace.npz).", "--trace")] = False,
-    replay: Annotated[
-        Path | None, _option("Make the run of a run.json again; inputs may be renamed.")
-    ] = None,
+    replay: Annotated[Path | None, _option("Make the run of a run.json again; inputs may be renamed.")] = None,
     force: Annotated[bool, _option("Replay although inputs or weights differ.", "--force")] = False,
     overwrite: Annotated[bool, _option("Replace what is there.", "--overwrite")] = False,
 ) -> None:
@@ -142,9 +126,7 @@ def generate(
     if (height is None) != (width is None):
         raise OutOfSightError("give --height and --width together")
     if clips is not None and (clip or context or cameras or context_cameras or context_pose):
-        raise OutOfSightError(
-            "--clips brings videos and cameras of its own; only --pose and --prompt go with it"
-        )
+        raise OutOfSightError("--clips brings videos and cameras of its own; only --pose and --prompt go with it")
     chosen = choose_device(device)
     settings = Settings(
         num_inference_steps=steps,
@@ -166,9 +148,7 @@ def generate(
     )
     machine = Machine(chosen, offload.value, compile, attention_backend)
     failed = run(
-        Request(
-            model, sources, out, clips, settings, machine, seed, trace, overwrite, force, local_files_only
-        )
+        Request(model, sources, out, clips, settings, machine, seed, trace, overwrite, force, local_files_only)
     )
     if failed:
         raise typer.Exit(2)
@@ -190,9 +170,7 @@ def _replayed(
     else:
         here = choose_device("auto")
         if here.split(":")[0] != machine.device.split(":")[0] and machine.device != "cpu":
-            note(
-                f"the run was made on {machine.device}; this machine computes on {here}, so pixels may differ"
-            )
+            note(f"the run was made on {machine.device}; this machine computes on {here}, so pixels may differ")
             machine = replace(machine, device=here, offload="none")
     return Request(
         model=model or record.model["folder"] or record.model["name"],

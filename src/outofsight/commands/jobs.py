@@ -32,9 +32,7 @@ from .sources import Job, LoadedInputs, list_jobs, load_inputs
 if TYPE_CHECKING:
     from ..pipeline import PartialRun, WorldModelOutput, WorldModelPipeline
 
-PREVIEW_SECONDS = (
-    10.0  # after Ctrl-C a preview is decoded where encoding the context took no longer than this
-)
+PREVIEW_SECONDS = 10.0  # after Ctrl-C a preview is decoded where encoding the context took no longer than this
 
 
 @dataclass(frozen=True)
@@ -204,20 +202,15 @@ def _finished(job: Job, mark: str, request: Request) -> bool:
         return False
     record = read_record(job.out.record) if job.out.record.is_file() else None
     if record is not None and request.replay is None and _made_by(record, mark, request, video):
-        note(
-            f"{video} is there, made with these settings (seed {record.seed}): skipped, --overwrite redoes it"
-        )
+        note(f"{video} is there, made with these settings (seed {record.seed}): skipped, --overwrite redoes it")
         return True
     raise OutputError(
-        f"{video} is there and was not made with these settings: give another --out, or --overwrite to "
-        "replace it"
+        f"{video} is there and was not made with these settings: give another --out, or --overwrite to replace it"
     )
 
 
 def _made_by(record: RunRecord, mark: str, request: Request, video: Path) -> bool:
-    alike = (
-        record.fingerprint == mark and request.seed in (None, record.seed) and request.trace <= record.trace
-    )
+    alike = record.fingerprint == mark and request.seed in (None, record.seed) and request.trace <= record.trace
     return alike and bool(record.outputs) and record.outputs["video"]["sha256"] == sha256_file(video)
 
 
@@ -225,10 +218,7 @@ def _resumable(job: Job, mark: str, seed: int | None) -> PartialRun | None:
     partial = load_partial(job.out.partial, mark)
     if partial is None or (seed is not None and partial.seed != seed):
         if job.out.partial.exists():
-            note(
-                f"{job.out.partial} is of a run with other settings: not resumed, and replaced if this one "
-                "stops"
-            )
+            note(f"{job.out.partial} is of a run with other settings: not resumed, and replaced if this one stops")
         return None
     note(f"resumed from {job.out.partial}: {partial.step} of {partial.steps} steps are done")
     return partial
@@ -246,9 +236,7 @@ def _check_replay(request: Request, inputs: LoadedInputs, identity: dict[str, An
 # --- what is left -----------------------------------------------------------------------------------------
 
 
-def _keep(
-    stop: KeyboardInterrupt, job: Job, mark: str, pipe: WorldModelPipeline, fps: float
-) -> KeyboardInterrupt:
+def _keep(stop: KeyboardInterrupt, job: Job, mark: str, pipe: WorldModelPipeline, fps: float) -> KeyboardInterrupt:
     """Keep what an interrupted run has; returns the interrupt with words about it."""
     from ..pipeline import GenerationInterrupted
     from ..video import write_video
@@ -307,11 +295,7 @@ def _compare(record: RunRecord, result: WorldModelOutput) -> None:
         say("replayed: every pixel is equal to the recorded run's")
         return
     here, before = versions("cpu"), record.versions or {}
-    changed = [
-        f"{name} {before[name]} -> {here[name]}"
-        for name in here
-        if before.get(name, here[name]) != here[name]
-    ]
+    changed = [f"{name} {before[name]} -> {here[name]}" for name in here if before.get(name, here[name]) != here[name]]
     note(
         "replayed, and the pixels differ from the recorded run's"
         + (f" (versions: {', '.join(changed)})" if changed else " (another device or number of threads?)")

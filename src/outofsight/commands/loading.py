@@ -83,10 +83,7 @@ def find_model(name: str, local_files_only: bool = False) -> Model:
     from ..pipeline import WorldModelPipeline
 
     if name.startswith(RANDOM):
-        note(
-            f"WARNING: {name} has RANDOM weights. The path from video to video is the real one; the picture "
-            "is noise."
-        )
+        note(f"WARNING: {name} has RANDOM weights. The path from video to video is the real one; the picture is noise.")
         return Model(name, None, WorldModelPipeline.from_preset(name.removeprefix(RANDOM)))
     folder = resolve_model(name, local_files_only=local_files_only)
     return Model(name, folder, WorldModelPipeline.outline(folder))
@@ -141,9 +138,7 @@ def _place(pipe: WorldModelPipeline, machine: Machine) -> None:
     if machine.offload == "none":
         pipe.to(device)
     elif device.type == "cpu":
-        raise OutOfSightError(
-            f"--offload {machine.offload} frees an accelerator's memory, and the device is the CPU"
-        )
+        raise OutOfSightError(f"--offload {machine.offload} frees an accelerator's memory, and the device is the CPU")
     elif machine.offload == "model":
         pipe.enable_model_cpu_offload(device=device)
     else:

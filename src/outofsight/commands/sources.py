@@ -150,23 +150,17 @@ def _video(
         digest = sha256_file(Path(sources.context))
         notes = [f"context video: {video.note}"] if video.note else []
         if info.frames is not None and info.frames > wanted:
-            notes.append(
-                f"context video: the first {wanted} of {info.frames} frames are used, one per camera pose"
-            )
+            notes.append(f"context video: the first {wanted} of {info.frames} frames are used, one per camera pose")
         return video.frames, video.fps, digest, notes
     if clip is None:
         raise VideoError("no context video: give --context or --clip")
     video = clip.context_video(size)
     whole = clip.context
-    digest = (
-        sha256_array(whole) if isinstance(whole, np.ndarray) else sha256_file(whole.path) if whole else ""
-    )
+    digest = sha256_array(whole) if isinstance(whole, np.ndarray) else sha256_file(whole.path) if whole else ""
     return video.frames, video.fps, digest, [f"context video: {video.note}"] if video.note else []
 
 
-def _last_frames(
-    frames: np.ndarray, cameras: CameraPath, count: int
-) -> tuple[np.ndarray, CameraPath, list[str]]:
+def _last_frames(frames: np.ndarray, cameras: CameraPath, count: int) -> tuple[np.ndarray, CameraPath, list[str]]:
     """The last ``count`` frames of the context with their cameras: the target follows on from them."""
     skipped = len(frames) - count
     if skipped < 0:
@@ -215,9 +209,7 @@ def checked_sources(
         raise CameraError("--context-cameras and --context-pose are both given: give one of them")
     if clip is not None and context is not None:
         raise VideoError("--clip and --context are both given: a clip brings its own context video")
-    absolute = [
-        None if path is None else str(path.resolve()) for path in (context, cameras, context_cameras, clip)
-    ]
+    absolute = [None if path is None else str(path.resolve()) for path in (context, cameras, context_cameras, clip)]
     return Sources(
         context=absolute[0],
         cameras=absolute[1],

@@ -31,14 +31,10 @@ def read_clip(path: str | os.PathLike[str], name: str | None = None) -> Clip:
     """
     report = detect_layout(path)
     if name is None and len(report.samples) > 1:
-        raise LayoutError(
-            f"{path}: it holds {len(report.samples)} clips; give the name of one: {some_names(report)}"
-        )
+        raise LayoutError(f"{path}: it holds {len(report.samples)} clips; give the name of one: {some_names(report)}")
     chosen = report.samples[0] if name is None else name
     if chosen not in report.samples:
-        raise LayoutError(
-            f'{path}: no clip "{chosen}" in this {report.kind} layout; it holds {some_names(report)}'
-        )
+        raise LayoutError(f'{path}: no clip "{chosen}" in this {report.kind} layout; it holds {some_names(report)}')
     return _READERS[report.kind](report.root, chosen, Captions.beside(report.root))
 
 
@@ -92,8 +88,7 @@ def _read_raw(root: Path, name: str, captions: Captions) -> Clip:
     for half, path, chosen in zip(("context", "target"), cameras, indices, strict=True):
         if len(path) != len(chosen):
             raise LayoutError(
-                f"{file}: its {info.frames} frames give a {half} of {len(chosen)}, but "
-                f"{sample}.json one of {len(path)}"
+                f"{file}: its {info.frames} frames give a {half} of {len(chosen)}, but {sample}.json one of {len(path)}"
             )
     captions = captions if captions.file else Captions.beside(folder)
     caption, notes = captions.find(name, (video_name, sample), root)

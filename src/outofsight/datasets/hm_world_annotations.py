@@ -34,9 +34,7 @@ def characters_to_json(subjects: tuple[SubjectTrack, ...]) -> dict[str, Any]:
             entry[name] = None if array is None else array.tolist()
         if subject.boxes is not None:
             unseen = np.isnan(subject.boxes).any(axis=1)
-            entry["boxes"] = [
-                None if out else box for box, out in zip(entry["boxes"], unseen.tolist(), strict=True)
-            ]
+            entry["boxes"] = [None if out else box for box, out in zip(entry["boxes"], unseen.tolist(), strict=True)]
         entries.append(entry)
     return {_KEY: {"version": _VERSION, "units": _UNITS, "subjects": entries}}
 
@@ -88,9 +86,7 @@ def checks_to_json(subjects: tuple[SubjectTrack, ...], context_frames: int) -> d
     return halves if halves[CONTEXT_CHECK] else None
 
 
-def read_checks(
-    file: Path, context: np.ndarray, target: np.ndarray
-) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def read_checks(file: Path, context: np.ndarray, target: np.ndarray) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """In-frame flags [F] over context and target by subject, and notes on what could not be used.
 
     context, target: the frames of the file's own counting that make up each half. The released form counts
@@ -105,9 +101,7 @@ def read_checks(
             _flags(file, content.get(CONTEXT_CHECK), context, notes),
             _flags(file, content.get(TARGET_CHECK), target, notes),
         ]
-        flags = {
-            name: np.concatenate([halves[0][name], halves[1][name]]) for name in halves[0].keys() & halves[1]
-        }
+        flags = {name: np.concatenate([halves[0][name], halves[1][name]]) for name in halves[0].keys() & halves[1]}
         for name in sorted(halves[0].keys() ^ halves[1]):
             notes.append(f'{file.name}: "{name}" has flags for one half only; not used')
         return dict(sorted(flags.items())), tuple(notes)
@@ -136,22 +130,16 @@ def _flags(file: Path, section: Any, frames: np.ndarray, notes: list[str]) -> di
 
 def _leaves(section: Any) -> Iterator[tuple[str, Any]]:
     for actor, characters in section.items() if isinstance(section, dict) else ():
-        for character, entries in (
-            characters.items() if isinstance(characters, dict) else ((actor, characters),)
-        ):
+        for character, entries in characters.items() if isinstance(characters, dict) else ((actor, characters),):
             yield (actor if character == actor else f"{actor}/{character}"), entries
 
 
 def _is_flag(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict) and type(entry.get("frame")) is int and isinstance(entry.get("inFrame"), bool)
-    )
+    return isinstance(entry, dict) and type(entry.get("frame")) is int and isinstance(entry.get("inFrame"), bool)
 
 
 def with_checks(subjects: tuple[SubjectTrack, ...], flags: dict[str, np.ndarray]) -> tuple[SubjectTrack, ...]:
     """The subjects with their flags; a subject that only check.json knows is added, without positions."""
     known = {subject.id for subject in subjects}
     flagged = tuple(replace(subject, in_frame=flags.get(subject.id)) for subject in subjects)
-    return flagged + tuple(
-        SubjectTrack(name, in_frame=seen) for name, seen in flags.items() if name not in known
-    )
+    return flagged + tuple(SubjectTrack(name, in_frame=seen) for name, seen in flags.items() if name not in known)

@@ -70,9 +70,7 @@ def _find_raw(root: Path) -> LayoutReport | None:
     samples = [root] if single else [folder for folder in _folders(root) if (folder / "videos").is_dir()]
     names = []
     for sample in samples:
-        videos = [
-            file.stem for file in (sample / "videos").glob("*.mp4") if not file.stem.endswith(MASK_SUFFIX)
-        ]
+        videos = [file.stem for file in (sample / "videos").glob("*.mp4") if not file.stem.endswith(MASK_SUFFIX)]
         names += [sample.name] if len(videos) == 1 else [f"{sample.name}/{video}" for video in videos]
     return LayoutReport("raw", root.parent if single else root, _ordered(names)) if names else None
 
@@ -119,9 +117,7 @@ class Captions:
     def find(self, clip: str, keys: tuple[str, ...], root: Path) -> tuple[str, tuple[str, ...]]:
         """The caption of the first key that some line's path names, and a note where lines disagree."""
         if self.file is None:
-            raise LayoutError(
-                f'clip "{clip}": no caption file; expected {" or ".join(CAPTION_FILES)} in {root}'
-            )
+            raise LayoutError(f'clip "{clip}": no caption file; expected {" or ".join(CAPTION_FILES)} in {root}')
         for key in keys:
             lines = self.by_part.get(key, {})
             if lines:
@@ -158,9 +154,7 @@ def need(folder: Path, files: tuple[str, ...]) -> None:
 
 def listing(folder: Path, count: int = 8) -> str:
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in os.scandir(folder))
-    return (", ".join(names[:count]) or "nothing") + (
-        f", ... ({len(names)} in all)" if len(names) > count else ""
-    )
+    return (", ".join(names[:count]) or "nothing") + (f", ... ({len(names)} in all)" if len(names) > count else "")
 
 
 def some_names(report: LayoutReport, count: int = 8) -> str:

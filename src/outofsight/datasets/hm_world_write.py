@@ -89,9 +89,7 @@ def _check(clip: Clip) -> None:
     if not clip.name or clip.name.startswith(".") or set(clip.name) & set("/\\\t\n\r\0"):
         raise LayoutError(f"{what}: its name must be that of a folder: no /, no leading dot, no line break")
     if not clip.caption.strip() or clip.caption != clip.caption.strip() or len(clip.caption.splitlines()) > 1:
-        raise LayoutError(
-            f"{what}: its caption must be one line of text without spaces around: {clip.caption!r}"
-        )
+        raise LayoutError(f"{what}: its caption must be one line of text without spaces around: {clip.caption!r}")
     if clip.context is None or clip.target is None:
         missing = "context" if clip.context is None else "target"
         raise LayoutError(f"{what}: it has no {missing} video, and the released layout holds both")

@@ -115,9 +115,7 @@ def _plain(
             rows = torch.arange(len(chosen), device=chosen.device)[:, None]
             keys.append(memory_key[rows, chosen].flatten(1, 2))
             values.append(memory_value[rows, chosen].flatten(1, 2))
-        out.append(
-            dispatch_attention_fn(queries[:, i], torch.cat(keys, 1), torch.cat(values, 1), backend=backend)
-        )
+        out.append(dispatch_attention_fn(queries[:, i], torch.cat(keys, 1), torch.cat(values, 1), backend=backend))
     return torch.stack(out, dim=1)
 
 
@@ -133,7 +131,7 @@ def _merged(
     """The fast path, one sample at a time: overlapping windows are views only within a sample."""
     out = []
     for b in range(len(queries)):
-        memory = (None, None, None)
+        memory: tuple[Tensor | None, ...] = (None, None, None)
         if group.recall:
             assert memory_key is not None and memory_value is not None and picks is not None
             chosen = picks[b, group.first : group.first + group.frames, : group.recall]

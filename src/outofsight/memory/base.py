@@ -117,8 +117,7 @@ class Memory:
     def config(self) -> dict[str, Any]:
         """The options as plain values for config.json."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self.options).items()
+            name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.options).items()
         }
 
     @property
@@ -136,9 +135,7 @@ class Memory:
         """The block's own module that makes memory tokens, or None."""
         return None
 
-    def memory_tokens(
-        self, layout: FrameLayout, head_dim: int, device: torch.device
-    ) -> MemoryTokens | None:
+    def memory_tokens(self, layout: FrameLayout, head_dim: int, device: torch.device) -> MemoryTokens | None:
         """The memory tokens of the bank, or None where there are none."""
         return None
 
@@ -181,8 +178,7 @@ class Memory:
         selectable = selectable_tokens(windows, sources)
         counts = selectable.sum(dim=1).tolist()
         recall = [
-            self.recall_of(frame, layout.context_frames, count)
-            for frame, count in zip(queries, counts, strict=True)
+            self.recall_of(frame, layout.context_frames, count) for frame, count in zip(queries, counts, strict=True)
         ]
         first_key = min((start for start, _ in windows), default=0)
         groups = tuple(group.moved(0, first_key) for group in group_queries(windows, recall))
@@ -192,9 +188,7 @@ class Memory:
             first_key=first_key,
             groups=groups,
             windows=torch.tensor([(start, start + width - 1) for start, width in windows]),
-            rotary=rotary_table(
-                layout.times[:, queries.start : queries.stop], rows, columns, head_dim, device
-            ),
+            rotary=rotary_table(layout.times[:, queries.start : queries.stop], rows, columns, head_dim, device),
             memory=memory,
             selectable=selectable.to(device),
             counts=torch.tensor(recall, device=device),

@@ -72,7 +72,7 @@ class FovMemory(FullMemory):
 
 def _thinned_order(score: Tensor, run: int) -> Tensor:
     """Context frames ``[b, fc]`` in the order they are taken: last frame, best of each run, then the rest."""
-    batch, frames = score.shape
+    frames = score.shape[1]
     padded = torch.nn.functional.pad(score, (0, -frames % run), value=-1.0).unflatten(1, (-1, run))
     best = padded == padded.amax(dim=-1, keepdim=True)
     first_best = best & (best.cumsum(dim=-1) == 1)

@@ -110,9 +110,7 @@ class HydraMemory(Memory):
     def compressor(self, dim: int) -> nn.Module:
         return MemoryTokenizer(dim, self.options.kernel)
 
-    def memory_tokens(
-        self, layout: FrameLayout, head_dim: int, device: torch.device
-    ) -> MemoryTokens | None:
+    def memory_tokens(self, layout: FrameLayout, head_dim: int, device: torch.device) -> MemoryTokens | None:
         """Token j covers frames kt*j .. kt*j+kt-1; sub-token (r, c) sits at its mean time, row kh*r, column kw*c.
 
         For the release's kernel that is time 2j+0.5, height 2r, width 2c (point 5).

@@ -28,9 +28,7 @@ def axis_channels(head_dim: int) -> tuple[int, int, int]:
     return head_dim - 2 * space, space, space
 
 
-def rotary_table(
-    times: Tensor, rows: Tensor, columns: Tensor, head_dim: int, device: torch.device
-) -> Rotary:
+def rotary_table(times: Tensor, rows: Tensor, columns: Tensor, head_dim: int, device: torch.device) -> Rotary:
     """Rotary table of frames at ``times [1|b, f]`` with tokens at ``rows [h]`` and ``columns [w]`` (all on the CPU).
 
     Angles are taken in float64 and stored in float32 (Wan's are complex128; the difference is 1e-7). The sign

@@ -29,9 +29,7 @@ class QueryGroup:
 
     def moved(self, first: int, keys: int) -> QueryGroup:
         """The same group counted from query frame ``first`` and key frame ``keys``."""
-        return QueryGroup(
-            self.first - first, self.frames, self.start - keys, self.step, self.width, self.recall
-        )
+        return QueryGroup(self.first - first, self.frames, self.start - keys, self.step, self.width, self.recall)
 
 
 def centred_windows(frames: range, first: int, last: int, width: int) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
 from ..memory.attention import attend
 from ..memory.rotary import apply_rotary
+from .linear import linear
 
 _CPU_ROWS = 1024
 
@@ -34,8 +35,12 @@ class BlockCache:
 
     def repeat(self, times: int) -> BlockCache:
         """The same for a batch of ``times`` copies (guidance branches side by side)."""
-        parts = (self.key, self.value, self.memory_key, self.memory_value, self.signature)
-        return BlockCache(*(x if x is None else x.repeat(times, *(1,) * (x.ndim - 1)) for x in parts))
+
+        def copies(x: Tensor) -> Tensor:
+            return x.repeat(times, *(1,) * (x.ndim - 1))
+
+        memory = (self.memory_key, self.memory_value, self.signature)
+        return BlockCache(copies(self.key), copies(self.value), *(x if x is None else copies(x) for x in memory))
 
 
 @dataclass(eq=False)
@@ -158,14 +163,10 @@ class MemoryAttnProcessor:
         key = apply_rotary(key.unflatten(2, (attn.heads, -1)), tokens.rotary)
         value = value.unflatten(2, (attn.heads, -1))
         empty = key[:, :0].unflatten(1, (0, cells))
-        return BlockCache(
-            empty, empty, key.unflatten(1, (count, cells)), value.unflatten(1, (count, cells)), signature
-        )
+        return BlockCache(empty, empty, key.unflatten(1, (count, cells)), value.unflatten(1, (count, cells)), signature)
 
     @torch.no_grad()
-    def _recall(
-        self, signature: Tensor | None, bank: BlockCache | None, sequence: Sequence
-    ) -> Tensor | None:
+    def _recall(self, signature: Tensor | None, bank: BlockCache | None, sequence: Sequence) -> Tensor | None:
         """Memory tokens ``[b, f, k]`` that each query frame recalls, best first (points 2 to 4)."""
         plan = sequence.plan
         if plan.memory is None or bank is None or bank.signature is None:
@@ -182,9 +183,7 @@ class MemoryAttnProcessor:
             rank = torch.arange(plan.recall, device=picks.device)
             shown = picks.masked_fill(rank >= plan.counts[:, None], -1)
             sequence.trace.add(
-                Recall(
-                    scores, shown, plan.memory.sources, plan.selectable, plan.windows, plan.queries.start
-                )
+                Recall(scores, shown, plan.memory.sources, plan.selectable, plan.windows, plan.queries.start)
             )
         return picks
 
@@ -219,14 +218,13 @@ def _nothing_recalled(sequence: Sequence) -> Recall:
     return Recall(None, picks, sources, plan.selectable, plan.windows, plan.queries.start)
 
 
-def project(
-    attn: WanAttention, x: Tensor, queries: bool = True
-) -> tuple[Tensor, Tensor, Tensor]:
+def project(attn: WanAttention, x: Tensor, queries: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """Normed queries, normed keys and values ``[b, tokens, dim]`` of ``x``; memory tokens need no queries."""
     if getattr(attn, "fused_projections", False):
         query, key, value = attn.to_qkv(x).chunk(3, dim=-1)
     else:
-        query, key, value = attn.to_q(x) if queries else x, attn.to_k(x), attn.to_v(x)
+        query = linear(attn.to_q, x) if queries else x
+        key, value = linear(attn.to_k, x), linear(attn.to_v, x)
     return attn.norm_q(query) if queries else query, attn.norm_k(key), value
 
 
@@ -253,9 +251,9 @@ class TextAttnProcessor:
         attention_mask: Tensor | None = None,
         rotary_emb: Any = None,
         *,
-        keys: tuple[Tensor, Tensor] | None = None,
+        keys: tuple[Tensor, Tensor],
     ) -> Tensor:
-        key, value = self.keys(attn, encoder_hidden_states) if keys is None else keys
-        query = attn.norm_q(attn.to_q(hidden_states)).unflatten(2, (attn.heads, -1))
+        key, value = keys
+        query = attn.norm_q(linear(attn.to_q, hidden_states)).unflatten(2, (attn.heads, -1))
         out = dispatch_attention_fn(query, key, value, backend=self._attention_backend)
-        return attn.to_out[1](attn.to_out[0](out.flatten(2, 3)))
+        return attn.to_out[1](linear(attn.to_out[0], out.flatten(2, 3)))

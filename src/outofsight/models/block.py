@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..memory import Memory
 from .attention import BlockCache, MemoryAttnProcessor, Sequence, TextAttnProcessor, frame_cuts
+from .linear import feed_forward, is_plain
 
 POSE_NUMBERS = 12  # a 3x4 camera matrix
 
@@ -128,8 +129,7 @@ class WorldTransformerBlock(WanTransformerBlock):
         exact enough to take its place, and only plain linear layers (no LoRA, no quantisation) multiply so.
         """
         first, dropout, second = self.attn1.to_out[0], self.attn1.to_out[1], self.projector
-        plain = type(first) is nn.Linear and type(second) is nn.Linear
-        exact = plain and first.weight.dtype in (torch.float32, torch.float64)
+        exact = is_plain(first) and is_plain(second) and first.weight.dtype in (torch.float32, torch.float64)
         if torch.is_grad_enabled() or not exact or rows <= first.out_features:
             return lambda x: second(dropout(first(x)))
         weight = second.weight @ first.weight
@@ -152,7 +152,7 @@ class WorldTransformerBlock(WanTransformerBlock):
             normed = self.norm2(x.to(wide)).to(x.dtype)
             x = x + self.attn2(normed.flatten(1, 2), keys=text).view_as(x)
         normed = _modulate(self.norm3(x.to(wide)), ffn_scale, ffn_shift, x.dtype)
-        return torch.addcmul(x.to(wide), self.ffn(normed).to(wide), ffn_gate).to(x.dtype)
+        return torch.addcmul(x.to(wide), feed_forward(self.ffn, normed).to(wide), ffn_gate).to(x.dtype)
 
 
 def _modulate(normed: Tensor, scale: Tensor, shift: Tensor, dtype: torch.dtype) -> Tensor:

@@ -83,18 +83,14 @@ def transformer_sizes(tensors: Mapping[str, Tensor], source: str | os.PathLike[s
             f"{next(iter(tensors))}, and no usable {lacking}"
         ) from error
     if sizes["num_layers"] > len(tensors):
-        raise CheckpointError(
-            f"{source} numbers its blocks up to {sizes['num_layers'] - 1} and lacks most of them"
-        )
+        raise CheckpointError(f"{source} numbers its blocks up to {sizes['num_layers'] - 1} and lacks most of them")
     sizes["cross_attn_norm"] = "blocks.0.norm2.weight" in tensors
     if "blocks.0.ray_encoder.weight" in tensors:
         sizes["camera_inputs"] = ("pose", "rays")
     return sizes
 
 
-def transformer_arguments(
-    tensors: Mapping[str, Tensor], heads: int, source: str | os.PathLike[str]
-) -> dict[str, Any]:
+def transformer_arguments(tensors: Mapping[str, Tensor], heads: int, source: str | os.PathLike[str]) -> dict[str, Any]:
     """:func:`transformer_sizes` with the width divided into heads; warns where 12 is an unlikely number.
 
     Raises:

@@ -73,13 +73,9 @@ def convert(
     _check_out(out, overwrite, [Path(base), *([Path(checkpoint)] if checkpoint else [])])
     heads = num_attention_heads or weights.attention_heads() or 12
     if checkpoint is None:
-        transformer = start_from_base(
-            weights, num_attention_heads=heads, seed=seed, torch_dtype=dtype, **overrides
-        )
+        transformer = start_from_base(weights, num_attention_heads=heads, seed=seed, torch_dtype=dtype, **overrides)
     else:
-        transformer = load_hydra_checkpoint(
-            checkpoint, num_attention_heads=heads, torch_dtype=dtype, **overrides
-        )
+        transformer = load_hydra_checkpoint(checkpoint, num_attention_heads=heads, torch_dtype=dtype, **overrides)
     sizes = {name: part.bytes for name, part in weights.description.parts.items()}
     sizes["transformer"] = sum(value.nbytes for value in transformer.state_dict().values())
     _check_space(out, sum(sizes.values()))
@@ -133,9 +129,7 @@ def start_from_base(
     return model.eval()
 
 
-def export_released(
-    folder: str | os.PathLike[str], path: str | os.PathLike[str], *, overwrite: bool = False
-) -> Path:
+def export_released(folder: str | os.PathLike[str], path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Write the transformer of a model folder as a checkpoint in the released naming, in its stored dtypes.
 
     Raises:

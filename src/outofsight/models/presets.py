@@ -128,9 +128,7 @@ TINY = ModelPreset(
         "camera_inputs": ("pose", "rays"),
     },
     vae={"base_dim": 16, "dim_mult": (1, 2, 4, 4), "num_res_blocks": 1},
-    text_encoder=_umt5(
-        width=128, layers=2, heads=2, vocabulary=BYTE_VOCABULARY, head_width=64, inner=256
-    ),
+    text_encoder=_umt5(width=128, layers=2, heads=2, vocabulary=BYTE_VOCABULARY, head_width=64, inner=256),
     frames=33,
     height=96,
     width=160,
@@ -165,6 +163,4 @@ DEBUG = ModelPreset(
     byte_tokenizer=True,
 )
 
-PRESETS: Mapping[str, ModelPreset] = MappingProxyType(
-    {preset.name: preset for preset in (HYDRA_1_3B, TINY, DEBUG)}
-)
+PRESETS: Mapping[str, ModelPreset] = MappingProxyType({preset.name: preset for preset in (HYDRA_1_3B, TINY, DEBUG)})

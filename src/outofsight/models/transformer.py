@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import FrozenDict, register_to_config
 from diffusers.hooks._helpers import TransformerBlockMetadata, TransformerBlockRegistry
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  (diffusers looks for it here when loading)
@@ -18,7 +18,15 @@ from diffusers.utils import apply_lora_scale
 from torch import Tensor, nn
 
 from ..errors import GeometryError, MemoryOptionError
-from ..memory import AttentionPlan, FrameLayout, FrameSelection, Recall, RetrievalTrace, make_layout, make_memory
+from ..memory import (
+    AttentionPlan,
+    FrameLayout,
+    FrameSelection,
+    Recall,
+    RetrievalTrace,
+    make_layout,
+    make_memory,
+)
 from .attention import BlockCache, Sequence
 from .block import POSE_NUMBERS, WorldTransformerBlock
 from .rays import ray_directions
@@ -41,9 +49,7 @@ class ContextCache:
         """The same for a batch of ``times`` copies (guidance branches side by side)."""
         selection = self.selection
         if selection is not None:
-            selection = FrameSelection(
-                selection.indices.repeat(times, 1), selection.scores.repeat(times, 1, 1)
-            )
+            selection = FrameSelection(selection.indices.repeat(times, 1), selection.scores.repeat(times, 1, 1))
         return ContextCache(
             tuple(block.repeat(times) for block in self.blocks),
             self.context_poses.repeat(times, 1, 1),
@@ -109,7 +115,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             rope_max_seq_len=rope_max_seq_len,
         )
         self.memory = make_memory(memory, memory_options, context_attention)
-        self.register_to_config(num_layers=num_layers, memory_options=self.memory.config())
+        self._settle_config(num_layers=num_layers, memory_options=self.memory.config())
         dim = num_attention_heads * attention_head_dim
         self.blocks = nn.ModuleList(
             WorldTransformerBlock(
@@ -121,6 +127,12 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         # positions come from memory/rotary.py, whole and half ones alike; no table of fixed length is kept
         del self.rope
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}
+
+    def _settle_config(self, **settled: Any) -> None:
+        """Save what was settled here, and drop Wan's image arguments, which this model does not take."""
+        foreign = ("image_dim", "added_kv_proj_dim", "pos_embed_seq_len")
+        kept = {name: value for name, value in self.config.items() if name not in foreign}
+        self._internal_dict = FrozenDict({**kept, **settled})
 
     @property
     def cacheable(self) -> bool:
@@ -333,9 +345,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             self._plans[key] = self.memory.plan(layout, self.config.attention_head_dim, device, queries)
         return self._plans[key]
 
-    def _condition(
-        self, layout: FrameLayout, queries: range, text: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _condition(self, layout: FrameLayout, queries: range, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embedded text ``[b, l, dim]``, time embedding ``[b, 1|f, dim]`` and modulation ``[b, 1|f, 6, dim]``."""
         timesteps = layout.timesteps[:, queries.start : queries.stop]
         if self.config.context_timestep == "shared" and timesteps.stride(1) == 0:
@@ -368,9 +378,7 @@ def _check_choices(context_timestep: str, context_attention: str, camera_inputs:
         if value not in choices:
             raise MemoryOptionError(f"{name} is {value!r}, expected one of {choices}")
     if "pose" not in camera_inputs or set(camera_inputs) - {"pose", "rays"}:
-        raise MemoryOptionError(
-            f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',) or ('pose', 'rays')"
-        )
+        raise MemoryOptionError(f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',) or ('pose', 'rays')")
 
 
 def _selection_recall(selection: FrameSelection, layout: FrameLayout) -> Recall:

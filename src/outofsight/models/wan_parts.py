@@ -88,9 +88,7 @@ def vae_from_tensors(
     from diffusers import AutoencoderKLWan
 
     settings = vae_config(tensors, source) | dict(config or {})
-    known = (
-        settings["z_dim"] == _PUBLISHED_LATENT_CHANNELS or {"latents_mean", "latents_std"} <= settings.keys()
-    )
+    known = settings["z_dim"] == _PUBLISHED_LATENT_CHANNELS or {"latents_mean", "latents_std"} <= settings.keys()
     if not known:
         raise CheckpointError(
             f"{source} has {settings['z_dim']} latent channels, and mean and deviation of latents are known "
@@ -134,9 +132,7 @@ def text_encoder_config(tensors: Mapping[str, Tensor], source: str | os.PathLike
     }
 
 
-def text_encoder_from_tensors(
-    tensors: Mapping[str, Tensor], source: str | os.PathLike[str]
-) -> UMT5EncoderModel:
+def text_encoder_from_tensors(tensors: Mapping[str, Tensor], source: str | os.PathLike[str]) -> UMT5EncoderModel:
     """``UMT5EncoderModel`` of a state dict in the original Wan naming, bit-equal.
 
     Raises:

@@ -111,9 +111,7 @@ def _state_dict(content: Any, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} holds {what}, expected a state dict: names and tensors")
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{path}: entry {name!r} is a {type(value).__name__}, expected names and tensors"
-            )
+            raise CheckpointError(f"{path}: entry {name!r} is a {type(value).__name__}, expected names and tensors")
         if not value.is_floating_point() or value.element_size() < 2:
             raise CheckpointError(
                 f"{path}: tensor {name} is {str(value.dtype).removeprefix('torch.')}, expected float32, "
