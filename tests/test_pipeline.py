@@ -413,6 +413,18 @@ def test_a_hub_id_says_that_it_downloads(monkeypatch: pytest.MonkeyPatch) -> Non
         WorldModelPipeline.from_pretrained("nobody/no-such-model", local_files_only=True)
 
 
+def test_a_hub_model_in_the_cache_is_found_there(folder: Path, tmp_path: Path) -> None:
+    import shutil
+
+    cached = tmp_path / "hub" / "models--somebody--small"
+    shutil.copytree(folder, cached / "snapshots" / ("0" * 40))
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    where = {"local_files_only": True, "cache_dir": tmp_path / "hub"}
+    pipe = WorldModelPipeline.from_pretrained("somebody/small", **where)
+    assert pipe(**{**run_inputs(), "num_inference_steps": 1}).frames.shape[0] == FRAMES
+
+
 # --- switches -------------------------------------------------------------------------------------------------
 
 
@@ -444,11 +456,27 @@ def test_model_offload_moves_one_part_at_a_time() -> None:
     before = pipe(**given).frames
     pipe.enable_model_cpu_offload(device="cpu")
     told: list[str] = []
+
+    def listen(hook: object, name: str) -> None:
+        fetch, offload = hook.hook.pre_forward, hook.offload  # type: ignore[attr-defined]
+
+        def fetched(*given: object, **named: object) -> object:
+            told.append(f"{name} in")
+            return fetch(*given, **named)
+
+        def put_away() -> None:
+            told.append(f"{name} out")
+            offload()
+
+        hook.hook.pre_forward, hook.offload = fetched, put_away  # type: ignore[attr-defined]
+
     names = {id(part): name for name, part in pipe.components.items()}
     for hook in pipe._all_hooks:
-        hook.offload = lambda name=names[id(hook.model)], call=hook.offload: (told.append(name), call())
+        listen(hook, names[id(hook.model)])
     assert np.array_equal(pipe(**given).frames, before)
-    assert told[0] == "vae"  # put away before the text is encoded
+    order = [word for i, word in enumerate(told) if i == 0 or told[i - 1] != word]
+    assert order[:2] == ["vae in", "vae out"]  # before the text is encoded
+    assert order.index("text_encoder in") < order.index("transformer in") < order.index("vae in", 1)
 
 
 def test_backend_tiling_and_compile_reach_the_models() -> None:

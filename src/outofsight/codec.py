@@ -41,8 +41,7 @@ class VideoGeometry:
         """Latent frames of a video of ``frames`` frames.
 
         Raises:
-            GeometryError: the count is not one that the VAE and the patches divide; the nearest ones are
-            named.
+            GeometryError: the count is not one that the VAE and the patches divide; the nearest ones are named.
         """
         latent = (frames - 1) // self.frame_stride + 1
         if frames >= 1 and self.video_frames(latent) == frames and latent % self.patch[0] == 0:

@@ -26,7 +26,7 @@ class TransformerCost:
         tokens: of the whole sequence (context and target).
         attention, feed_forward, rest: floating-point operations of one block.
         blocks: how many there are.
-        outside: operations of patch embedding and head.
+        outside: operations of patch embedding, text embedding and head.
         forwards: whole forward passes of a sampling run.
         once: operations done once a run (the context, where it is cached).
         activation_bytes: most memory beside the weights in one forward.
@@ -118,6 +118,8 @@ def estimate_transformer(
         feed_forward = 4.0 * counts.queries * dim * config["ffn_dim"]
         channels = config["in_channels"] + config["out_channels"]
         outside = 2.0 * counts.queries * dim * channels * patch[0] * patch[1] * patch[2]
+        if counts.text_queries:  # a context encoded alone takes no text
+            outside += 2.0 * text_tokens * dim * (config["text_dim"] + dim)
         return attention, feed_forward, _rest(config, counts, dim, text_tokens), outside
 
     attention, feed_forward, rest, outside = cost(step)
@@ -185,7 +187,8 @@ def _rest(config: Mapping[str, Any], counts: _Counts, dim: int, text_tokens: int
     self_attention = 4 * 2.0 * counts.queries * dim**2  # query, key, value, output
     projector = 2.0 * counts.queries * dim**2
     text = 2 * 2.0 * counts.text_queries * dim**2  # query, output
-    text += 2 * 2.0 * text_tokens * dim**2 + 4.0 * counts.text_queries * text_tokens * dim
+    if counts.text_queries:
+        text += 2 * 2.0 * text_tokens * dim**2 + 4.0 * counts.text_queries * text_tokens * dim
     compressed = 2.0 * counts.bank * dim**2 if counts.memory else 0.0  # every token once through the convolution
     memory = 2 * 2.0 * counts.memory * dim**2  # key, value
     cameras = 2.0 * counts.queries * dim * (3 if "rays" in config["camera_inputs"] else 0)
@@ -212,8 +215,7 @@ def count_parameters(model: torch.nn.Module) -> int:
 def vae_decode_bytes(config: Mapping[str, Any], height: int, width: int, bytes_per_value: int = 2) -> int:
     """Most memory of decoding without tiles: some eight features of one chunk of frames at full size.
 
-    Wan's decoder goes through a video one latent frame at a time, so its length does not enter beside the
-    frames.
+    Wan's decoder goes through a video one latent frame at a time, so its length does not enter beside the frames.
     """
     frames = 2 ** sum(map(bool, config["temperal_downsample"]))
     features = _VAE_FEATURES * config["base_dim"] * config["dim_mult"][0]

@@ -23,7 +23,12 @@ def shipped_models() -> list[str]:
 
 
 def resolve_model(
-    model: str | Path, *, local_files_only: bool = False, revision: str | None = None, token: Any = None
+    model: str | Path,
+    *,
+    local_files_only: bool = False,
+    revision: str | None = None,
+    token: Any = None,
+    cache_dir: str | Path | None = None,
 ) -> Path:
     """Folder of a model given as a folder, the short name of a shipped one, or a hub id (``owner/name``).
 
@@ -45,7 +50,7 @@ def resolve_model(
     if (SHIPPED / name / INDEX).is_file() and "/" not in name:
         return SHIPPED / name
     if _HUB_ID.fullmatch(name) and not folder.parent.is_dir():
-        return _download(name, local_files_only, revision, token)
+        return _download(name, local_files_only, revision=revision, token=token, cache_dir=cache_dir)
     if re.fullmatch(r"[\w.-]+", name):
         raise CheckpointError(
             f"no folder {name!r} here, and this version of outofsight ships no model of that name "
@@ -67,9 +72,10 @@ def _checked(folder: Path) -> Path:
     return folder
 
 
-def _download(name: str, local_files_only: bool, revision: str | None, token: Any) -> Path:
-    from diffusers import DiffusionPipeline
+def _download(name: str, local_files_only: bool, **where: Any) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    from .pipeline import WorldModelPipeline
 
     if not local_files_only:
         warnings.warn(
@@ -78,12 +84,10 @@ def _download(name: str, local_files_only: bool, revision: str | None, token: An
             stacklevel=4,
         )
     try:
-        found = DiffusionPipeline.download(
-            name, local_files_only=local_files_only, revision=revision, token=token, use_safetensors=True
-        )
+        found = WorldModelPipeline.download(name, local_files_only=local_files_only, use_safetensors=True, **where)
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        where = "the local cache has no complete copy of" if local_files_only else "could not get"
-        raise CheckpointError(f"{where} {name!r} (no local folder has that name either): {error}") from error
+        told = "the local cache has no complete copy of" if local_files_only else "could not get"
+        raise CheckpointError(f"{told} {name!r} (no local folder has that name either): {error}") from error
     return Path(found)
 
 
@@ -129,8 +133,7 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
         tied: names that need not be in the files, being another tensor under a second name.
 
     Raises:
-        CheckpointError: no safetensors, a truncated one, or missing, unexpected or differently shaped
-        tensors.
+        CheckpointError: no safetensors, a truncated one, or missing, unexpected or differently shaped tensors.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:

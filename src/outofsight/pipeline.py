@@ -25,7 +25,16 @@ from .memory.trace import RetrievalTrace
 from .model_folders import check_folder, outline_parts, resolve_model
 from .models.presets import PRESETS
 from .models.transformer import WorldTransformer3DModel
-from .pipeline_inputs import Clock, RunInputs, camera_inputs, checked_frames, field_of_view, noise_source
+from .offloading import fetch, put_away
+from .pipeline_inputs import (
+    Clock,
+    RunInputs,
+    camera_inputs,
+    check_numerics,
+    checked_frames,
+    field_of_view,
+    noise_source,
+)
 from .pipeline_outputs import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
 from .prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
 from .sampling import DenoiseStep, denoise
@@ -128,8 +137,8 @@ class WorldModelPipeline(DiffusionPipeline):
             batched_guidance: both branches in one forward (faster where memory allows).
             numerics: "accurate" computes as the weights were loaded, with float32 latents and timesteps;
                 "reference" as the release does, everything in bfloat16 (``pipe.to(torch.bfloat16)`` first).
-            seed: of the noise, drawn where None; the noise is drawn on the CPU, so a seed holds on any
-            device. height, width: the frames are scaled to cover and cropped to it; None keeps their size.
+            seed: of the noise, drawn where None; the noise is drawn on the CPU, so a seed holds on any device.
+            height, width: the frames are scaled to cover and cropped to it; None keeps their size.
             target_frames: the first so many of the target cameras; None takes all.
             horizontal_fov: degrees; None takes the cameras' own.
             trace: also return what was recalled.
@@ -138,14 +147,13 @@ class WorldModelPipeline(DiffusionPipeline):
             resume: a run that Ctrl-C broke off; the other arguments must be the same.
 
         Raises:
-            GeometryError, VideoError, CameraError, PromptError: the inputs do not fit one another or the
-            model;
-                all of it is found before any network runs.
+            GeometryError, VideoError, CameraError, PromptError: the inputs do not fit one another or the model;
+                found before any network runs.
             GenerationInterrupted: Ctrl-C while denoising; carries what a resumed run needs.
         """
         if output_type not in ("uint8", "latent"):
             raise ValueError(f"output_type is {output_type!r}, expected 'uint8' or 'latent'")
-        self._check_numerics(numerics)
+        check_numerics(self.components, numerics)
         plan = self.check_inputs(
             context_video,
             context_cameras,
@@ -170,12 +178,12 @@ class WorldModelPipeline(DiffusionPipeline):
         try:
             with clock("encode_video"):
                 source = encode_video(self.vae, plan.frames, device, latent_dtype)
-                self._put_away(self.vae)
+                put_away(self, self.vae)
             with clock("encode_text"):
                 text = self._embed(plan.tokens, device)
                 unwanted = self._embed(plan.negative_tokens, device) if guidance_scale != 1.0 else None
             with clock("denoise"):
-                self._fetch(self.transformer)
+                fetch(self, self.transformer)
                 latents = denoise(
                     self.transformer,
                     source,
@@ -271,40 +279,12 @@ class WorldModelPipeline(DiffusionPipeline):
         self._prompts.move_to_end(key)
         return self._prompts[key].to(self.transformer.dtype)
 
-    def _put_away(self, module: torch.nn.Module) -> None:
-        """Under model offload, free the device of ``module`` now, which its hooks do at the end only."""
-        for hook in getattr(self, "_all_hooks", []):
-            if hook.model is module:
-                hook.offload()
-
-    def _fetch(self, module: torch.nn.Module) -> None:
-        """Under model offload, bring ``module`` to the device now.
-
-        Sampling asks where the model is and encodes the context by another method than ``forward``, on which
-        the hooks hang.
-        """
-        for hook in getattr(self, "_all_hooks", []):
-            if hook.model is module:
-                hook.hook.pre_forward(module)
-
-    def _check_numerics(self, numerics: str) -> None:
-        if numerics not in ("accurate", "reference"):
-            raise ValueError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
-        if numerics == "accurate":
-            return
-        for name in ("transformer", "vae", "text_encoder"):
-            kept = {p.dtype for p in getattr(self, name).parameters() if p.is_floating_point()} - {torch.bfloat16}
-            if kept:
-                raise ValueError(
-                    f"numerics='reference' computes everything in bfloat16, and {name} holds "
-                    f"{', '.join(sorted(map(str, kept)))} (from_pretrained keeps some layers in float32): "
-                    "call pipe.to(torch.bfloat16) first"
-                )
-
 
 def _resolve(model: str | Path, kwargs: dict[str, Any]) -> Path:
     """The model's folder; takes the keywords that say where to look out of ``kwargs``."""
-    where = {name: kwargs.pop(name) for name in ("local_files_only", "revision", "token") if name in kwargs}
+    where = {
+        name: kwargs.pop(name) for name in ("local_files_only", "revision", "token", "cache_dir") if name in kwargs
+    }
     return resolve_model(model, **where)
 
 

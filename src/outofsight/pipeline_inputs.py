@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .cameras import CameraPath, relative_pose_vectors
 from .codec import VideoGeometry
-from .errors import CameraError, VideoError
+from .errors import CameraError, OutOfSightError, VideoError
 from .video import Video, fit_video
 
 
@@ -137,17 +137,37 @@ def noise_source(
     """The generator of the noise and the seed it started from (None for one that was passed in).
 
     Raises:
-        ValueError: both a seed and a generator, or a seed out of range.
+        OutOfSightError: both a seed and a generator, or a seed out of range.
     """
     if generator is not None:
         if seed is not None:
-            raise ValueError(f"both seed={seed} and a generator are given: give one of them")
+            raise OutOfSightError(f"both seed={seed} and a generator are given: give one of them")
         return None, generator
     if seed is None:
         seed = secrets.randbits(32) if resumed_seed is None else resumed_seed
     if not 0 <= seed < 2**63:
-        raise ValueError(f"seed is {seed}, expected 0 .. 2**63 - 1")
+        raise OutOfSightError(f"seed is {seed}, expected 0 .. 2**63 - 1")
     return seed, torch.Generator("cpu").manual_seed(seed)
+
+
+def check_numerics(components: Mapping[str, Any], numerics: str) -> None:
+    """Whether a pipeline's parts can compute with these numerics.
+
+    Raises:
+        OutOfSightError: an unknown kind, or "reference" for parts that are not in bfloat16 throughout.
+    """
+    if numerics not in ("accurate", "reference"):
+        raise OutOfSightError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
+    for name, part in components.items():
+        if numerics == "accurate" or not isinstance(part, torch.nn.Module):
+            continue
+        kept = {p.dtype for p in part.parameters() if p.is_floating_point()} - {torch.bfloat16}
+        if kept:
+            raise OutOfSightError(
+                f"numerics='reference' computes everything in bfloat16, and {name} holds "
+                f"{', '.join(sorted(map(str, kept)))} (from_pretrained keeps some layers in float32): "
+                "call pipe.to(torch.bfloat16) first"
+            )
 
 
 class Clock:

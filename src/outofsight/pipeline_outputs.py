@@ -35,8 +35,7 @@ class WorldModelOutput:
 class PartialRun:
     """A run broken off between two steps; pass it as ``resume`` with the same arguments to finish it.
 
-    ``latents [1, c, ft, h, w]`` after ``step`` of ``steps``; ``clean_estimate`` is the model's guess of the
-    end.
+    ``latents [1, c, ft, h, w]`` after ``step`` of ``steps``; ``clean_estimate`` is the model's guess of the end.
     """
 
     latents: Tensor

@@ -29,8 +29,7 @@ _CHUNK = 8 << 20
 class Settings:
     """What decides a video besides inputs, weights and seed. All resolved: None means "as the input".
 
-    Field names and meanings are those of ``WorldModelPipeline.__call__``; ``context_frames`` takes the last
-    so many
+    Field names and meanings are those of ``WorldModelPipeline.__call__``; ``context_frames`` takes the last so many
     frames of the context, ``pad`` repeats the last frame of one that is too short, ``dtype`` is the weights'.
     """
 
@@ -152,11 +151,8 @@ def model_identity(name: str, folder: Path | None, on_bytes: Callable[[int], Non
 def model_files(folder: Path) -> list[Path]:
     """The files of a model folder that decide what it computes, sorted (cards and git files do not)."""
     skipped = {".md", ".gitattributes", ".gitignore"}
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix not in skipped and not any(p.startswith(".") for p in path.parts[-2:])
-    )
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix not in skipped)
+    return sorted(path for path in files if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
 
 def versions(device: str) -> dict[str, str]:

@@ -23,8 +23,7 @@ def demo(
 ) -> None:
     """Make a clip in which a subject leaves the view, continue it, and show what the memory recalled.
 
-    The model of this version has random weights: the pictures show that every part works, not that it
-    remembers.
+    The model of this version has random weights: the pictures show that every part works, not that it remembers.
     """
     from ..outputs import OutputPaths, check_folder_writable, replacing
     from ..video import write_video

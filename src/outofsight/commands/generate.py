@@ -27,8 +27,8 @@ class Offload(StrEnum):
     group = "group"
 
 
-def _option(text: str, *names: str, group: str | None = None) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=group)
+def _option(text: str, *names: str, group: str | None = None, least: float | None = None) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=group, min=least)
 
 
 INPUT, SAMPLING, MACHINE = "What goes in", "Sampling", "Machine"
@@ -59,7 +59,7 @@ def generate(
     context_frames: Annotated[int | None, _option("Use the last so many context frames.", group=INPUT)] = None,
     pad: Annotated[bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)] = False,
     horizontal_fov: Annotated[float | None, _option("Degrees, where the cameras do not say.", group=INPUT)] = None,
-    steps: Annotated[int, _option("Denoising steps.", group=SAMPLING)] = 50,
+    steps: Annotated[int, _option("Denoising steps.", group=SAMPLING, least=1)] = 50,
     guidance: Annotated[float, _option("Guidance scale; 1 is none.", group=SAMPLING)] = 5.0,
     shift: Annotated[float, _option("Shift of the noise schedule.", group=SAMPLING)] = 5.0,
     guidance_interval: Annotated[
@@ -71,7 +71,7 @@ def generate(
     numerics: Annotated[Numerics, _option("reference: all in bfloat16, as the release.", group=SAMPLING)] = (
         Numerics.accurate
     ),
-    seed: Annotated[int | None, _option("Of the noise; drawn and printed.", group=SAMPLING)] = None,
+    seed: Annotated[int | None, _option("Of the noise; drawn and printed.", group=SAMPLING, least=0)] = None,
     cache_context: Annotated[
         bool | None,
         _option(

@@ -9,8 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..codec import VideoGeometry
-from ..errors import OutOfSightError, OutputError
-from ..outputs import check_folder_writable, check_writable, load_partial, save_partial, write_json
+from ..errors import GeometryError, OutOfSightError, OutputError
+from ..outputs import (
+    check_folder_writable,
+    check_writable,
+    load_partial,
+    replacing,
+    save_partial,
+    write_json,
+)
 from ..runs import (
     Machine,
     ReplayError,
@@ -25,8 +32,9 @@ from ..runs import (
     sha256_file,
     versions,
 )
+from ..sampling import flow_sigmas
 from .console import StepReporter, fail, note, say
-from .loading import Model, find_model, load_pipeline
+from .loading import Model, check_machine, find_model, load_pipeline
 from .sources import Job, LoadedInputs, list_jobs, load_inputs
 
 if TYPE_CHECKING:
@@ -81,6 +89,8 @@ def run(request: Request) -> int:
         OutOfSightError: something is wrong with the request as a whole, or with its only video.
         KeyboardInterrupt: Ctrl-C, after what could be kept was kept.
     """
+    check_sampling(request.settings)
+    check_machine(request.machine)
     if request.clips is None:
         check_writable(request.out)
     else:
@@ -99,6 +109,14 @@ def run(request: Request) -> int:
     if request.clips is not None:
         say(f"{len(jobs) - failed} of {len(jobs)} clips are in {request.out}")
     return failed
+
+
+def check_sampling(settings: Settings) -> None:
+    """Hold the sampling settings against what the sampler takes; raises GeometryError."""
+    flow_sigmas(settings.num_inference_steps, settings.shift)
+    low, high = settings.guidance_interval
+    if not 0 <= low <= high <= 1:
+        raise GeometryError(f"guidance_interval is {low} {high}, expected 0 <= from <= to <= 1 (sigmas)")
 
 
 def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:
@@ -275,7 +293,8 @@ def _write(job: Job, record: RunRecord, result: WorldModelOutput, fps: float) ->
         }
     }
     if result.trace is not None:
-        result.trace.save(out.trace)
+        with replacing(out.trace) as beside:
+            result.trace.save(beside)
         outputs["trace"] = {"file": out.trace.name, "sha256": sha256_file(out.trace)}
     write_json(out.record, replace(record, outputs=outputs).to_json())
     out.forget_partial()

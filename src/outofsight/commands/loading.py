@@ -56,6 +56,22 @@ def choose_dtype(wanted: str, device: str, numerics: str) -> str:
     return wanted
 
 
+def check_machine(machine: Machine) -> None:
+    """Hold the switches against one another before anything is loaded; raises OutOfSightError."""
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    backends = [backend.value for backend in AttentionBackendName]
+    if machine.attention_backend is not None and machine.attention_backend not in backends:
+        raise OutOfSightError(
+            f"--attention-backend {machine.attention_backend}: diffusers has {', '.join(backends)}; "
+            "outofsight doctor says which of them can be asked for here"
+        )
+    if machine.offload not in OFFLOADS:
+        raise OutOfSightError(f"offload is {machine.offload!r}, expected one of {', '.join(OFFLOADS)}")
+    if machine.offload != "none" and machine.device == "cpu":
+        raise OutOfSightError(f"--offload {machine.offload} frees an accelerator's memory, and the device is the CPU")
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """A model that was named: its folder (None for random weights) and its pipeline without weights."""
@@ -137,8 +153,6 @@ def _place(pipe: WorldModelPipeline, machine: Machine) -> None:
     device = torch.device(machine.device)
     if machine.offload == "none":
         pipe.to(device)
-    elif device.type == "cpu":
-        raise OutOfSightError(f"--offload {machine.offload} frees an accelerator's memory, and the device is the CPU")
     elif machine.offload == "model":
         pipe.enable_model_cpu_offload(device=device)
     else:

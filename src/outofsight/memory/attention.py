@@ -19,6 +19,9 @@ from torch.autograd.function import once_differentiable
 
 from .windows import QueryGroup
 
+# rows worked on at a time on a CPU (see models/attention.py, frame_cuts)
+CPU_ROWS = 1024
+
 _aten = torch.ops.aten
 _FLASH_DTYPES = (torch.bfloat16, torch.float16)
 
@@ -50,13 +53,14 @@ def attend(
     Returns:
         ``[b, fq, n, heads, d]``
     """
+    merge = not plain and can_merge(query, backend)
     out = torch.empty_like(query) if not torch.is_grad_enabled() else None
     parts = []
-    for group in groups:
+    for group in _cut(groups, query) if out is not None else groups:
         queries = query[:, group.first : group.first + group.frames]
         if group.recall == 0 and group.step == 0 and not plain:
             part = _one_window(queries, key, value, group, backend)
-        elif not plain and can_merge(query, backend):
+        elif merge:
             part = _merged(queries, key, value, group, memory_key, memory_value, picks)
         else:
             part = _plain(queries, key, value, group, memory_key, memory_value, picks, backend)
@@ -67,6 +71,16 @@ def attend(
     if out is not None:
         return out
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def _cut(groups: tuple[QueryGroup, ...], query: Tensor) -> Iterator[QueryGroup]:
+    """On a CPU, groups of about 1024 queries: their results stay in the cache and in memory already mapped."""
+    if query.device.type != "cpu":
+        yield from groups
+        return
+    for group in groups:
+        whole = group.recall == 0 and group.step == 0
+        yield from group.pieces(group.frames if whole else max(1, CPU_ROWS // query.shape[2]))
 
 
 def can_merge(query: Tensor, backend: Any = None) -> bool:

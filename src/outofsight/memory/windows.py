@@ -5,6 +5,7 @@ Everything here follows from geometry alone: it is worked out once per clip shap
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -26,6 +27,13 @@ class QueryGroup:
     step: int
     width: int
     recall: int
+
+    def pieces(self, frames: int) -> Iterator[QueryGroup]:
+        """The same group cut into groups of at most so many query frames."""
+        for i in range(0, self.frames, frames):
+            count = min(frames, self.frames - i)
+            start = self.start + self.step * i
+            yield QueryGroup(self.first + i, count, start, self.step, self.width, self.recall)
 
     def moved(self, first: int, keys: int) -> QueryGroup:
         """The same group counted from query frame ``first`` and key frame ``keys``."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,11 +12,9 @@ from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
 from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
-from ..memory.attention import attend
+from ..memory.attention import CPU_ROWS, attend
 from ..memory.rotary import apply_rotary
 from .linear import linear
-
-_CPU_ROWS = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +55,7 @@ class Sequence:
         trace: where to record what was recalled, or None.
         keep_from: when set, blocks return a :class:`BlockCache` of the frames from this one on.
         plain: take the plain attention path.
+        scratch: see :meth:`buffer`.
     """
 
     layout: FrameLayout
@@ -69,6 +68,14 @@ class Sequence:
     trace: RetrievalTrace | None = None
     keep_from: int | None = None
     plain: bool = False
+    scratch: dict[str, Tensor] = field(default_factory=dict)
+
+    def buffer(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Scratch memory that the blocks share, so that each need not have its own mapped in anew."""
+        buffer = self.scratch.get(name)
+        if buffer is None or buffer.shape != shape or buffer.dtype != like.dtype:
+            buffer = self.scratch[name] = like.new_empty(shape)
+        return buffer
 
 
 class MemoryAttnProcessor:
@@ -142,7 +149,8 @@ class MemoryAttnProcessor:
                 parts.append(made)
                 continue
             if buffers is None:
-                buffers = tuple(y.new_empty(y.shape[0], x.shape[1], *y.shape[2:]) for y in made)
+                shape = (x.shape[0], x.shape[1], *made[0].shape[2:])
+                buffers = tuple(sequence.buffer(name, shape, made[0]) for name in ("query", "key", "value"))
             for buffer, y in zip(buffers, made, strict=True):
                 buffer[:, frames] = y
         query, key, value = parts[0] if buffers is None else buffers
@@ -191,7 +199,7 @@ class MemoryAttnProcessor:
     def _keep(key: Tensor, value: Tensor, bank: BlockCache | None, sequence: Sequence) -> BlockCache | None:
         if sequence.keep_from is None:
             return None
-        key, value = (x[:, sequence.keep_from :].contiguous() for x in (key, value))
+        key, value = (x[:, sequence.keep_from :].clone() for x in (key, value))
         if bank is None:
             return BlockCache(key, value)
         return BlockCache(key, value, bank.memory_key, bank.memory_value, bank.signature)
@@ -206,7 +214,7 @@ def frame_cuts(x: Tensor, first: int = 0, last: int | None = None) -> Iterator[s
     last = x.shape[1] if last is None else last
     step = max(1, last - first)
     if x.device.type == "cpu" and not torch.is_grad_enabled():
-        step = max(1, _CPU_ROWS // (x.shape[0] * x.shape[2]))
+        step = max(1, CPU_ROWS // (x.shape[0] * x.shape[2]))
     for start in range(first, last, step):
         yield slice(start, min(start + step, last))
 

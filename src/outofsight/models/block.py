@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..memory import Memory
 from .attention import BlockCache, MemoryAttnProcessor, Sequence, TextAttnProcessor, frame_cuts
-from .linear import feed_forward, is_plain
+from .linear import feed_forward, is_plain, product
 
 POSE_NUMBERS = 12  # a 3x4 camera matrix
 
@@ -87,15 +87,29 @@ class WorldTransformerBlock(WanTransformerBlock):
         cameras = torch.cat(
             [self.cam_encoder_con(sequence.context_poses), self.cam_encoder_tgt(sequence.target_poses)], dim=1
         )
-        normed = _modulate(self.norm1(x.to(sequence.wide)), scale, shift + cameras.unsqueeze(2), x.dtype)
-        if self.ray_encoder is not None:
-            normed = normed + self.ray_encoder(sequence.rays)
+        normed = self._enter(x, scale, shift + cameras.unsqueeze(2), sequence)
         attended, kept = self.attn1(normed.flatten(1, 2), sequence=sequence, cached=cached)
 
         attended = attended.unflatten(1, (x.shape[1], -1))
         text = self.attn2.processor.keys(self.attn2, encoder_hidden_states)
         out = self._finish_frames(x, attended, text, gate, modulation[3:], sequence)
         return (out, kept) if kept is not None else out
+
+    def _enter(self, x: Tensor, scale: Tensor, shift: Tensor, sequence: Sequence) -> Tensor:
+        """The attention's input ``[b, f, n, dim]``: normed, modulated, with the cameras added."""
+        cuts = list(frame_cuts(x))
+        out = sequence.buffer("normed", tuple(x.shape), x) if len(cuts) > 1 else None
+        for frames in cuts:
+            part_scale = scale if scale.shape[1] == 1 else scale[:, frames]
+            part_shift = shift if shift.shape[1] == 1 else shift[:, frames]
+            normed = _modulate(self.norm1(x[:, frames].to(sequence.wide)), part_scale, part_shift, x.dtype)
+            if self.ray_encoder is not None and sequence.rays is not None:
+                normed = normed + self.ray_encoder(sequence.rays[:, frames])
+            if out is None:
+                return normed
+            out[:, frames] = normed
+        assert out is not None
+        return out
 
     def _finish_frames(
         self,
@@ -134,7 +148,7 @@ class WorldTransformerBlock(WanTransformerBlock):
             return lambda x: second(dropout(first(x)))
         weight = second.weight @ first.weight
         bias = torch.addmv(second.bias, second.weight, first.bias)
-        return lambda x: nn.functional.linear(x, weight, bias)
+        return lambda x: product(x, weight, bias)
 
     def _finish(
         self,

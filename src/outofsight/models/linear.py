@@ -30,9 +30,14 @@ def is_plain(layer: Any) -> bool:
 
 def linear(layer: Any, x: Tensor) -> Tensor:
     """``layer(x)``, fused where possible."""
-    if not (is_plain(layer) and _fusable(x, layer.weight)):
-        return layer(x)
-    return _fused(x, layer.weight, layer.bias, "none", [], "")
+    return product(x, layer.weight, layer.bias) if is_plain(layer) else layer(x)
+
+
+def product(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``x weight^T + bias``, fused where possible."""
+    if not _fusable(x, weight):
+        return nn.functional.linear(x, weight, bias)
+    return _fused(x, weight, bias, "none", [], "")
 
 
 def feed_forward(ffn: Any, x: Tensor) -> Tensor:
