@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..codec import VideoGeometry
-from ..errors import GeometryError, OutOfSightError, OutputError
+from ..errors import CheckpointError, GeometryError, OutOfSightError, OutputError
 from ..outputs import (
     check_folder_writable,
     check_writable,
@@ -101,6 +101,8 @@ def run(request: Request) -> int:
     for job in jobs:
         try:
             _run_job(job, runner)
+        except CheckpointError:
+            raise  # the model's fault, which the next clip would meet again
         except OutOfSightError as error:
             if request.clips is None:
                 raise
@@ -260,7 +262,8 @@ def _keep(stop: KeyboardInterrupt, job: Job, mark: str, pipe: WorldModelPipeline
     from ..video import write_video
 
     if not isinstance(stop, GenerationInterrupted) or stop.partial.step == 0:
-        return KeyboardInterrupt("no step was done yet, nothing was kept")
+        before = f"{job.out.partial} is as it was" if job.out.partial.exists() else "nothing was kept"
+        return KeyboardInterrupt(f"no step was done yet, {before}")
     partial = stop.partial
     job.out.video.parent.mkdir(parents=True, exist_ok=True)
     save_partial(job.out.partial, partial, mark)
