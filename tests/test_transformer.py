@@ -40,6 +40,8 @@ def test_any_geometry_with_every_mechanism(context, target, grid, batch, which) 
     plain = model(**inputs, plain=True).sample
     torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-5)
     check_trace(trace, context, target, which)
+    alone = model(**inputs, target_only=True).sample
+    torch.testing.assert_close(alone, fast[:, :, context:], rtol=1e-4, atol=1e-5)
     if model.cacheable:
         cached = run_cached(model, inputs, context)
         torch.testing.assert_close(cached, fast[:, :, context:], rtol=0, atol=1e-6 * float(fast.abs().max()))
@@ -204,6 +206,17 @@ def test_gradient_checkpointing_changes_nothing() -> None:
     assert len(gradients[0]) > 40
     for plain, checkpointed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, checkpointed, rtol=1e-5, atol=1e-7)
+
+
+def test_target_only_keeps_gradients_and_traces_whole() -> None:
+    model = narrow_model(**MECHANISMS["hydra release"])
+    inputs = narrow_inputs(3, 4, (3, 4))
+    trace = RetrievalTrace()
+    out = model(**inputs, target_only=True, trace=trace).sample
+    assert trace.arrays()["picks"].shape[3] == 7
+    torch.testing.assert_close(out, model(**inputs).sample[:, :, 3:])
+    out.square().mean().backward()
+    assert model.blocks[1].cam_encoder_con.weight.grad is not None
 
 
 @pytest.mark.parametrize("which", sorted(MODELS))

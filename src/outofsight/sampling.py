@@ -214,9 +214,10 @@ class _Predictor:
             target,
             context_cache=cache,
             trace=trace,
+            target_only=True,
             **self.extra,
         )
-        return out.sample[:, :, -latents.shape[2] :].to(latents.dtype)
+        return out.sample.to(latents.dtype)
 
 
 def _check_settings(

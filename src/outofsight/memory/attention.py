@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from .windows import QueryGroup
 
 # rows worked on at a time on a CPU (see models/attention.py, frame_cuts)
-CPU_ROWS = 1024
+CPU_ROWS = 1100
 
 _aten = torch.ops.aten
 _FLASH_DTYPES = (torch.bfloat16, torch.float16)

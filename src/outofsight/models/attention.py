@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
 from ..memory.attention import CPU_ROWS, attend
-from ..memory.rotary import apply_rotary
+from ..memory.rotary import Rotary, apply_rotary
 from .linear import linear
 
 
@@ -47,11 +47,13 @@ class Sequence:
 
     Args:
         layout: the frames (after a pose-driven memory has chosen among them).
-        plan: windows, groups and rotary tables for the query frames.
-        context_poses, target_poses: ``[b, f, 12]`` of the query frames; one of them may be empty.
-        rays: ``[b, f, n, 3]`` ray directions of the query tokens, or None.
+        plan: windows and groups of the query frames.
+        rotary: table of the block's tokens.
+        context_poses, target_poses: ``[b, f, 12]`` of the block's frames; one of them may be empty.
+        rays: ``[b, f, n, 3]`` ray directions of the block's tokens, or None.
         wide: dtype of modulation and residual sums.
-        text_frames: query frames before this one take no text.
+        text_frames: frames before this one take no text.
+        first_query: frames before this one give keys and memory tokens and are not computed further.
         trace: where to record what was recalled, or None.
         keep_from: when set, blocks return a :class:`BlockCache` of the frames from this one on.
         plain: take the plain attention path.
@@ -60,11 +62,13 @@ class Sequence:
 
     layout: FrameLayout
     plan: AttentionPlan
+    rotary: Rotary
     context_poses: Tensor
     target_poses: Tensor
     rays: Tensor | None
     wide: torch.dtype
     text_frames: int = 0
+    first_query: int = 0
     trace: RetrievalTrace | None = None
     keep_from: int | None = None
     plain: bool = False
@@ -111,10 +115,11 @@ class MemoryAttnProcessor:
         if cached is not None:
             key = torch.cat([cached.key, key], dim=1)
             value = torch.cat([cached.value, value], dim=1)
+        reached = plan.first_key if sequence.first_query else 0
         out = attend(
             query,
-            key,
-            value,
+            key[:, reached:],
+            value[:, reached:],
             plan.groups,
             None if bank is None else bank.memory_key,
             None if bank is None else bank.memory_value,
@@ -128,33 +133,45 @@ class MemoryAttnProcessor:
         self, attn: WanAttention, hidden_states: Tensor, sequence: Sequence
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Turned queries and keys, values ``[b, f, n, heads, d]``, and the queries' signature ``[b, f, s]``."""
-        plan, grid = sequence.plan, sequence.layout.grid
-        x = hidden_states.unflatten(1, (len(plan.queries), -1))
-        cuts = list(frame_cuts(x))
-        parts: list[tuple[Tensor, ...]] = []
-        buffers: tuple[Tensor, ...] | None = None
-        signatures = []
+        first = sequence.first_query
+        x = hidden_states.unflatten(1, (first + len(sequence.plan.queries), -1))
+        cuts = [*frame_cuts(x, 0, first), *frame_cuts(x, first)]
+        signatures: list[Tensor] = []
+        joined: dict[str, Tensor] = {}
         for frames in cuts:
-            query, key, value = project(attn, x[:, frames].flatten(1, 2))
-            if plan.memory is not None and self.memory.scores_by_signature:
+            parts = self._project_some(attn, x, frames, sequence, signatures)
+            if len(cuts) == 1:
+                joined = parts
+                break
+            for name, part in parts.items():
+                before = first if name == "query" else 0
+                shape = (x.shape[0], x.shape[1] - before, *part.shape[2:])
+                joined[name] = sequence.buffer(name, shape, part)
+                joined[name][:, frames.start - before : frames.stop - before] = part
+        signature = torch.cat(signatures, dim=1) if signatures else None
+        return joined["query"], joined["key"], joined["value"], signature
+
+    def _project_some(
+        self, attn: WanAttention, x: Tensor, frames: slice, sequence: Sequence, signatures: list[Tensor]
+    ) -> dict[str, Tensor]:
+        """Keys and values of some frames of ``x [b, f, n, dim]``, and queries where the frames are asked for."""
+        tokens = x.shape[2]
+        asked = frames.start >= sequence.first_query
+        rotary = sequence.rotary.frames(frames, tokens)
+
+        def split(y: Tensor) -> Tensor:
+            return y.unflatten(2, (attn.heads, -1))
+
+        query, key, value = project(attn, x[:, frames].flatten(1, 2), queries=asked)
+        parts = {"key": apply_rotary(split(key), rotary), "value": split(value)}
+        if asked:
+            parts["query"] = apply_rotary(split(query), rotary)
+            if sequence.plan.memory is not None and self.memory.scores_by_signature:
                 with torch.no_grad():
                     # picks are indices: no gradient goes through the affinity, in the release either
-                    cells = query.unflatten(1, (-1, *grid))
-                    signatures.append(self.memory.query_signature(cells, plan))
-            rotary = plan.rotary.frames(frames, x.shape[2])
-            query, key = (apply_rotary(y.unflatten(2, (attn.heads, -1)), rotary) for y in (query, key))
-            made = query, key, value.unflatten(2, (attn.heads, -1))
-            made = tuple(y.unflatten(1, (-1, x.shape[2])) for y in made)
-            if len(cuts) == 1:
-                parts.append(made)
-                continue
-            if buffers is None:
-                shape = (x.shape[0], x.shape[1], *made[0].shape[2:])
-                buffers = tuple(sequence.buffer(name, shape, made[0]) for name in ("query", "key", "value"))
-            for buffer, y in zip(buffers, made, strict=True):
-                buffer[:, frames] = y
-        query, key, value = parts[0] if buffers is None else buffers
-        return query, key, value, torch.cat(signatures, dim=1) if signatures else None
+                    cells = query.unflatten(1, (-1, *sequence.layout.grid))
+                    signatures.append(self.memory.query_signature(cells, sequence.plan))
+        return {name: part.unflatten(1, (-1, tokens)) for name, part in parts.items()}
 
     def _remember(self, attn: WanAttention, hidden_states: Tensor, sequence: Sequence) -> BlockCache:
         """Memory tokens of the bank, keyed and valued by the block's own projections (hydra.md point 1)."""

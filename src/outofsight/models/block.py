@@ -69,16 +69,18 @@ class WorldTransformerBlock(WanTransformerBlock):
         """One block over the query tokens.
 
         Args:
-            hidden_states: ``[b, f*n, dim]`` tokens of the query frames.
+            hidden_states: ``[b, f*n, dim]`` tokens of the block's frames.
             encoder_hidden_states: ``[b, l, dim]`` embedded text.
             temb: ``[b, 1|f, 6, dim]`` modulation by noise level, per frame, not per token.
             sequence: geometry, cameras and memory plan, the same for all blocks.
             cached: this block's cache of the context, when the queries are target frames only.
 
         Returns:
-            ``[b, f*n, dim]``; with the block's cache beside it when ``sequence.keep_from`` is set.
+            ``[b, f*n, dim]`` of the frames from ``sequence.first_query`` on; with the block's cache beside it when
+            ``sequence.keep_from`` is set.
         """
-        x = hidden_states.unflatten(1, (len(sequence.plan.queries), -1))
+        first = sequence.first_query
+        x = hidden_states.unflatten(1, (first + len(sequence.plan.queries), -1))
         table = self.scale_shift_table.to(sequence.wide).unsqueeze(1)
         # six of [b, 1|f, 1, dim]
         modulation = (table + temb.to(sequence.wide)).unsqueeze(3).unbind(dim=2)
@@ -90,9 +92,11 @@ class WorldTransformerBlock(WanTransformerBlock):
         normed = self._enter(x, scale, shift + cameras.unsqueeze(2), sequence)
         attended, kept = self.attn1(normed.flatten(1, 2), sequence=sequence, cached=cached)
 
+        x = x[:, first:]
         attended = attended.unflatten(1, (x.shape[1], -1))
         text = self.attn2.processor.keys(self.attn2, encoder_hidden_states)
-        out = self._finish_frames(x, attended, text, gate, modulation[3:], sequence)
+        rest = tuple(m if m.shape[1] == 1 else m[:, first:] for m in (gate, *modulation[3:]))
+        out = self._finish_frames(x, attended, text, rest, max(0, sequence.text_frames - first))
         return (out, kept) if kept is not None else out
 
     def _enter(self, x: Tensor, scale: Tensor, shift: Tensor, sequence: Sequence) -> Tensor:
@@ -116,17 +120,16 @@ class WorldTransformerBlock(WanTransformerBlock):
         x: Tensor,
         attended: Tensor,
         text: tuple[Tensor, Tensor],
-        gate: Tensor,
         modulation: tuple[Tensor, ...],
-        sequence: Sequence,
+        text_frames: int,
     ) -> Tensor:
         """All that follows the self-attention, a few frames at a time where that pays."""
         parts = []
         project_out = self._output_projection(x[..., 0].numel())
         # nothing reads the attention output again, so it may hold the result
         in_place = not torch.is_grad_enabled() and attended.dtype == x.dtype
-        for frames, with_text in _cuts(x, sequence.text_frames):
-            pieces = [m if m.shape[1] == 1 else m[:, frames] for m in (gate, *modulation)]
+        for frames, with_text in _cuts(x, text_frames):
+            pieces = [m if m.shape[1] == 1 else m[:, frames] for m in modulation]
             words = text if with_text else None
             part = self._finish(x[:, frames], attended[:, frames], words, pieces, project_out)
             if in_place:

@@ -5,7 +5,7 @@ Read next: ``memory/hydra.py`` (what is remembered and recalled) and ``models/bl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -152,6 +152,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_cache: ContextCache | None = None,
         trace: RetrievalTrace | None = None,
         numerics: str = "accurate",
+        target_only: bool = False,
         plain: bool = False,
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
@@ -168,10 +169,12 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             context_cache: from :meth:`encode_context`.
             trace: collects what each block recalled.
             numerics: "accurate" (modulation and residual sums in float32) or "reference" (in the model's dtype).
+            target_only: return the target frames' velocity alone, which is all that sampling uses; the last block
+                then computes nothing else. Ignored while a trace is recorded or gradients are kept.
             plain: take the plain attention path (slow; what the fast one is held equal to).
 
         Returns:
-            ``.sample`` of the shape of ``hidden_states``. Context frames that a pose-driven memory left out are
+            ``.sample`` of the shape of ``hidden_states``, or of its target frames. Context frames that a pose-driven memory left out are
             zero; no context frame's velocity is meaningful for sampling.
 
         Raises:
@@ -194,15 +197,20 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)
 
+        spare = target_only and trace is None and not torch.is_grad_enabled() and queries.start == 0
         x = x.flatten(1, 2)
         for i, block in enumerate(self.blocks):
             cached = context_cache.blocks[i] if context_cache else None
+            if spare and i == len(self.blocks) - 1:
+                sequence = self._last_sequence(sequence)
             if torch.is_grad_enabled() and self.gradient_checkpointing and trace is None:
                 x = self._gradient_checkpointing_func(block, x, text, modulation, sequence, cached)
             else:
                 x = block(x, text, modulation, sequence, cached)
-        x = self._head(x.unflatten(1, (len(queries), -1)), temb, sequence.wide)
-        if selection is not None and context_cache is None:
+        x = x.unflatten(1, (len(sequence.plan.queries), -1))
+        cut = layout.target_frames if target_only else x.shape[1]
+        x = self._head(x[:, -cut:], temb if temb.shape[1] == 1 else temb[:, -cut:], sequence.wide)
+        if selection is not None and x.shape[1] > layout.target_frames:
             x = _put_frames(x, whole.kept_frames(selection.indices), whole.frames)
         sample = self._unpatchify(x, hidden_states.shape)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
@@ -321,9 +329,11 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             rays = ray_directions(layout, queries).to(x.dtype)
         if trace is not None:
             trace.context_frames, trace.target_frames = cut, layout.target_frames
+        plan = self._plan(layout, queries, x.device)
         return Sequence(
             layout=layout,
-            plan=self._plan(layout, queries, x.device),
+            plan=plan,
+            rotary=plan.rotary,
             context_poses=poses[:, queries.start : min(cut, queries.stop)],
             target_poses=poses[:, max(cut, queries.start) : queries.stop],
             rays=rays,
@@ -334,6 +344,13 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             trace=trace,
             plain=plain,
         )
+
+    def _last_sequence(self, sequence: Sequence) -> Sequence:
+        """For a last block of which only the target frames are wanted: context frames give keys and no more."""
+        layout = sequence.layout
+        cut = layout.context_frames
+        plan = self._plan(layout, range(cut, layout.frames), sequence.rotary.cos.device)
+        return replace(sequence, plan=plan, first_query=cut)
 
     def _plan(self, layout: FrameLayout, queries: range, device: torch.device) -> AttentionPlan:
         """The plan of a clip shape, made once and reused over blocks, steps and guidance branches."""
@@ -363,11 +380,11 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         return self.proj_out(normed)
 
     def _unpatchify(self, x: Tensor, shape: torch.Size) -> Tensor:
-        """``[b, f, n, patch*channels] -> [b, c, f, h, w]`` for latents of that shape."""
+        """``[b, f, n, patch*channels] -> [b, c, f, h, w]`` for latents of that height and width."""
         p_t, p_h, p_w = self.config.patch_size
-        batch, _, frames, height, width = shape
-        x = x.reshape(batch, frames // p_t, height // p_h, width // p_w, p_t, p_h, p_w, -1)
-        return x.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(batch, -1, frames, height, width)
+        batch, _, _, height, width = shape
+        x = x.reshape(batch, x.shape[1], height // p_h, width // p_w, p_t, p_h, p_w, -1)
+        return x.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(batch, -1, x.shape[1] * p_t, height, width)
 
 
 def _check_choices(context_timestep: str, context_attention: str, camera_inputs: tuple[str, ...]) -> None:
