@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from outofsight.camera_files import raw_split
 from outofsight.cameras import (
     CameraPath,
     load_camera_file,
@@ -21,6 +20,7 @@ from outofsight.cameras import (
     relative_pose_vectors,
     view_overlap,
 )
+from outofsight.cameras.files import raw_split
 from outofsight.errors import CameraError
 
 

@@ -421,7 +421,7 @@ def test_a_disk_that_fills_up(model: Path, options: list[str], tmp_path: Path, c
     with file_size_limit(500):
         assert generate(model, tmp_path / "out" / "out.mp4", *options) == 2
     said = capsys.readouterr().err
-    assert "cannot be written" in said
+    assert "cannot write" in said
     assert "Traceback" not in said
     assert left(tmp_path / "out") == []
 

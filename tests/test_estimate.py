@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from models import CACHEABLE
-from outofsight.codec import VideoGeometry
-from outofsight.estimate import count_parameters, estimate_transformer, vae_decode_bytes
+from outofsight.generation.codec import VideoGeometry
 from outofsight.models import PRESETS, WorldTransformer3DModel
+from outofsight.models.estimate import count_parameters, estimate_transformer, vae_decode_bytes
 
 FULL_SIZE = {"context_frames": 20, "target_frames": 20, "latent_height": 60, "latent_width": 104}
 SMALL = {"context_frames": 5, "target_frames": 4, "latent_height": 8, "latent_width": 12, "steps": 4}

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from outofsight.errors import CheckpointError, LayoutError, OutputError
-from outofsight.outputs import (
+from outofsight.generation.outputs import (
     OutputPaths,
     check_folder_writable,
     check_writable,
@@ -26,8 +26,7 @@ from outofsight.outputs import (
     save_partial,
     write_json,
 )
-from outofsight.pipeline import PartialRun
-from outofsight.runs import (
+from outofsight.generation.runs import (
     Machine,
     RunRecord,
     Settings,
@@ -39,6 +38,7 @@ from outofsight.runs import (
     sha256_array,
     sha256_file,
 )
+from outofsight.pipeline import PartialRun
 
 INPUTS = {"context video": "a" * 64, "prompt": "b" * 64}
 MODEL = {"name": "m", "folder": "/m", "files": {"vae/x.safetensors": "c" * 64}}

@@ -166,7 +166,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="mp4"):
         write_video(tmp_path / "v.avi", good, 15)
     (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot write"):
         write_video(tmp_path / "folder.mp4", good, 15)
     assert [file.name for file in tmp_path.iterdir()] == ["folder.mp4"]
 

@@ -19,14 +19,10 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from .cameras import CameraPath
-from .codec import VideoGeometry, decode_latents, encode_video
 from .errors import CheckpointError
-from .memory.trace import RetrievalTrace
-from .model_folders import check_folder, outline_parts, resolve_model
-from .models.presets import PRESETS
-from .models.transformer import WorldTransformer3DModel
-from .offloading import fetch, put_away
-from .pipeline_inputs import (
+from .generation.codec import VideoGeometry, decode_latents, encode_video
+from .generation.folders import check_folder, outline_parts, resolve_model
+from .generation.inputs import (
     Clock,
     RunInputs,
     camera_inputs,
@@ -35,8 +31,12 @@ from .pipeline_inputs import (
     field_of_view,
     noise_source,
 )
-from .pipeline_outputs import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
-from .prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
+from .generation.offloading import fetch, put_away
+from .generation.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
+from .generation.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
+from .memory.trace import RetrievalTrace
+from .models.presets import PRESETS
+from .models.transformer import WorldTransformer3DModel
 from .sampling import DenoiseStep, denoise
 
 _PROMPTS_KEPT = 4

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import GeometryError, OutputError, VideoError
+from .files import reason, replacing
 
 if TYPE_CHECKING:
     import os
@@ -117,7 +117,7 @@ def _opened(file: Path) -> Any:
     except FileNotFoundError as cause:
         raise VideoError(f"{file}: no such file") from cause
     except (av.FFmpegError, OSError) as cause:
-        raise VideoError(f"{file}: cannot be read as a video ({_reason(cause)})") from cause
+        raise VideoError(f"{file}: cannot be read as a video ({reason(cause)})") from cause
 
 
 def _stream(container: Any, file: Path) -> Any:
@@ -145,7 +145,7 @@ def _decoded(container: Any, file: Path) -> Iterator[Any]:
             yield frame
             count += 1
     except (av.FFmpegError, OSError) as cause:
-        raise VideoError(f"{file}: broken after {count} frames ({_reason(cause)})") from cause
+        raise VideoError(f"{file}: broken after {count} frames ({reason(cause)})") from cause
 
 
 def _upright(frame: Any, file: Path) -> tuple[np.ndarray, str | None]:
@@ -211,14 +211,8 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float | F
         raise OutputError(f"{file}: the folder {file.parent} does not exist; make it first")
     import av
 
-    beside = file.with_name(f".{file.stem[:100]}-{uuid.uuid4().hex[:8]}.mp4")
-    try:
+    with replacing(file, av.FFmpegError) as beside:
         _encode(beside, frames, Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR), crf)
-        beside.replace(file)
-    except (av.FFmpegError, OSError) as cause:
-        raise OutputError(f"{file}: cannot be written ({_reason(cause)})") from cause
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _check_frames(frames: np.ndarray) -> None:
@@ -246,7 +240,3 @@ def _encode(file: Path, frames: np.ndarray, rate: Fraction, crf: int) -> None:
             frame.pts, frame.time_base = index, 1 / rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-
-
-def _reason(cause: BaseException) -> str:
-    return getattr(cause, "strerror", None) or str(cause) or type(cause).__name__

@@ -25,7 +25,7 @@ def demo(
 
     The model of this version has random weights: the pictures show that every part works, not that it remembers.
     """
-    from ..outputs import OutputPaths, check_folder_writable, replacing
+    from ..generation.outputs import OutputPaths, check_folder_writable, replacing
     from ..video import write_video
     from .jobs import run
 
@@ -85,9 +85,9 @@ def _wan_halvings() -> Any:
 
 
 def _request(clip: Path, video: Path, seed: int) -> Any:
+    from ..generation.prompts import WAN_NEGATIVE_PROMPT
+    from ..generation.runs import Machine, Settings, Sources
     from ..models import PRESETS
-    from ..prompts import WAN_NEGATIVE_PROMPT
-    from ..runs import Machine, Settings, Sources
     from .jobs import Request
     from .loading import RANDOM, choose_device
 

@@ -50,7 +50,7 @@ def _machine() -> Iterator[str]:
 
     import torch
 
-    from ..runs import versions
+    from ..generation.runs import versions
 
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     for name, value in versions(device).items():
@@ -83,7 +83,7 @@ def _backends() -> Iterator[str]:
 def _weights(folders: list[Path]) -> Iterator[str]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from ..model_folders import SHIPPED, shipped_models
+    from ..generation.folders import SHIPPED, shipped_models
     from ..models.base_weights import describe_folder
 
     yield f"shipped with the package ({SHIPPED}): {', '.join(shipped_models()) or 'none in this version'}"
@@ -110,9 +110,9 @@ def _estimate(
 ) -> Iterator[str]:
     import torch
 
-    from ..codec import VideoGeometry
-    from ..estimate import count_parameters, estimate_transformer
+    from ..generation.codec import VideoGeometry
     from ..models import PRESETS
+    from ..models.estimate import count_parameters, estimate_transformer
 
     if name not in PRESETS:
         raise CheckpointError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
@@ -166,7 +166,7 @@ def _meta_parts(preset: Any) -> dict[str, Any]:
 
 
 def _memory(counts: dict[str, int], cost: Any, vae: Any, size: int, height: int, width: int) -> str:
-    from ..estimate import vae_decode_bytes
+    from ..models.estimate import vae_decode_bytes
 
     weights = {part: count * size for part, count in counts.items()}
     working = cost.activation_bytes * size // 2 + cost.cache_bytes * size // 2

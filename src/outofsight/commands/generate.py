@@ -97,8 +97,8 @@ def generate(
     Beside OUT.mp4 lies OUT.run.json, which says how it was made and can be replayed. After Ctrl-C, the same
     command goes on where it stopped.
     """
-    from ..prompts import WAN_NEGATIVE_PROMPT
-    from ..runs import Machine, Settings
+    from ..generation.prompts import WAN_NEGATIVE_PROMPT
+    from ..generation.runs import Machine, Settings
     from .jobs import Request, run
     from .loading import choose_device, choose_dtype
     from .sources import checked_sources
@@ -158,7 +158,7 @@ def _replayed(
     path: Path, sources: Any, out: Path, model: str | None, device: str, *, overwrite: bool, force: bool
 ) -> Request:
     """The request of a run record; inputs and model named anew take the recorded ones' place."""
-    from ..runs import Sources, read_record
+    from ..generation.runs import Sources, read_record
     from .jobs import Request
     from .loading import choose_device
 

@@ -8,17 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..codec import VideoGeometry
 from ..errors import CheckpointError, GeometryError, OutOfSightError, OutputError
-from ..outputs import (
+from ..generation.codec import VideoGeometry
+from ..generation.outputs import (
     check_folder_writable,
     check_writable,
     load_partial,
-    replacing,
     save_partial,
     write_json,
 )
-from ..runs import (
+from ..generation.runs import (
     Machine,
     ReplayError,
     RunRecord,
@@ -296,8 +295,7 @@ def _write(job: Job, record: RunRecord, result: WorldModelOutput, fps: float) ->
         }
     }
     if result.trace is not None:
-        with replacing(out.trace) as beside:
-            result.trace.save(beside)
+        result.trace.save(out.trace)
         outputs["trace"] = {"file": out.trace.name, "sha256": sha256_file(out.trace)}
     write_json(out.record, replace(record, outputs=outputs).to_json())
     out.forget_partial()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, OutOfSightError
-from ..runs import Machine, Settings, model_files, model_identity
+from ..generation.runs import Machine, Settings, model_files, model_identity
 from .console import byte_bar, note
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ def find_model(name: str, local_files_only: bool = False) -> Model:
     """Resolve a model name: ``random:PRESET``, a folder, a shipped name or a hub id.
 
     Raises:
-        CheckpointError: see :func:`outofsight.model_folders.resolve_model`.
+        CheckpointError: see :func:`outofsight.generation.folders.resolve_model`.
     """
-    from ..model_folders import resolve_model
+    from ..generation.folders import resolve_model
     from ..pipeline import WorldModelPipeline
 
     if name.startswith(RANDOM):

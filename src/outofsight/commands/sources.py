@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CameraError, LayoutError, PromptError, VideoError
-from ..outputs import OutputPaths
-from ..runs import Settings, Sources, sha256_array, sha256_file
+from ..generation.outputs import OutputPaths
+from ..generation.runs import Settings, Sources, sha256_array, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -139,7 +139,7 @@ def _video(
     """Frames, rate, SHA-256 of the file and notes of the context video, a frame for each camera."""
     import numpy as np
 
-    from ..pipeline_inputs import covered_frames
+    from ..generation.inputs import covered_frames
     from ..video import probe_video, read_video
 
     size = (settings.height, settings.width) if settings.height and settings.width else None

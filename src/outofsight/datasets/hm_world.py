@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..camera_files import raw_split, read_json
 from ..cameras import CameraPath, load_camera_file
+from ..cameras.files import raw_split, read_json
 from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
 from ..errors import LayoutError
 from ..video import probe_video

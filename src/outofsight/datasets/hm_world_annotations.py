@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..camera_files import read_json
+from ..cameras.files import read_json
 from ..clips import SubjectTrack
 from ..errors import LayoutError
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..errors import MemoryOptionError
 from .layout import FrameLayout
 from .rotary import Rotary, rotary_table
+from .trace import Recall
 from .windows import QueryGroup, centred_windows, group_queries, selectable_tokens
 
 
@@ -36,6 +37,19 @@ class FrameSelection:
 
     indices: Tensor
     scores: Tensor
+
+    def recall(self, layout: FrameLayout) -> Recall:
+        """The choice in the terms of a retrieval: each context frame of ``layout`` is one memory token."""
+        cut, target = layout.context_frames, layout.target_frames
+        frames = torch.arange(cut)
+        return Recall(
+            scores=self.scores,
+            picks=self.indices[:, None].expand(-1, target, -1),
+            sources=torch.stack([frames, frames], dim=1),
+            selectable=torch.ones(target, cut, dtype=torch.bool),
+            windows=torch.tensor([[cut, layout.frames - 1]]).expand(target, -1),
+            first_query=cut,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,3 +98,14 @@ def make_layout(
         fov = torch.as_tensor(horizontal_fov, dtype=torch.float32, device=poses.device).expand(batch)
     times = torch.arange(frames)[None]
     return FrameLayout(grid, context_frames, times, timesteps, poses, fov)
+
+
+def take_frames(x: Tensor, frames: Tensor) -> Tensor:
+    """``x [b, f, n, dim]`` at ``frames [b, k]``."""
+    return x[torch.arange(len(x), device=x.device)[:, None], frames]
+
+
+def put_frames(x: Tensor, frames: Tensor, total: int) -> Tensor:
+    """The inverse of :func:`take_frames`: ``total`` frames, zeros where none was taken."""
+    out = x.new_zeros(x.shape[0], total, *x.shape[2:])
+    return out.index_put((torch.arange(len(x), device=x.device)[:, None], frames), x)

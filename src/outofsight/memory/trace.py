@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OutputError
+from ..files import replacing
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,17 +101,10 @@ class RetrievalTrace:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write ``trace.npz``, beside its place first and then renamed."""
-        path = Path(path)
+        """Write ``trace.npz``, whole or not at all; raises OutputError."""
         arrays = self.arrays()
-        handle, beside = tempfile.mkstemp(suffix=".npz", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-            os.replace(beside, path)
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        with replacing(Path(path)) as beside, beside.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @staticmethod
     def load(path: str | Path) -> dict[str, np.ndarray]:

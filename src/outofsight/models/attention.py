@@ -11,7 +11,7 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
-from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
+from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, Recall, RetrievalTrace
 from ..memory.attention import CPU_ROWS, attend
 from ..memory.rotary import Rotary, apply_rotary
 from .linear import linear
@@ -39,6 +39,26 @@ class BlockCache:
 
         memory = (self.memory_key, self.memory_value, self.signature)
         return BlockCache(copies(self.key), copies(self.value), *(x if x is None else copies(x) for x in memory))
+
+
+@dataclass(frozen=True, eq=False)
+class ContextCache:
+    """A context encoded once: what every block keeps of it, and which of its frames were let in."""
+
+    blocks: tuple[BlockCache, ...]
+    context_poses: Tensor
+    selection: FrameSelection | None
+
+    def repeat(self, times: int) -> ContextCache:
+        """The same for a batch of ``times`` copies (guidance branches side by side)."""
+        selection = self.selection
+        if selection is not None:
+            selection = FrameSelection(selection.indices.repeat(times, 1), selection.scores.repeat(times, 1, 1))
+        return ContextCache(
+            tuple(block.repeat(times) for block in self.blocks),
+            self.context_poses.repeat(times, 1, 1),
+            selection,
+        )
 
 
 @dataclass(eq=False)

@@ -5,7 +5,7 @@ Read next: ``memory/hydra.py`` (what is remembered and recalled) and ``models/bl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,19 +15,13 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin  # noqa: F401  (diffusers looks for it here when loading)
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from diffusers.utils import apply_lora_scale
+from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 from ..errors import GeometryError, MemoryOptionError
-from ..memory import (
-    AttentionPlan,
-    FrameLayout,
-    FrameSelection,
-    Recall,
-    RetrievalTrace,
-    make_layout,
-    make_memory,
-)
-from .attention import BlockCache, Sequence
+from ..memory import AttentionPlan, FrameLayout, RetrievalTrace, make_layout, make_memory
+from ..memory.layout import put_frames, take_frames
+from .attention import ContextCache, Sequence
 from .block import POSE_NUMBERS, WorldTransformerBlock
 from .rays import ray_directions
 
@@ -35,26 +29,6 @@ TransformerBlockRegistry.register(
     WorldTransformerBlock,
     TransformerBlockMetadata(return_hidden_states_index=0, return_encoder_hidden_states_index=None),
 )
-
-
-@dataclass(frozen=True, eq=False)
-class ContextCache:
-    """A context encoded once: what every block keeps of it, and which of its frames were let in."""
-
-    blocks: tuple[BlockCache, ...]
-    context_poses: Tensor
-    selection: FrameSelection | None
-
-    def repeat(self, times: int) -> ContextCache:
-        """The same for a batch of ``times`` copies (guidance branches side by side)."""
-        selection = self.selection
-        if selection is not None:
-            selection = FrameSelection(selection.indices.repeat(times, 1), selection.scores.repeat(times, 1, 1))
-        return ContextCache(
-            tuple(block.repeat(times) for block in self.blocks),
-            self.context_poses.repeat(times, 1, 1),
-            selection,
-        )
 
 
 class WorldTransformer3DModel(WanTransformer3DModel):
@@ -174,8 +148,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             plain: take the plain attention path (slow; what the fast one is held equal to).
 
         Returns:
-            ``.sample`` of the shape of ``hidden_states``, or of its target frames. Context frames that a pose-driven memory left out are
-            zero; no context frame's velocity is meaningful for sampling.
+            ``.sample`` of the shape of ``hidden_states``, or of its target frames. Context frames that a pose-driven
+            memory left out are zero; no context frame's velocity is meaningful for sampling.
 
         Raises:
             GeometryError: sizes that do not fit one another or the patch size.
@@ -189,10 +163,10 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         selection = context_cache.selection if context_cache else self.memory.select_frames(layout)
         if selection is not None:
             if trace is not None:
-                trace.add(_selection_recall(selection, layout))
+                trace.add(selection.recall(layout))
             whole, layout = layout, layout.keep_context(selection.indices)
             if context_cache is None:
-                x = _take_frames(x, whole.kept_frames(selection.indices))
+                x = take_frames(x, whole.kept_frames(selection.indices))
         queries = range(layout.context_frames if context_cache else 0, layout.frames)
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)
@@ -211,10 +185,11 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         cut = layout.target_frames if target_only else x.shape[1]
         x = self._head(x[:, -cut:], temb if temb.shape[1] == 1 else temb[:, -cut:], sequence.wide)
         if selection is not None and x.shape[1] > layout.target_frames:
-            x = _put_frames(x, whole.kept_frames(selection.indices), whole.frames)
+            x = put_frames(x, whole.kept_frames(selection.indices), whole.frames)
         sample = self._unpatchify(x, hidden_states.shape)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
+    @apply_forward_hook
     @torch.no_grad()
     def encode_context(
         self,
@@ -249,7 +224,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         selection = self.memory.select_frames(layout)
         if selection is not None:
             layout = layout.keep_context(selection.indices)
-            x = _take_frames(x, selection.indices)
+            x = take_frames(x, selection.indices)
         cut = layout.context_frames
         sequence = self._sequence(layout, range(cut), x, numerics, None, False)
         sequence.keep_from = self._plan(layout, range(cut, cut + target), x.device).first_key
@@ -396,28 +371,3 @@ def _check_choices(context_timestep: str, context_attention: str, camera_inputs:
             raise MemoryOptionError(f"{name} is {value!r}, expected one of {choices}")
     if "pose" not in camera_inputs or set(camera_inputs) - {"pose", "rays"}:
         raise MemoryOptionError(f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',) or ('pose', 'rays')")
-
-
-def _selection_recall(selection: FrameSelection, layout: FrameLayout) -> Recall:
-    """A pose-driven choice of frames in the terms of a retrieval: each context frame is one memory token."""
-    cut, target = layout.context_frames, layout.target_frames
-    frames = torch.arange(cut)
-    return Recall(
-        scores=selection.scores,
-        picks=selection.indices[:, None].expand(-1, target, -1),
-        sources=torch.stack([frames, frames], dim=1),
-        selectable=torch.ones(target, cut, dtype=torch.bool),
-        windows=torch.tensor([[cut, layout.frames - 1]]).expand(target, -1),
-        first_query=cut,
-    )
-
-
-def _take_frames(x: Tensor, frames: Tensor) -> Tensor:
-    """``x [b, f, n, dim]`` at ``frames [b, k]``."""
-    return x[torch.arange(len(x), device=x.device)[:, None], frames]
-
-
-def _put_frames(x: Tensor, frames: Tensor, total: int) -> Tensor:
-    """The inverse of :func:`_take_frames`, zeros elsewhere."""
-    out = x.new_zeros(x.shape[0], total, *x.shape[2:])
-    return out.index_put((torch.arange(len(x), device=x.device)[:, None], frames), x)

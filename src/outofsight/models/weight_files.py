@@ -6,8 +6,7 @@ import os
 import pickle
 import struct
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, OutputError
+from ..files import replacing
 
 PICKLE_SUFFIXES = (".ckpt", ".pth", ".pt", ".bin")
 SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)
@@ -184,33 +184,6 @@ def _few(names: Iterable[str], shown_as: Callable[[str], str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-@contextmanager
-def staged_file(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to, renamed to it at the end; a failure or Ctrl-C leaves nothing.
-
-    Raises:
-        OutputError: the folder is not there, or writing failed.
-    """
-    if path.is_dir() or not path.parent.is_dir():
-        raise OutputError(
-            f"cannot write {path}: it is a folder"
-            if path.is_dir()
-            else f"cannot write {path}: {path.parent} is not there; make it first"
-        )
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        part.touch()
-        mode = part.stat().st_mode
-        yield part
-        # safetensors makes its files readable by their owner alone
-        part.chmod(mode)
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"cannot write {path}: {error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def write_tensors(tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -> Path:
     """Write a plain state dict as .safetensors, or by ``torch.save`` under any of the other suffixes.
 
@@ -221,7 +194,10 @@ def write_tensors(tensors: Mapping[str, Tensor], path: str | os.PathLike[str]) -
     if path.suffix not in SUFFIXES:
         raise OutputError(f"cannot write {path}: expected a name in {', '.join(SUFFIXES)}")
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with staged_file(path) as part:
+    if path.is_dir() or not path.parent.is_dir():
+        what = "it is a folder" if path.is_dir() else f"{path.parent} is not there; make it first"
+        raise OutputError(f"cannot write {path}: {what}")
+    with replacing(path, SafetensorError) as part:
         if path.suffix == ".safetensors":
             save_file(plain, part, metadata={"format": "pt"})
         else:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import CameraError
+from ..errors import CameraError
 
 # Degrees per unit about the vertical (yaw) and about the camera's x axis (pitch); positive is right and up.
 _TURNS: dict[str, tuple[float, float]] = {

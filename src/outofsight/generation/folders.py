@@ -9,10 +9,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from .errors import CheckpointError
+from ..errors import CheckpointError
 
 INDEX = "model_index.json"
-SHIPPED = Path(__file__).parent / "weights"
+SHIPPED = Path(__file__).parents[1] / "weights"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MAX_HEADER = 100_000_000  # the safetensors format's own bound on its header, in bytes
 
@@ -75,7 +75,7 @@ def _checked(folder: Path) -> Path:
 def _download(name: str, local_files_only: bool, **where: Any) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    from .pipeline import WorldModelPipeline
+    from ..pipeline import WorldModelPipeline
 
     if not local_files_only:
         warnings.warn(
@@ -222,7 +222,7 @@ def _empty_model(name: str, settings: dict[str, Any]) -> Any:
         from diffusers import AutoencoderKLWan
 
         return AutoencoderKLWan.from_config(settings)
-    from .models.transformer import WorldTransformer3DModel
+    from ..models.transformer import WorldTransformer3DModel
 
     return WorldTransformer3DModel.from_config(settings)
 

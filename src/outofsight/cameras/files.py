@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import CameraError, OutOfSightError
+from ..errors import CameraError, OutOfSightError
 from .poses import pose_fault
 
 LATENT_STRIDE = 4  # video frames per latent frame of Wan's VAE: the rate of [n,12] files

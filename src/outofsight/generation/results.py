@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from .errors import GeometryError
-from .memory.trace import RetrievalTrace
-from .sampling import DenoisingInterrupted
+from ..errors import GeometryError
+from ..memory.trace import RetrievalTrace
+from ..sampling import DenoisingInterrupted
 
 
 @dataclass

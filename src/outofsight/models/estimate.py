@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from .memory import FrameLayout, make_layout, make_memory
+from ..memory import FrameLayout, make_layout, make_memory
 
 _ANY_FOV = 90.0  # for memories that choose frames by view: how many they take does not depend on it
 _VAE_FEATURES = 8  # held at once in a residual block: input, norm, activation, convolution and their caches

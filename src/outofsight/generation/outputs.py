@@ -8,20 +8,17 @@ out.partial.safetensors, .mp4  a run broken off by Ctrl-C, gone when it is finis
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import CheckpointError, OutputError
+from ..errors import CheckpointError, OutputError
+from ..files import reason, replacing
 
 if TYPE_CHECKING:
-    from .pipeline import PartialRun
+    from .results import PartialRun
 
 
 @dataclass(frozen=True)
@@ -77,44 +74,7 @@ def check_folder_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {_reason(error)}; choose another --out") from error
-
-
-def _reason(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "the disk is full"
-    return error.strerror or str(error)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to; it takes its place when the block ends well, else it is removed.
-
-    Raises:
-        OutputError: the file cannot be written (no permission, disk full ...).
-    """
-    beside: Path | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        beside = Path(name)
-        yield beside
-        os.chmod(beside, 0o666 & ~_umask())
-        os.replace(beside, path)
-    except OSError as error:
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(f"cannot write {path}: {_reason(error)}; nothing of it was kept") from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise OutputError(f"cannot write to {folder}: {reason(error)}; choose another --out") from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -153,7 +113,7 @@ def load_partial(path: Path, fingerprint: str) -> PartialRun | None:
     """
     from safetensors import SafetensorError, safe_open
 
-    from .pipeline import PartialRun
+    from .results import PartialRun
 
     if not path.is_file():
         return None

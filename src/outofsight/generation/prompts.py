@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import PromptError
+from ..errors import PromptError
 
 # Wan's text length: the number of embeddings the released weights were trained to attend to.
 WAN_TEXT_TOKENS = 512

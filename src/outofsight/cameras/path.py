@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, SupportsIndex, overload
 
 import numpy as np
 
-from . import pose_language
-from .camera_files import LATENT_STRIDE, CameraArrays, read_camera_arrays
-from .errors import CameraError
+from ..errors import CameraError
+from . import language
+from .files import LATENT_STRIDE, CameraArrays, read_camera_arrays
+from .overlap import FAR, NEAR, pose_view_overlap
 from .poses import handedness, opencv_to_unreal, pose_fault, right_handed, unreal_to_opencv, world_down
-from .view_overlap import FAR, NEAR, pose_view_overlap
 
 if TYPE_CHECKING:
     import os
@@ -153,9 +153,9 @@ class CameraPath:
         if stride < 1:
             raise CameraError(f"stride {stride}: expected at least 1 video frame per latent frame")
         pose = np.eye(4)[None] if start is None else start.c2w[-1:]
-        segments = pose_language.parse(text)
+        segments = language.parse(text)
         down = world_down(pose)
-        c2w = pose_language.walk(pose[0], segments, down=down, speed=speed, angle=angle, stride=stride)
+        c2w = language.walk(pose[0], segments, down=down, speed=speed, angle=angle, stride=stride)
         if start is not None:
             fps = start.fps if fps is None else fps
             horizontal_fov = start.horizontal_fov if horizontal_fov is None else horizontal_fov

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import LayoutError, OutOfSightError
+from ..errors import LayoutError, OutOfSightError
 
 if TYPE_CHECKING:
     import numpy as np

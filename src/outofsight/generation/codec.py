@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import GeometryError
+from ..errors import GeometryError
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .cameras import CameraPath, relative_pose_vectors
+from ..cameras import CameraPath, relative_pose_vectors
+from ..errors import CameraError, OutOfSightError, VideoError
+from ..video import Video, fit_video
 from .codec import VideoGeometry
-from .errors import CameraError, OutOfSightError, VideoError
-from .video import Video, fit_video
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .errors import CameraError
+from ..errors import CameraError
 
 if TYPE_CHECKING:
     import torch

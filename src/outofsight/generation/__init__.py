@@ -1,0 +1,1 @@
+"""What the pipeline and the command line stand on: coding video and text, checking inputs, files, run records."""
