@@ -162,6 +162,21 @@ def test_decoding_rounds_or_cuts() -> None:
     assert set(np.unique(difference)) == {0, 1}
 
 
+def test_bars_count_latent_frames_and_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    vae, video = shared_pipeline().vae, run_inputs()["context_video"]
+    with torch.no_grad():
+        quiet = encode_video(vae, video, "cpu")
+        assert capsys.readouterr().err == ""
+        latents = encode_video(vae, video, "cpu", progress=True)
+        said = capsys.readouterr().err
+        assert torch.equal(quiet, latents)
+        assert "encoding" in said
+        assert f"/{latents.shape[2]}" in said
+        decode_latents(vae, latents, progress=True)
+    assert "decoding" in capsys.readouterr().err
+    assert not vae.decoder._forward_hooks
+
+
 def test_encoding_restarts_with_every_video() -> None:
     """The causal VAE's first latent frame depends on the first video frame alone, and nothing is carried over."""
     vae, video = shared_pipeline().vae, run_inputs()["context_video"]

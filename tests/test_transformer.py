@@ -269,6 +269,18 @@ def test_attention_backends_of_diffusers_serve_it() -> None:
     torch.testing.assert_close(model(**inputs).sample, before, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("which", [("hydra release", "joint"), ("hydra paper", "cacheable"), ("fov", "joint")])
+@torch.no_grad()
+def test_blocks_compile_whole(which) -> None:
+    options = {**MECHANISMS[which[0]], **(CACHEABLE if which[1] == "cacheable" else {})}
+    model = narrow_model(**options)
+    inputs = narrow_inputs(4, 4, (3, 4))
+    before = model(**inputs).sample
+    torch.compiler.reset()
+    model.compile_repeated_blocks(backend="eager", fullgraph=True)
+    torch.testing.assert_close(model(**inputs).sample, before, rtol=1e-4, atol=1e-5)
+
+
 @torch.no_grad()
 def test_fused_projections_change_nothing() -> None:
     model = narrow_model(**MECHANISMS["hydra release"])

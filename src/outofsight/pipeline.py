@@ -177,7 +177,7 @@ class WorldModelPipeline(DiffusionPipeline):
         latents: Tensor | None = None
         try:
             with clock("encode_video"):
-                source = encode_video(self.vae, plan.frames, device, latent_dtype)
+                source = encode_video(self.vae, plan.frames, device, latent_dtype, progress=progress)
                 put_away(self, self.vae)
             with clock("encode_text"):
                 text = self._embed(plan.tokens, device)
@@ -208,7 +208,7 @@ class WorldModelPipeline(DiffusionPipeline):
             with clock("decode_video"):
                 video = None
                 if output_type == "uint8":
-                    video = decode_latents(self.vae, latents, truncate=numerics == "reference")
+                    video = decode_latents(self.vae, latents, truncate=numerics == "reference", progress=progress)
         except KeyboardInterrupt as stop:
             raise interrupted(stop, latents, num_inference_steps, seed, clock.seconds) from stop
         finally:

@@ -113,31 +113,17 @@ def byte_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 class StepReporter:
-    """Shows denoising steps: a bar on a terminal, else about ten lines a run."""
+    """Says in about ten lines a run how far denoising is; on a terminal the pipeline's bars do that instead."""
 
-    def __init__(self, label: str, done: int = 0) -> None:
-        self._console, self._label, self._done = _console(), label, done
-        self._progress: Any = None
+    def __init__(self, label: str) -> None:
+        self._console, self._label = _console(), label
 
-    def __enter__(self) -> StepReporter:
-        if self._console.is_terminal:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            self._progress = Progress(
-                TextColumn(self._label), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                console=self._console, transient=True,
-            )  # fmt: skip
-            self._progress.start()
-            self._task = self._progress.add_task(self._label, total=None, completed=self._done)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._progress is not None:
-            self._progress.stop()
+    @property
+    def bars(self) -> bool:
+        """Whether the pipeline is to show its progress bars."""
+        return self._console.is_terminal
 
     def __call__(self, step: DenoiseStep) -> None:
         done = step.step + 1
-        if self._progress is not None:
-            self._progress.update(self._task, total=step.steps, completed=done)
-        elif done == step.steps or done % max(1, step.steps // 10) == 0:
+        if not self.bars and (done == step.steps or done % max(1, step.steps // 10) == 0):
             self._console.print(f"{self._label}: step {done} of {step.steps}")

@@ -152,8 +152,8 @@ def _run_job(job: Job, runner: _Runner) -> None:
     note(f"seed: {seed}")
     pipe = runner.pipe
     try:
-        with StepReporter(out.video.name, partial.step if partial else 0) as reporter:
-            result = _generate(pipe, inputs, request, seed, partial, reporter)
+        reporter = StepReporter(out.video.name)
+        result = _generate(pipe, inputs, request, seed, partial, reporter)
     except KeyboardInterrupt as stop:
         raise _keep(stop, job, mark, pipe, inputs.fps) from None
     record = RunRecord(
@@ -205,7 +205,7 @@ def _generate(
         horizontal_fov=settings.horizontal_fov,
         trace=request.trace,
         callback=reporter,
-        progress=False,
+        progress=reporter.bars,
         cache_context=settings.cache_context,
         resume=partial,
     )

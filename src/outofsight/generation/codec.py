@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import GeometryError
 
@@ -80,8 +82,35 @@ def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
     return like.new_tensor(vae.config.latents_mean).view(shape), like.new_tensor(vae.config.latents_std).view(shape)
 
 
+@contextmanager
+def _bar(part: nn.Module, what: str, frames: int, show: bool) -> Iterator[None]:
+    """A progress bar over the latent frames that an encoder or decoder is called for, one by one."""
+    if not show:
+        yield
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=frames, desc=what, unit="frame", leave=False) as bar:
+
+        def tick(*_: Any) -> None:
+            if bar.n == bar.total:  # tiles make more calls than there are frames
+                bar.total = None
+            bar.update()
+
+        hook = part.register_forward_hook(tick)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+
 def encode_video(
-    vae: Any, frames: np.ndarray | Tensor, device: torch.device | str, dtype: torch.dtype = torch.float32
+    vae: Any,
+    frames: np.ndarray | Tensor,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float32,
+    *,
+    progress: bool = False,
 ) -> Tensor:
     """Latents ``[1, c, f, h, w]`` of uint8 ``frames [f, h, w, 3]``: posterior mean, normalised, in ``dtype``.
 
@@ -93,22 +122,24 @@ def encode_video(
     whole = frames if isinstance(frames, Tensor) else torch.from_numpy(np.ascontiguousarray(frames))
     pixels = whole.to(device).permute(3, 0, 1, 2)[None]
     pixels = (pixels.float() / 127.5 - 1).to(vae.dtype)
-    mean = vae.encode(pixels).latent_dist.mode().to(dtype)
     expected = (pixels.shape[2] - 1) // 2 ** sum(map(bool, vae.config.temperal_downsample)) + 1
+    with _bar(vae.encoder, "encoding", expected, progress):
+        mean = vae.encode(pixels).latent_dist.mode().to(dtype)
     if mean.shape[2] != expected:
         raise GeometryError(f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}")
     offset, scale = _statistics(vae, mean)
     return (mean - offset) / scale
 
 
-def decode_latents(vae: Any, latents: Tensor, *, truncate: bool = False) -> np.ndarray:
+def decode_latents(vae: Any, latents: Tensor, *, truncate: bool = False, progress: bool = False) -> np.ndarray:
     """uint8 frames ``[f, h, w, 3]`` of normalised latents ``[1, c, f, h, w]``.
 
     Args:
         truncate: cut the fraction instead of rounding, as the release does (half a grey level darker).
     """
     offset, scale = _statistics(vae, latents)
-    pixels = vae.decode((latents * scale + offset).to(vae.dtype)).sample[0]
+    with _bar(vae.decoder, "decoding", latents.shape[2], progress):
+        pixels = vae.decode((latents * scale + offset).to(vae.dtype)).sample[0]
     levels = (pixels.float() + 1).mul_(127.5).clamp_(0, 255)
     levels = levels if truncate else levels.round_()
     return levels.to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()

@@ -75,7 +75,7 @@ def attend(
 
 def _cut(groups: tuple[QueryGroup, ...], query: Tensor) -> Iterator[QueryGroup]:
     """On a CPU, groups of about 1024 queries: their results stay in the cache and in memory already mapped."""
-    if query.device.type != "cpu":
+    if query.device.type != "cpu" or torch.compiler.is_compiling():
         yield from groups
         return
     for group in groups:
@@ -232,15 +232,10 @@ class _WindowAndRecall(torch.autograd.Function):
 def _windows(x: Tensor, frames: int, geometry: tuple[int, int, int]) -> Tensor:
     """Overlapping windows of ``x [fk, n, heads, d]`` as a view ``[frames, width*n, heads, d]``."""
     start, step, width = geometry
-    page, token, head, channel = x.stride()
-    tokens = x.shape[1]
-    if page != tokens * token:
-        raise AssertionError(f"keys of strides {x.stride()} have gaps between frames; windows cannot be views")
-    return x.as_strided(
-        (frames, width * tokens, *x.shape[2:]),
-        (step * page, token, head, channel),
-        x.storage_offset() + start * page,
-    )
+    if step == 0:
+        return x[start : start + width].flatten(0, 1).expand(frames, -1, -1, -1)
+    windows = x[start : start + frames - 1 + width].unfold(0, width, 1)  # [frames, n, heads, d, width]
+    return windows.permute(0, 4, 1, 2, 3).flatten(1, 2)
 
 
 def _fold_windows(grad: Tensor, like: Tensor, geometry: tuple[int, int, int]) -> Tensor:

@@ -82,6 +82,7 @@ class AttentionPlan:
         memory: the memory tokens, or None.
         selectable: ``[f, t]`` which memory tokens each query frame may recall.
         counts: ``[f]`` how many of them it recalls.
+        recall: the largest of the counts.
     """
 
     queries: range
@@ -92,11 +93,7 @@ class AttentionPlan:
     memory: MemoryTokens | None
     selectable: Tensor
     counts: Tensor
-
-    @property
-    def recall(self) -> int:
-        """The most memory tokens that any query frame recalls."""
-        return max((group.recall for group in self.groups), default=0)
+    recall: int
 
 
 class Memory:
@@ -134,11 +131,6 @@ class Memory:
             name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.options).items()
         }
 
-    @property
-    def scores_by_signature(self) -> bool:
-        """Whether memory tokens are scored by signatures (else by :meth:`pose_scores`)."""
-        return True
-
     # --- the bank -------------------------------------------------------------------------------------------
 
     def select_frames(self, layout: FrameLayout) -> FrameSelection | None:
@@ -175,9 +167,9 @@ class Memory:
         """Memory ``key [b, t, h', w', dim]`` before rotary -> ``[b, t, s]``."""
         return key.mean(dim=(2, 3))
 
-    def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor:
-        """``[b, f, t]`` scores in place of the inner products, where a mechanism goes by pose."""
-        raise NotImplementedError(f"memory {self.name!r} does not score by pose")
+    def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor | None:
+        """``[b, f, t]`` scores in place of the inner products, where a mechanism goes by pose; once for all blocks."""
+        return None
 
     # --- geometry, once per clip shape ----------------------------------------------------------------------
 
@@ -206,6 +198,7 @@ class Memory:
             memory=memory,
             selectable=selectable.to(device),
             counts=torch.tensor(recall, device=device),
+            recall=max(recall, default=0),
         )
 
     def _windows(self, layout: FrameLayout, queries: range) -> list[tuple[int, int]]:

@@ -176,12 +176,9 @@ class HydraMemory(Memory):
         frames = query.shape[1]
         return self._repeat_edges(query)[:, :frames]
 
-    @property
-    def scores_by_signature(self) -> bool:
-        return self.options.affinity != "fov"
-
-    def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor:
-        assert plan.memory is not None
+    def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor | None:
+        if self.options.affinity != "fov" or plan.memory is None:
+            return None
         if layout.horizontal_fov is None:
             raise MemoryOptionError(
                 "memory 'hydra' with affinity 'fov' compares camera frusta and needs the horizontal field of "

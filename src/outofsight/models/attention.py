@@ -66,7 +66,8 @@ class Sequence:
     """What every block of one forward pass is told of its tokens.
 
     Args:
-        layout: the frames (after a pose-driven memory has chosen among them).
+        layout: the clip's frames (after a pose-driven memory has chosen among them).
+        frames: how many of them the blocks are given.
         plan: windows and groups of the query frames.
         rotary: table of the block's tokens.
         context_poses, target_poses: ``[b, f, 12]`` of the block's frames; one of them may be empty.
@@ -74,6 +75,7 @@ class Sequence:
         wide: dtype of modulation and residual sums.
         text_frames: frames before this one take no text.
         first_query: frames before this one give keys and memory tokens and are not computed further.
+        pose_scores: ``[b, f, t]`` scores of the memory tokens where the memory goes by pose, else None.
         trace: where to record what was recalled, or None.
         keep_from: when set, blocks return a :class:`BlockCache` of the frames from this one on.
         plain: take the plain attention path.
@@ -81,6 +83,7 @@ class Sequence:
     """
 
     layout: FrameLayout
+    frames: int
     plan: AttentionPlan
     rotary: Rotary
     context_poses: Tensor
@@ -89,6 +92,7 @@ class Sequence:
     wide: torch.dtype
     text_frames: int = 0
     first_query: int = 0
+    pose_scores: Tensor | None = None
     trace: RetrievalTrace | None = None
     keep_from: int | None = None
     plain: bool = False
@@ -154,7 +158,7 @@ class MemoryAttnProcessor:
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Turned queries and keys, values ``[b, f, n, heads, d]``, and the queries' signature ``[b, f, s]``."""
         first = sequence.first_query
-        x = hidden_states.unflatten(1, (first + len(sequence.plan.queries), -1))
+        x = hidden_states.unflatten(1, (sequence.frames, -1))
         cuts = [*frame_cuts(x, 0, first), *frame_cuts(x, first)]
         signatures: list[Tensor] = []
         joined: dict[str, Tensor] = {}
@@ -186,7 +190,7 @@ class MemoryAttnProcessor:
         parts = {"key": apply_rotary(split(key), rotary), "value": split(value)}
         if asked:
             parts["query"] = apply_rotary(split(query), rotary)
-            if sequence.plan.memory is not None and self.memory.scores_by_signature:
+            if sequence.plan.memory is not None and sequence.pose_scores is None:
                 with torch.no_grad():
                     # picks are indices: no gradient goes through the affinity, in the release either
                     cells = query.unflatten(1, (-1, *sequence.layout.grid))
@@ -218,9 +222,9 @@ class MemoryAttnProcessor:
             if sequence.trace is not None:
                 sequence.trace.add(_nothing_recalled(sequence))
             return None
-        if signature is None:
-            scores = self.memory.pose_scores(sequence.layout, plan)
-        else:
+        scores = sequence.pose_scores
+        if scores is None:
+            assert signature is not None
             scores = signature @ bank.signature.transpose(1, 2)
         allowed = scores.masked_fill(~plan.selectable, float("-inf"))
         picks = allowed.topk(plan.recall, dim=-1).indices
@@ -250,7 +254,7 @@ def frame_cuts(x: Tensor, first: int = 0, last: int | None = None) -> Iterator[s
     """
     last = x.shape[1] if last is None else last
     step = max(1, last - first)
-    if x.device.type == "cpu" and not torch.is_grad_enabled():
+    if x.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
         step = max(1, CPU_ROWS // (x.shape[0] * x.shape[2]))
     for start in range(first, last, step):
         yield slice(start, min(start + step, last))

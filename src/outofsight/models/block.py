@@ -80,7 +80,7 @@ class WorldTransformerBlock(WanTransformerBlock):
             ``sequence.keep_from`` is set.
         """
         first = sequence.first_query
-        x = hidden_states.unflatten(1, (first + len(sequence.plan.queries), -1))
+        x = hidden_states.unflatten(1, (sequence.frames, -1))
         table = self.scale_shift_table.to(sequence.wide).unsqueeze(1)
         # six of [b, 1|f, 1, dim]
         modulation = (table + temb.to(sequence.wide)).unsqueeze(3).unbind(dim=2)

@@ -307,6 +307,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         plan = self._plan(layout, queries, x.device)
         return Sequence(
             layout=layout,
+            frames=len(queries),
             plan=plan,
             rotary=plan.rotary,
             context_poses=poses[:, queries.start : min(cut, queries.stop)],
@@ -316,6 +317,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             text_frames=max(0, min(cut, queries.stop) - queries.start)
             if self.config.context_attention == "context_only"
             else 0,
+            pose_scores=self.memory.pose_scores(layout, plan),
             trace=trace,
             plain=plain,
         )
@@ -325,7 +327,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         layout = sequence.layout
         cut = layout.context_frames
         plan = self._plan(layout, range(cut, layout.frames), sequence.rotary.cos.device)
-        return replace(sequence, plan=plan, first_query=cut)
+        return replace(sequence, plan=plan, first_query=cut, pose_scores=self.memory.pose_scores(layout, plan))
 
     def _plan(self, layout: FrameLayout, queries: range, device: torch.device) -> AttentionPlan:
         """The plan of a clip shape, made once and reused over blocks, steps and guidance branches."""
