@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 PRESET = "debug"
-_GAP, _CELL = 4, 12  # pixels
 
 
 @reports_errors
@@ -27,6 +26,7 @@ def demo(
     """
     from ..generation.outputs import OutputPaths, check_folder_writable, replacing
     from ..video import write_video
+    from .demo_picture import overview, side_by_side
     from .jobs import run
 
     quiet_libraries()
@@ -37,10 +37,10 @@ def demo(
     paths = OutputPaths(request.out)
     context, generated, truth, fps = _videos(clip_folder, paths.video)
     beside = out / "context_generated_truth.mp4"
-    write_video(beside, _side_by_side(context, generated, truth), fps)
+    write_video(beside, side_by_side(context, generated, truth), fps)
     picture = out / "overview.png"
     with replacing(picture) as target:
-        _overview(context, generated, truth, paths.trace).save(target)
+        overview(context, generated, truth, paths.trace).save(target)
     say(f"{beside}\n{picture}")
     note(
         "\nThis version ships no trained weights: the model was built with random ones, so what it made is "
@@ -118,67 +118,3 @@ def _videos(clip_folder: Path, generated: Path) -> tuple[np.ndarray, np.ndarray,
     clip = read_clip(clip_folder)
     made = read_video(generated)
     return clip.context_video().frames, made.frames, clip.target_video().frames, made.fps
-
-
-def _side_by_side(*videos: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    frames = min(map(len, videos))
-    gap = np.full((frames, videos[0].shape[1], _GAP, 3), 255, np.uint8)
-    columns = [part for video in videos for part in (video[:frames], gap)][:-1]
-    return np.concatenate(columns, axis=2)
-
-
-def _overview(context: np.ndarray, generated: np.ndarray, truth: np.ndarray, trace: Path) -> Any:
-    """Three rows of frames, and below them how often each target latent frame recalled each latent frame."""
-    import numpy as np
-    from PIL import Image, ImageDraw
-
-    chosen = np.linspace(0, len(context) - 1, 5).round().astype(int)
-    height, width = context.shape[1:3]
-    counts = recall_counts(trace)
-    table = np.repeat(np.repeat(counts / max(counts.max(), 1), _CELL, 0), _CELL, 1)
-    label = 14
-    page = Image.new(
-        "RGB",
-        (5 * (width + _GAP), 3 * (height + _GAP + label) + label + table.shape[0] + _GAP),
-        "white",
-    )
-    draw = ImageDraw.Draw(page)
-    top = 0
-    for name, video in (
-        ("context", context),
-        ("generated (random weights)", generated),
-        ("what was there", truth),
-    ):
-        draw.text((2, top), name, fill="black")
-        for column, frame in enumerate(chosen):
-            page.paste(Image.fromarray(video[frame]), (column * (width + _GAP), top + label))
-        top += height + _GAP + label
-    draw.text((2, top), "recalled: a row per target latent frame, a column per latent frame", fill="black")
-    heat = np.stack([255 - 40 * table, 255 - 190 * table, 255 - 230 * table], axis=-1).astype(np.uint8)
-    page.paste(Image.fromarray(heat), (0, top + label))
-    cut = (counts.shape[1] - counts.shape[0]) * _CELL  # between context and target
-    draw.line([(cut, top + label), (cut, top + label + table.shape[0])], fill="black")
-    return page
-
-
-def recall_counts(trace: Path) -> np.ndarray:
-    """How often, over steps and blocks, each target latent frame recalled each latent frame ``[ft, f]``."""
-    import numpy as np
-
-    from ..memory.trace import RetrievalTrace
-
-    arrays = RetrievalTrace.load(trace)
-    cut, frames = int(arrays["context_frames"]), int(arrays["context_frames"] + arrays["target_frames"])
-    counts = np.zeros((frames - cut, frames))
-    picks = arrays["picks"][:, :, 0]  # [steps, blocks, f, k] of the one clip
-    for query in range(picks.shape[2]):
-        row = query + int(arrays["first_query"]) - cut
-        if row < 0:
-            continue
-        for token in picks[:, :, query].ravel():
-            if token >= 0:
-                first, last = arrays["sources"][token]
-                counts[row, first : last + 1] += 1
-    return counts

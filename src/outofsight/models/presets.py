@@ -149,7 +149,7 @@ DEBUG = ModelPreset(
         "ffn_dim": 48,
         "num_layers": 2,
         "memory": "hydra",
-        "memory_options": {"kernel": (2, 2, 2), "top_k": 10, "window": 5},
+        "memory_options": {"kernel": (2, 2, 2), "top_k": 2, "window": 5},
     },
     vae={"base_dim": 4, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 1},
     text_encoder=_umt5(width=32, layers=1, heads=2, vocabulary=BYTE_VOCABULARY, head_width=16, inner=64),
