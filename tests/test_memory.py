@@ -206,6 +206,8 @@ def test_rotary_equals_complex_multiplication_and_keeps_relative_positions() -> 
     table = rotary_table(times, torch.arange(2), torch.arange(3), 24, CPU)
     x = torch.randn(1, 12, 2, 24)
     turned = apply_rotary(x, table)
+    with torch.no_grad():
+        torch.testing.assert_close(apply_rotary(x, table), turned)  # by complex numbers
     # token (frame 1, row 1, column 2): channels 8 of time, 8 of height, 8 of width
     for offset, position in ((0, 3.0), (8, 1.0), (16, 2.0)):
         angle = position / 10000 ** (torch.arange(0, 8, 2).double() / 8)

@@ -173,8 +173,7 @@ class _WindowAndRecall(torch.autograd.Function):
         picks: Tensor | None,
         geometry: tuple[int, int, int],
     ) -> Tensor:
-        frames = len(query)
-        out, lse = _flash(query, _windows(key, frames, geometry), _windows(value, frames, geometry))
+        out, lse = _local(query, key, value, geometry)
         for part in _recall_slices(query, key, memory_key, picks):
             assert memory_key is not None and memory_value is not None and picks is not None
             recalled = memory_key[picks[part]].flatten(1, 2), memory_value[picks[part]].flatten(1, 2)
@@ -227,6 +226,17 @@ class _WindowAndRecall(torch.autograd.Function):
             grad_memory_key = grad_memory_key.to(memory_key.dtype)
             grad_memory_value = grad_memory_value.to(memory_value.dtype)
         return grad_query, grad_key, grad_value, grad_memory_key, grad_memory_value, None, None
+
+
+def _local(query: Tensor, key: Tensor, value: Tensor, geometry: tuple[int, int, int]) -> tuple[Tensor, Tensor]:
+    """Attention of ``query [f, n, heads, d]`` to its windows alone, and its log-sum-exp ``[f, heads, n]``."""
+    frames, tokens = query.shape[:2]
+    if geometry[1] == 1 or frames == 1:
+        return _flash(query, _windows(key, frames, geometry), _windows(value, frames, geometry))
+    # one window for all: one long call, which the CPU's kernel cuts into larger blocks
+    out, lse = _flash(query.flatten(0, 1)[None], _windows(key, 1, geometry), _windows(value, 1, geometry))
+    lse = lse[0].unflatten(1, (frames, tokens)).transpose(0, 1).contiguous()
+    return out.view(query.shape), lse
 
 
 def _windows(x: Tensor, frames: int, geometry: tuple[int, int, int]) -> Tensor:

@@ -11,15 +11,20 @@ THETA = 10000.0
 
 
 class Rotary(NamedTuple):
-    """``cos`` and signed ``sin``, ``[1|b, tokens, 1, head_dim]`` float32, pairs of channels side by side."""
+    """``cos`` and signed ``sin``, ``[1|b, tokens, 1, head_dim]`` float32, pairs of channels side by side.
+
+    On the CPU also ``turn``, the same as complex numbers ``[1|b, tokens, 1, head_dim/2]``, which take one pass there.
+    """
 
     cos: Tensor
     sin: Tensor
+    turn: Tensor | None
 
     def frames(self, frames: slice, tokens: int) -> Rotary:
         """The part of some frames of so many tokens each."""
         rows = slice(frames.start * tokens, frames.stop * tokens)
-        return Rotary(self.cos[:, rows], self.sin[:, rows])
+        turn = None if self.turn is None else self.turn[:, rows]
+        return Rotary(self.cos[:, rows], self.sin[:, rows], turn)
 
 
 def axis_channels(head_dim: int) -> tuple[int, int, int]:
@@ -47,9 +52,11 @@ def rotary_table(times: Tensor, rows: Tensor, columns: Tensor, head_dim: int, de
     ]
     angle = torch.cat(spread, dim=-1).flatten(1, 3).unsqueeze(2)
     cos, sin = angle.cos().float(), angle.sin().float()
+    turn = torch.complex(cos, sin) if torch.device(device).type == "cpu" else None
     return Rotary(
         torch.stack((cos, cos), dim=-1).flatten(-2).to(device),
         torch.stack((-sin, sin), dim=-1).flatten(-2).to(device),
+        turn,
     )
 
 
@@ -61,5 +68,13 @@ def _angles(positions: Tensor, channels: int) -> Tensor:
 
 def apply_rotary(x: Tensor, rotary: Rotary) -> Tensor:
     """Rotate ``x [b, tokens, heads, head_dim]``; the result has x's dtype."""
+    if rotary.turn is not None and x.dtype == torch.float32 and not _recorded():
+        pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * rotary.turn).flatten(-2)
     swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
     return torch.addcmul(x * rotary.cos, swapped, rotary.sin).to(x.dtype)
+
+
+def _recorded() -> bool:
+    """Complex numbers are kept from autograd and from the compiler, which serve them poorly."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
