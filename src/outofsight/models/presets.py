@@ -68,7 +68,9 @@ class ModelPreset:
                 "vae": AutoencoderKLWan(**self.vae),
                 "text_encoder": UMT5EncoderModel(UMT5Config(**self.text_encoder)),
             }
-        built = {name: part.to(device=device, dtype=dtype).eval() for name, part in parts.items()}
+        built = {name: part.to(device).eval() for name, part in parts.items()}
+        if dtype != torch.float32:
+            built = {name: part.to(dtype) for name, part in built.items()}
         return {**built, "tokenizer": ByT5Tokenizer()}
 
 
@@ -120,7 +122,7 @@ TINY = ModelPreset(
         "text_dim": 128,
         "freq_dim": 128,
         "ffn_dim": 1152,
-        "num_layers": 8,
+        "num_layers": 6,
         "memory": "hydra",
         "memory_options": {"kernel": (2, 2, 2), "top_k": 4, "window": 3, "queries": "target"},
         "context_timestep": "clean",
