@@ -117,7 +117,7 @@ def field_of_view(
         raise CameraError(
             f"this model needs the horizontal field of view (for its {' and '.join(needs)}) and the cameras "
             "do not "
-            "hold one: give horizontal_fov in degrees"
+            "hold one: give horizontal_fov in degrees (--horizontal-fov)"
         )
     return fov
 
