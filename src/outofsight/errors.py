@@ -41,3 +41,7 @@ class PromptError(OutOfSightError):
 
 class OutputError(OutOfSightError):
     """A place that cannot be written to."""
+
+
+class WorldsError(OutOfSightError):
+    """A world that cannot be planned, built or rendered as asked."""
