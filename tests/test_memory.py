@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from outofsight.cameras import CameraPath, relative_pose_vectors
-from outofsight.errors import MemoryOptionError, OutputError
+from outofsight.errors import GeometryError, MemoryOptionError, OutputError
 from outofsight.memory import FovMemory, FullMemory, HydraMemory, RetrievalTrace, make_layout, make_memory
 from outofsight.memory.fov import _thinned_order
 from outofsight.memory.rotary import apply_rotary, rotary_table
@@ -205,15 +205,107 @@ def test_rotary_equals_complex_multiplication_and_keeps_relative_positions() -> 
     times = torch.tensor([[0.5, 3.0]])
     table = rotary_table(times, torch.arange(2), torch.arange(3), 24, CPU)
     x = torch.randn(1, 12, 2, 24)
-    turned = apply_rotary(x, table)
+    turned = apply_rotary(x, table._replace(turn=None))
     with torch.no_grad():
-        torch.testing.assert_close(apply_rotary(x, table), turned)  # by complex numbers
+        assert table.turn is not None
+        torch.testing.assert_close(apply_rotary(x, table), apply_rotary(x, table._replace(turn=None)))
     # token (frame 1, row 1, column 2): channels 8 of time, 8 of height, 8 of width
     for offset, position in ((0, 3.0), (8, 1.0), (16, 2.0)):
         angle = position / 10000 ** (torch.arange(0, 8, 2).double() / 8)
         z = torch.view_as_complex(x[0, 11, 0, offset : offset + 8].double().view(4, 2))
         expected = torch.view_as_real(z * torch.polar(torch.ones_like(angle), angle)).flatten()
         torch.testing.assert_close(turned[0, 11, 0, offset : offset + 8].double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def table_at(times, rows, columns):
+    return rotary_table(torch.tensor([times]), torch.tensor(rows), torch.tensor(columns), 24, CPU)
+
+
+@pytest.mark.parametrize(
+    ("options", "clip", "expected"),
+    [
+        # four frames a token: mean time, first row, first column
+        (
+            {"kernel": (4, 2, 3)},
+            layout(4, 4, grid=(4, 6)),
+            table_at([1.5, 5.5], [0, 2], [0, 3]),
+        ),
+        # the repeated last context frame counts at its own time, and the target frames behind it not at all
+        (
+            {"bank": "context", "remainder": "repeat"},
+            layout(3, 4, grid=(3, 2)),
+            table_at([0.5, 2.0], [0, 2], [0]),
+        ),
+    ],
+)
+def test_positions_of_memory_tokens(options, clip, expected) -> None:
+    memory = HydraMemory(options).plan(clip, 24, CPU).memory
+    assert memory is not None
+    torch.testing.assert_close(memory.rotary.cos, expected.cos)
+    torch.testing.assert_close(memory.rotary.sin, expected.sin)
+
+
+def test_kept_frames_keep_their_times_noise_levels_and_poses() -> None:
+    whole = camera_layout([0, 10, 20, 30], [40, 50])
+    whole = make_layout((2, 2), whole.poses[:, :4], whole.poses[:, 4:], torch.tensor([[1.0, 2, 3, 4, 5, 6]]), 60.0)
+    kept = whole.keep_context(torch.tensor([[1, 3]]))
+    assert kept.times.tolist() == [[1, 3, 4, 5]]
+    assert kept.timesteps.tolist() == [[2, 4, 5, 6]]
+    assert torch.equal(kept.poses[0], whole.poses[0, [1, 3, 4, 5]])
+    assert kept.roles == ("context", "context", "target", "target")
+
+
+def moved_path(xs: list[float], zs: list[float]) -> CameraPath:
+    c2w = np.tile(np.eye(4), (len(xs), 1, 1))
+    c2w[:, 0, 3], c2w[:, 2, 3] = xs, zs
+    return CameraPath(c2w, horizontal_fov=60.0, frame_stride=4)
+
+
+def test_fov_memory_compares_between_near_and_far() -> None:
+    # the second context camera stands 30 m back: it sees the target's far view, not what is near it
+    vectors = relative_pose_vectors(moved_path([0.0, 8.0, 0.0], [-30.0, 0.0, -90.0]), moved_path([0.0], [0.0]))
+    clip = make_layout((2, 2), *[v[None] for v in vectors], torch.zeros(1, 4), 60.0)
+    far = FovMemory({"near": 0.5, "far": 100.0, "run": 1}).select_frames(clip)
+    close = FovMemory({"near": 0.5, "far": 4.0, "run": 1}).select_frames(clip)
+    assert far is not None
+    assert close is not None
+    assert not torch.allclose(far.scores, close.scores)
+    assert close.scores[0, 0, 1] < far.scores[0, 0, 1]  # 8 m to the side: nothing in common close by
+
+
+def test_fov_memory_takes_what_any_target_frame_needs() -> None:
+    # frame 0 serves the first target frame alone and wholly, frames 1 and 2 serve both by a little over half
+    selection = FovMemory({"top_k": 2, "run": 1}).select_frames(camera_layout([0, 65, 65, 180], [0, 110]))
+    assert selection is not None
+    assert selection.indices.tolist() == [[0, 3]]
+
+
+def test_fov_affinity_scores_the_best_frame_of_a_token_from_the_querys_side() -> None:
+    memory = HydraMemory({"affinity": "fov", "window": 1, "kernel": (3, 2, 2), "bank": "context"})
+    clip = camera_layout([180, 0, 180, 180, 180, 180], [0])
+    scores = memory.pose_scores(clip, memory.plan(clip, 24, CPU))
+    assert scores is not None
+    assert scores.shape == (1, 7, 2)
+    assert scores[0, 6].tolist() == pytest.approx([1.0, 0.0])  # its middle frame saw it all
+    assert scores[0, 0].tolist() == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("options", [{"kernel": 2}, {"kernel": (2.9, 2, 2)}, {"top_k": "4"}, {"window": 2.5}])
+def test_options_of_the_wrong_type_are_named(options) -> None:
+    with pytest.raises(MemoryOptionError, match="whole"):
+        HydraMemory(options)
+
+
+def test_field_of_view_is_one_number_or_one_a_sample() -> None:
+    with pytest.raises(GeometryError, match="horizontal_fov"):
+        layout(2, 2, batch=3, fov=torch.tensor([60.0, 50.0]))
+    with_each = layout(2, 2, batch=2, fov=torch.tensor([60.0, 50.0]))
+    assert with_each.horizontal_fov is not None
+    assert with_each.horizontal_fov.tolist() == [60.0, 50.0]
+
+
+def test_fov_memory_without_context_lets_everything_be() -> None:
+    assert FovMemory().select_frames(layout(0, 3)) is None
 
 
 # --- traces -------------------------------------------------------------------------------------------------

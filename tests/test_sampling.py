@@ -159,6 +159,66 @@ def test_trace_of_a_cached_context_starts_at_the_target() -> None:
     assert trace.arrays()["picks"].shape[3] == TARGET
 
 
+@pytest.mark.parametrize("interval", [(0.0, 1.0), (0.9, 1.0)])
+def test_trace_of_batched_guidance_is_the_positive_branchs(interval) -> None:
+    model = narrow_model(**MECHANISMS["hydra release"])
+    traces = []
+    for batched in (False, True):
+        traces.append(RetrievalTrace())
+        denoise(
+            model, *arguments(batch=2), steps=3, guidance_interval=interval, batched_guidance=batched, trace=traces[-1]
+        )
+    sequential, together = (trace.arrays() for trace in traces)
+    assert together["picks"].shape == sequential["picks"].shape
+    assert (together["picks"] == sequential["picks"]).mean() > 0.99
+
+
+@pytest.mark.parametrize("extra", [{}, CACHEABLE])
+def test_step_caches_of_diffusers_keep_the_branches_apart(extra) -> None:
+    from diffusers import FirstBlockCacheConfig
+
+    model = narrow_model(**MECHANISMS["hydra release"], **extra, num_layers=3)
+    one_step = denoise(model, *arguments(), steps=1, cache_context=False)
+    whole = denoise(model, *arguments(), steps=4, cache_context=False)
+    for threshold, steps, expected in ((1e9, 1, one_step), (0.0, 4, whole)):
+        model.enable_cache(FirstBlockCacheConfig(threshold=threshold))
+        torch.testing.assert_close(denoise(model, *arguments(), steps=steps), expected, rtol=1e-4, atol=1e-5)
+        model.disable_cache()
+    model.enable_cache(FirstBlockCacheConfig(threshold=1e9))
+    assert not torch.allclose(denoise(model, *arguments(), steps=4), whole, rtol=1e-3)  # it does skip
+    if model.cacheable:
+        with pytest.raises(GeometryError, match="disable_cache"):
+            denoise(model, *arguments(), steps=1, cache_context=True)
+
+
+def test_a_field_of_view_for_each_sample_serves_both_branches() -> None:
+    model = narrow_model(**MECHANISMS["full"], camera_inputs=("pose", "rays"))
+    fov = torch.tensor([50.0, 70.0])
+    outs = [
+        denoise(model, *arguments(batch=2), steps=2, horizontal_fov=fov, batched_guidance=batched)
+        for batched in (False, True)
+    ]
+    torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.2, 0.4, 3.0])
+def test_the_first_sigma_is_never_above_one(shift: float) -> None:
+    assert flow_sigmas(10, shift)[0] == 1
+
+
+def test_frames_and_poses_must_match() -> None:
+    source, noise, *rest = arguments()
+    with pytest.raises(GeometryError, match="noise latents"):
+        denoise(narrow_model(**MECHANISMS["full"]), source, noise[:, :, :1], *rest, steps=1)
+
+
+def test_text_is_taken_in_any_dtype() -> None:
+    source, noise, text, negative, *poses = arguments()
+    model = narrow_model(**MECHANISMS["full"]).bfloat16()
+    out = denoise(model, source, noise, text.double(), negative.double(), *poses, steps=1)
+    assert out.dtype == torch.float32
+
+
 def test_reference_numerics_need_one_dtype() -> None:
     model = narrow_model(**MECHANISMS["full"]).bfloat16()
     out = denoise(model, *(x.bfloat16() for x in arguments()), steps=2, numerics="reference")

@@ -162,6 +162,22 @@ def test_rays_of_the_centre_and_the_edges() -> None:
 
 
 @torch.no_grad()
+def test_rays_turn_with_the_camera() -> None:
+    from outofsight.memory import make_layout
+    from outofsight.models.rays import ray_directions
+
+    # the second camera is turned by 90 degrees about y: its forward axis is the first one's x
+    turned = torch.tensor([[0.0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0]]).flatten()
+    poses = torch.stack([torch.eye(4)[:3].flatten(), turned])[None]
+    layout = make_layout((3, 3), poses[:, :1], poses[:, 1:], torch.zeros(1, 2), 90.0)
+    rays = ray_directions(layout, range(2)).unflatten(2, (3, 3))
+    torch.testing.assert_close(rays[0, 1, 1, 1], torch.tensor([1.0, 0.0, 0.0]))
+    assert rays[0, 0, 2, 1, 1] > 0.4  # the lowest row looks down, and y points down
+    assert rays[0, 1, 2, 1, 1] > 0.4
+    assert rays[0, 1, 1, 2, 2] < -0.4  # right of the turned camera lies behind the first
+
+
+@torch.no_grad()
 def test_a_fresh_model_starts_as_wan_with_zero_cameras() -> None:
     model = WorldTransformer3DModel(
         num_attention_heads=2, attention_head_dim=12, text_dim=8, freq_dim=16, ffn_dim=32, num_layers=1
@@ -281,6 +297,32 @@ def test_blocks_compile_whole(which) -> None:
     torch.testing.assert_close(model(**inputs).sample, before, rtol=1e-4, atol=1e-5)
 
 
+def test_hooked_modules_see_every_call_and_keep_what_they_took() -> None:
+    model = narrow_model(**MECHANISMS["full"])
+    inputs = narrow_inputs(4, 4, (3, 4))
+    taken: list[torch.Tensor] = []
+    calls: list[str] = []
+    block = model.blocks[0]
+    block.ffn.register_forward_hook(lambda *_: calls.append("ffn"))
+    block.ffn.net[2].register_forward_hook(lambda *_: calls.append("linear"))
+    with torch.no_grad():
+        before = model(**inputs).sample
+        assert set(calls) == {"ffn", "linear"}
+        block.attn1.register_forward_hook(lambda _m, _a, out: taken.append(out[0]))
+        block.attn1.register_forward_hook(lambda _m, _a, out: taken.append(out[0].clone()))
+        torch.testing.assert_close(model(**inputs).sample, before)
+    assert torch.equal(*taken)
+
+
+def test_sampling_under_inference_mode_leaves_training_possible() -> None:
+    model = narrow_model(**MECHANISMS["hydra release"])
+    inputs = narrow_inputs(4, 4, (3, 4))
+    with torch.inference_mode():
+        model(**inputs)
+    model(**inputs).sample.square().mean().backward()
+    assert model.blocks[0].attn1.to_q.weight.grad is not None
+
+
 @torch.no_grad()
 def test_fused_projections_change_nothing() -> None:
     model = narrow_model(**MECHANISMS["hydra release"])
@@ -335,6 +377,42 @@ def test_reference_numerics_run_all_in_bf16() -> None:
     assert ((out.float() - exact).norm() / exact.norm()) < 0.1
 
 
+@torch.no_grad()
+def test_accurate_numerics_of_a_bf16_model_sum_in_float32() -> None:
+    half = narrow_model(**MECHANISMS["full"], num_layers=6).bfloat16()
+    exact = narrow_model(**MECHANISMS["full"], num_layers=6).double()
+    exact.load_state_dict(half.state_dict())
+    inputs = {n: v.bfloat16() for n, v in narrow_inputs(4, 4, (3, 4)).items()}
+    inputs["timestep"] = torch.tensor([512.0])
+    truth = exact(**{n: v.double() for n, v in inputs.items()}).sample
+
+    def error(numerics: str) -> float:
+        return float((half(**inputs, numerics=numerics).sample.double() - truth).norm() / truth.norm())
+
+    seen = {}
+    half.blocks[0].norm1.register_forward_pre_hook(lambda _m, args: seen.update(dtype=args[0].dtype))
+    assert error("accurate") < 0.1
+    assert seen["dtype"] == torch.float32
+    assert error("reference") < 0.1
+    assert seen["dtype"] == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", sorted(MECHANISMS))
+@torch.no_grad()
+def test_a_cached_context_works_in_bf16(name: str) -> None:
+    model = narrow_model(**MECHANISMS[name], **CACHEABLE).bfloat16()
+    inputs = narrow_inputs(5, 4, (3, 4))
+    whole = model(**inputs).sample[:, :, 5:]
+    assert (run_cached(model, inputs, 5) - whole).norm() <= 2e-2 * whole.norm()
+
+
+def test_a_trace_of_chosen_frames_knows_its_clip() -> None:
+    trace = RetrievalTrace()
+    MODELS["fov", "joint"](**narrow_inputs(5, 4, (3, 4)), trace=trace)
+    assert (trace.context_frames, trace.target_frames) == (5, 4)
+    assert trace.arrays()["picks"].shape == (1, 1, 1, 4, 3)
+
+
 # --- wrong input --------------------------------------------------------------------------------------------
 
 
@@ -359,6 +437,26 @@ def test_a_context_that_sees_the_target_cannot_be_cached() -> None:
     inputs = narrow_inputs(3, 4, (2, 3))
     with pytest.raises(GeometryError, match="'clean' and 'context_only'"):
         run_cached(MODELS["hydra release", "joint"], inputs, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"target_poses": torch.zeros(1, 4, 12)}, "other target poses"),
+        ({"target_poses": torch.zeros(1, 3, 12)}, "expected"),
+        ({"context_poses": torch.zeros(1, 3, 12)}, "other context poses"),
+        ({"hidden_states": torch.zeros(1, 4, 4, 6, 6)}, "cached context is a batch of 1"),
+    ],
+)
+@torch.no_grad()
+def test_a_cached_context_serves_only_the_clip_it_was_made_for(change, complaint) -> None:
+    model = MODELS["hydra release", "cacheable"]
+    inputs = narrow_inputs(3, 4, (2, 3))
+    cache = model.encode_context(inputs["hidden_states"][:, :, :3], inputs["context_poses"], inputs["target_poses"],
+                                 horizontal_fov=60.0)  # fmt: skip
+    inputs["hidden_states"] = inputs["hidden_states"][:, :, 3:]
+    with pytest.raises(GeometryError, match=complaint):
+        model(**{**inputs, **change}, context_cache=cache)
 
 
 @pytest.mark.parametrize(

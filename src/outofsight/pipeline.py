@@ -65,6 +65,7 @@ class WorldModelPipeline(DiffusionPipeline):
         super().__init__()
         self.register_modules(tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer)
         self.register_to_config(max_text_tokens=max_text_tokens)
+        self._prompts_of: tuple[Any, list[int]] | None = None
         self._prompts: OrderedDict[tuple[Any, ...], Tensor] = OrderedDict()
 
     @classmethod
@@ -165,7 +166,7 @@ class WorldModelPipeline(DiffusionPipeline):
             target_frames=target_frames,
             horizontal_fov=horizontal_fov,
         )
-        seed, generator = noise_source(seed, generator, resume.seed if resume else None)
+        seed, generator = noise_source(seed, generator, resume)
         device, clock = self._execution_device, Clock()
         latent_dtype = torch.bfloat16 if numerics == "reference" else torch.float32
         shape = (1, self.vae.config.z_dim, len(plan.target_poses), *plan.grid)
@@ -265,13 +266,11 @@ class WorldModelPipeline(DiffusionPipeline):
     def _embed(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         """Text embeddings in the transformer's dtype; the last few prompts are kept."""
         ids, mask = tokens
-        key = (
-            ids.numpy().tobytes(),
-            mask.numpy().tobytes(),
-            id(self.text_encoder),
-            self.text_encoder.dtype,
-            device,
-        )
+        key = (ids.numpy().tobytes(), mask.numpy().tobytes(), self.text_encoder.dtype, device)
+        encoder = (self.text_encoder, [p._version for p in self.text_encoder.parameters() if not p.is_inference()])
+        if encoder != self._prompts_of:  # another encoder, or its weights were changed in place
+            self._prompts.clear()
+            self._prompts_of = encoder
         if key not in self._prompts:
             self._prompts[key] = encode_tokens(self.text_encoder, ids, mask, device)
             while len(self._prompts) > _PROMPTS_KEPT:

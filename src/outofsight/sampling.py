@@ -59,7 +59,8 @@ def flow_sigmas(steps: int, shift: float = 5.0) -> Tensor:
     if steps < 1 or shift <= 0:
         raise GeometryError(f"steps is {steps} and shift is {shift}; steps must be at least 1, shift above 0")
     s = torch.linspace(1.0, 0.0, steps + 1)[:-1]
-    return shift * s / (1 + (shift - 1) * s)
+    # rounding may lift the first one above 1
+    return (shift * s / (1 + (shift - 1) * s)).clamp(max=1.0)
 
 
 def guided(negative: Tensor, positive: Tensor, scale: float) -> Tensor:
@@ -123,17 +124,20 @@ def denoise(
     """
     sigmas = flow_sigmas(steps, shift)
     _check_settings(model, text, negative_text, guidance, guidance_interval, numerics, steps, start_step)
+    _check_frames(source_latents, noise, context_poses, target_poses)
     dtype = model.dtype if numerics == "reference" else torch.promote_types(model.dtype, torch.float32)
     device = model.device
     source, latents = (x.to(device=device, dtype=dtype) for x in (source_latents, noise))
     poses = context_poses.to(device), target_poses.to(device)
     text = text.to(device)
     negative_text = None if negative_text is None or guidance == 1 else negative_text.to(device)
-    extra = {"horizontal_fov": horizontal_fov, "numerics": numerics}
-    cache = None
-    if model.cacheable if cache_context is None else cache_context:
-        cache = model.encode_context(source, *poses, **extra)
-    predict = _Predictor(model, source, poses, cache, {**extra, "plain": plain}, batched_guidance)
+    extra = {"horizontal_fov": horizontal_fov, "numerics": numerics, "plain": plain}
+    if cache_context is None:
+        cache_context = model.cacheable and not getattr(model, "is_cache_enabled", False)
+    cache = model.encode_context(source, *poses, **extra) if cache_context else None
+    predict = _Predictor(model, source, poses, cache, extra)
+    if trace is not None:
+        trace.samples = len(source)
 
     levels = [*sigmas.tolist(), 0.0]
     estimate: Tensor | None = None
@@ -145,8 +149,8 @@ def denoise(
                 trace.begin_step(sigma)
             inside = guidance_interval[0] <= sigma <= guidance_interval[1]
             timestep = (sigmas[step] * TIMESTEPS).to(device=device, dtype=dtype)
-            with _branch_name(model):
-                velocity = predict(latents, timestep, text, negative_text if inside else None, guidance, trace)
+            unwanted = negative_text if inside else None
+            velocity = predict(latents, timestep, text, unwanted, guidance, batched_guidance, trace)
             estimate = latents - velocity * sigma
             # the difference is taken in float32, as the release's scheduler does
             latents = latents + velocity * float(torch.tensor(next_sigma) - sigmas[step])
@@ -168,11 +172,10 @@ class _Predictor:
         poses: tuple[Tensor, Tensor],
         cache: ContextCache | None,
         extra: dict[str, Any],
-        batched: bool,
     ) -> None:
-        self.model, self.source, self.poses, self.extra, self.batched = model, source, poses, extra, batched
-        self.cache = cache
-        self.double_cache = cache.repeat(2) if cache is not None and batched else None
+        self.model, self.extra = model, extra
+        # what a call needs for one branch, and for two side by side
+        self.inputs = {1: (source, *poses, cache)}
 
     def __call__(
         self,
@@ -181,43 +184,63 @@ class _Predictor:
         text: Tensor,
         negative_text: Tensor | None,
         guidance: float,
+        batched: bool,
         trace: RetrievalTrace | None,
     ) -> Tensor:
         if negative_text is None:
-            return self._velocity(latents, timestep, text, self.cache, trace)
-        if not self.batched:
-            positive = self._velocity(latents, timestep, text, self.cache, trace)
-            return guided(self._velocity(latents, timestep, negative_text, self.cache), positive, guidance)
+            return self._velocity("positive", latents, timestep, text, trace)
+        if not batched:
+            positive = self._velocity("positive", latents, timestep, text, trace)
+            return guided(self._velocity("negative", latents, timestep, negative_text), positive, guidance)
         both = torch.cat([text, negative_text])
-        velocity = self._velocity(latents.repeat(2, 1, 1, 1, 1), timestep, both, self.double_cache, trace)
+        velocity = self._velocity("both", latents.repeat(2, 1, 1, 1, 1), timestep, both, trace)
         positive, negative = velocity.chunk(2)
         return guided(negative, positive, guidance)
 
     def _velocity(
-        self,
-        latents: Tensor,
-        timestep: Tensor,
-        text: Tensor,
-        cache: ContextCache | None,
-        trace: RetrievalTrace | None = None,
+        self, name: str, latents: Tensor, timestep: Tensor, text: Tensor, trace: RetrievalTrace | None = None
     ) -> Tensor:
-        branches = len(latents) // len(self.source)
-        context, target = (pose.repeat(branches, 1, 1) for pose in self.poses)
-        inputs = latents
-        if cache is None:
-            inputs = torch.cat([self.source.repeat(branches, 1, 1, 1, 1), latents], dim=2)
-        out = self.model(
-            inputs,
-            timestep.expand(len(latents)),
-            text,
-            context,
-            target,
-            context_cache=cache,
-            trace=trace,
-            target_only=True,
-            **self.extra,
-        )
+        """One call of the model; diffusers' step caches keep their state by the call's name."""
+        source, context, target, cache = self._repeated(len(latents) // len(self.inputs[1][0]))
+        inputs = latents if cache is not None else torch.cat([source, latents], dim=2)
+        fov = self.extra["horizontal_fov"]
+        if isinstance(fov, Tensor) and fov.ndim and len(fov) != len(latents):
+            fov = fov.repeat(len(latents) // len(fov))
+        with _call_name(self.model, name):
+            out = self.model(
+                inputs,
+                timestep.expand(len(latents)),
+                text,
+                context,
+                target,
+                context_cache=cache,
+                trace=trace,
+                target_only=True,
+                **{**self.extra, "horizontal_fov": fov},
+            )
         return out.sample.to(latents.dtype)
+
+    def _repeated(self, branches: int) -> tuple[Tensor, Tensor, Tensor, ContextCache | None]:
+        """Source, poses and cache for so many branches, made once."""
+        if branches not in self.inputs:
+            source, context, target, cache = self.inputs[1]
+            source = source.repeat(branches, 1, 1, 1, 1)
+            if cache is None:
+                context, target = (pose.repeat(branches, 1, 1) for pose in (context, target))
+            else:
+                cache = cache.repeat(branches)
+                context, target = cache.context_poses, cache.target_poses
+            self.inputs[branches] = (source, context, target, cache)
+        return self.inputs[branches]
+
+
+def _check_frames(source: Tensor, noise: Tensor, context_poses: Tensor, target_poses: Tensor) -> None:
+    for what, latents, poses in (("source", source, context_poses), ("noise", noise, target_poses)):
+        if latents.ndim != 5 or poses.ndim != 3 or (len(latents), latents.shape[2]) != tuple(poses.shape[:2]):
+            raise GeometryError(
+                f"{what} latents are {list(latents.shape)} and their poses {list(poses.shape)}: expected "
+                "[batch, channels, frames, height, width] and [batch, frames, 12] of one batch and frame count"
+            )
 
 
 def _check_settings(
@@ -261,11 +284,10 @@ def _progress(steps: range, total: int, show: bool) -> Iterator[int]:
 
 
 @contextmanager
-def _branch_name(model: Any) -> Iterator[None]:
-    """diffusers' step caches keep their state by the name of the branch that is running."""
+def _call_name(model: Any, name: str) -> Iterator[None]:
     context = getattr(model, "cache_context", None)
     if context is None:
         yield
         return
-    with context("denoise"):
+    with context(name):
         yield

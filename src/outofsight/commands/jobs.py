@@ -284,6 +284,12 @@ def _write(job: Job, record: RunRecord, result: WorldModelOutput, fps: float) ->
     assert result.frames is not None
     _make_folder(out.video.parent)
     out.record.unlink(missing_ok=True)
+    trace = result.trace
+    if trace is not None and trace.empty:
+        note("nothing is left of the trace: the run was resumed after its last step; no trace is written")
+        trace = None
+    if trace is not None:
+        trace.save(out.trace)
     write_video(out.video, result.frames, fps)
     outputs: dict[str, Any] = {
         "video": {
@@ -294,12 +300,11 @@ def _write(job: Job, record: RunRecord, result: WorldModelOutput, fps: float) ->
             "fps": fps,
         }
     }
-    if result.trace is not None:
-        result.trace.save(out.trace)
+    if trace is not None:
         outputs["trace"] = {"file": out.trace.name, "sha256": sha256_file(out.trace)}
     write_json(out.record, replace(record, outputs=outputs).to_json())
     out.forget_partial()
-    say(f"{out.video}\n{out.record}" + (f"\n{out.trace}" if result.trace is not None else ""))
+    say(f"{out.video}\n{out.record}" + (f"\n{out.trace}" if trace is not None else ""))
 
 
 def _make_folder(folder: Path) -> None:

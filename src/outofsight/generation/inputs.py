@@ -18,6 +18,7 @@ from ..cameras import CameraPath, relative_pose_vectors
 from ..errors import CameraError, OutOfSightError, VideoError
 from ..video import Video, fit_video
 from .codec import VideoGeometry
+from .results import PartialRun
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,19 +133,25 @@ def fov_users(config: Mapping[str, Any]) -> list[str]:
 
 
 def noise_source(
-    seed: int | None, generator: torch.Generator | None, resumed_seed: int | None
+    seed: int | None, generator: torch.Generator | None, resume: PartialRun | None
 ) -> tuple[int | None, torch.Generator]:
     """The generator of the noise and the seed it started from (None for one that was passed in).
 
+    A resumed run has the seed it was begun with.
+
     Raises:
-        OutOfSightError: both a seed and a generator, or a seed out of range.
+        OutOfSightError: both a seed and a generator, a seed out of range, or another than the resumed run's.
     """
+    if resume is not None and seed is not None and seed != resume.seed:
+        raise OutOfSightError(f"seed is {seed} and the run to resume was begun with {resume.seed}: leave it out")
     if generator is not None:
         if seed is not None:
             raise OutOfSightError(f"both seed={seed} and a generator are given: give one of them")
         return None, generator
+    if resume is not None:
+        return resume.seed, torch.Generator("cpu")
     if seed is None:
-        seed = secrets.randbits(32) if resumed_seed is None else resumed_seed
+        seed = secrets.randbits(32)
     if not 0 <= seed < 2**63:
         raise OutOfSightError(f"seed is {seed}, expected 0 .. 2**63 - 1")
     return seed, torch.Generator("cpu").manual_seed(seed)

@@ -94,7 +94,9 @@ def can_merge(query: Tensor, backend: Any = None) -> bool:
     if query.device.type == "cuda":
         # torch's CUDA kernels want heads of whole 16-byte rows, flash at most 256 channels
         fits = query.shape[-1] % 8 == 0 and query.shape[-1] <= 256
-        return fits and query.dtype in (*_FLASH_DTYPES, torch.float32)
+        if query.dtype in _FLASH_DTYPES:
+            return fits and torch.cuda.get_device_capability(query.device) >= (8, 0)
+        return fits and query.dtype == torch.float32
     return query.device.type == "cpu" and query.dtype in (*_FLASH_DTYPES, torch.float32, torch.float64)
 
 

@@ -53,6 +53,8 @@ class FovMemory(FullMemory):
     def select_frames(self, layout: FrameLayout) -> FrameSelection | None:
         """The ``top_k`` context frames of most overlap with any target frame, one per run, last always kept."""
         cut = layout.context_frames
+        if cut == 0:
+            return None
         if layout.horizontal_fov is None:
             raise MemoryOptionError(
                 "memory 'fov' compares camera frusta and needs the horizontal field of view: "

@@ -58,6 +58,16 @@ _CHOICES = {
 }
 
 
+def _check_types(options: HydraOptions) -> None:
+    whole = {"window": options.window} | ({} if options.top_k is None else {"top_k": options.top_k})
+    sequence = isinstance(options.kernel, list | tuple)
+    if not sequence or not all(type(k) is int for k in options.kernel):
+        raise MemoryOptionError(f"memory 'hydra': kernel is {options.kernel!r}, expected 3 whole positive numbers")
+    for name, value in whole.items():
+        if type(value) is not int:
+            raise MemoryOptionError(f"memory 'hydra': {name} is {value!r}, expected a whole number")
+
+
 class MemoryTokenizer(nn.Module):
     """Conv3d with stride equal to kernel: one sub-token per (frames, rows, columns) cell of a block's input."""
 
@@ -79,9 +89,10 @@ class HydraMemory(Memory):
 
     def resolve(self, options: Any) -> HydraOptions:
         apart = self.context_attention == "context_only"
+        _check_types(options)
         options = replace(
             options,
-            kernel=tuple(int(k) for k in options.kernel),
+            kernel=tuple(options.kernel),
             bank=options.bank or ("context" if apart else "all"),
             remainder=options.remainder or ("repeat" if apart else "drop"),
         )
@@ -187,5 +198,6 @@ class HydraMemory(Memory):
         queries = layout.poses[:, plan.queries.start : plan.queries.stop]
         overlap = pose_view_overlap(queries, layout.poses[:, : plan.memory.frames], layout.horizontal_fov)
         first, last = plan.memory.sources.to(overlap.device).unbind(dim=1)
-        # a token is as well placed as the better of its two ends
-        return torch.maximum(overlap[..., first], overlap[..., last])
+        covered = first[:, None] + torch.arange(self.options.kernel[0], device=overlap.device)
+        # a token is as well placed as the best of the frames it covers
+        return overlap[..., covered.clamp(max=last[:, None])].amax(dim=-1)

@@ -95,7 +95,10 @@ def make_layout(
     poses = torch.cat([context_poses, target_poses], dim=1)
     fov = None
     if horizontal_fov is not None:
-        fov = torch.as_tensor(horizontal_fov, dtype=torch.float32, device=poses.device).expand(batch)
+        fov = torch.as_tensor(horizontal_fov, dtype=torch.float32, device=poses.device)
+        if fov.ndim > 1 or fov.numel() not in (1, batch):
+            raise GeometryError(f"horizontal_fov has shape {list(fov.shape)}, expected one number or [{batch}]")
+        fov = fov.expand(batch)
     times = torch.arange(frames)[None]
     return FrameLayout(grid, context_frames, times, timesteps, poses, fov)
 

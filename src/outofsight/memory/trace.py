@@ -40,11 +40,13 @@ class RetrievalTrace:
     """Collects :class:`Recall` over a run; pass one to ``model(...)``, ``denoise`` or the pipeline.
 
     ``scores [steps, blocks, b, f, t]`` (NaN where nothing was scored), ``picks [steps, blocks, b, f, k]``,
-    ``sigmas [steps]``, and the geometry that is the same for all of them.
+    ``sigmas [steps]``, and the geometry that is the same for all of them. ``samples``: how many samples of a
+    batch to keep, the first ones (where guidance branches run side by side, the positive branch); None keeps all.
     """
 
     context_frames: int = 0
     target_frames: int = 0
+    samples: int | None = None
     sigmas: list[float] = field(default_factory=list)
     steps: list[list[Recall]] = field(default_factory=list)
 
@@ -57,11 +59,11 @@ class RetrievalTrace:
         """Add the recall of the next block; a trace never begun holds a single step of unknown sigma."""
         if not self.steps:
             self.begin_step(float("nan"))
-        cpu = [None if t is None else t.detach().float().cpu() for t in (recall.scores,)]
+        scores = recall.scores if recall.scores is None else recall.scores[: self.samples].detach().float().cpu()
         self.steps[-1].append(
             Recall(
-                cpu[0],
-                recall.picks.detach().to("cpu", torch.int16),
+                scores,
+                recall.picks[: self.samples].detach().to("cpu", torch.int16),
                 recall.sources.cpu(),
                 recall.selectable.cpu(),
                 recall.windows.cpu(),

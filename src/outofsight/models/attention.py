@@ -11,6 +11,7 @@ from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
+from ..errors import GeometryError
 from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, Recall, RetrievalTrace
 from ..memory.attention import CPU_ROWS, attend
 from ..memory.rotary import Rotary, apply_rotary
@@ -47,7 +48,30 @@ class ContextCache:
 
     blocks: tuple[BlockCache, ...]
     context_poses: Tensor
+    target_poses: Tensor
+    size: torch.Size
     selection: FrameSelection | None
+
+    def check(self, context_poses: Tensor, target_poses: Tensor, latents: torch.Size) -> None:
+        """Make sure that this is the context of these cameras and target latents ``[b, c, ft, h, w]``.
+
+        Raises:
+            GeometryError: it was encoded for others.
+        """
+        for what, ours, theirs in (
+            ("context", self.context_poses, context_poses),
+            ("target", self.target_poses, target_poses),
+        ):
+            if ours is not theirs and not (ours.shape == theirs.shape and torch.equal(ours, theirs)):
+                raise GeometryError(
+                    f"the cached context was encoded for other {what} poses ({list(ours.shape)}, given are "
+                    f"{list(theirs.shape)}); poses are relative to the first target frame: encode the context anew"
+                )
+        if latents[0] != len(self.context_poses) or latents[3:] != self.size:
+            raise GeometryError(
+                f"the cached context is a batch of {len(self.context_poses)} of {list(self.size)} latents, the target "
+                f"a batch of {latents[0]} of {list(latents[3:])}; encode the context anew, or repeat() the cache"
+            )
 
     def repeat(self, times: int) -> ContextCache:
         """The same for a batch of ``times`` copies (guidance branches side by side)."""
@@ -57,6 +81,8 @@ class ContextCache:
         return ContextCache(
             tuple(block.repeat(times) for block in self.blocks),
             self.context_poses.repeat(times, 1, 1),
+            self.target_poses.repeat(times, 1, 1),
+            self.size,
             selection,
         )
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..memory import Memory
 from .attention import BlockCache, MemoryAttnProcessor, Sequence, TextAttnProcessor, frame_cuts
-from .linear import feed_forward, is_plain, product
+from .linear import feed_forward, is_plain, is_untouched, product
 
 POSE_NUMBERS = 12  # a 3x4 camera matrix
 
@@ -126,8 +126,8 @@ class WorldTransformerBlock(WanTransformerBlock):
         """All that follows the self-attention, a few frames at a time where that pays."""
         parts = []
         project_out = self._output_projection(x[..., 0].numel())
-        # nothing reads the attention output again, so it may hold the result
-        in_place = not torch.is_grad_enabled() and attended.dtype == x.dtype
+        # nothing reads the attention output again, so it may hold the result, unless a hook has taken it
+        in_place = not torch.is_grad_enabled() and attended.dtype == x.dtype and is_untouched(self.attn1)
         for frames, with_text in _cuts(x, text_frames):
             pieces = [m if m.shape[1] == 1 else m[:, frames] for m in modulation]
             words = text if with_text else None

@@ -143,8 +143,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             context_cache: from :meth:`encode_context`.
             trace: collects what each block recalled.
             numerics: "accurate" (modulation and residual sums in float32) or "reference" (in the model's dtype).
-            target_only: return the target frames' velocity alone, which is all that sampling uses; the last block
-                then computes nothing else. Ignored while a trace is recorded or gradients are kept.
+            target_only: return the target frames' velocity alone, which is all that sampling uses. The last block
+                then computes nothing else, unless a trace is recorded, gradients are kept or a step cache is on.
             plain: take the plain attention path (slow; what the fast one is held equal to).
 
         Returns:
@@ -157,10 +157,12 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         cut = 0 if context_cache is not None else context_poses.shape[1]
         self._check_geometry(hidden_states, cut, target_poses, encoder_hidden_states)
         if context_cache is not None:
-            context_poses = context_cache.context_poses
+            context_cache.check(context_poses, target_poses, hidden_states.shape)
         layout = self._layout(hidden_states, timestep, context_poses, target_poses, horizontal_fov)
         x = self._patchify(hidden_states)
         selection = context_cache.selection if context_cache else self.memory.select_frames(layout)
+        if trace is not None:
+            trace.context_frames, trace.target_frames = layout.context_frames, layout.target_frames
         if selection is not None:
             if trace is not None:
                 trace.add(selection.recall(layout))
@@ -171,7 +173,9 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)
 
-        spare = target_only and trace is None and not torch.is_grad_enabled() and queries.start == 0
+        # diffusers' step caches want every block to return as many tokens as it was given
+        spare = target_only and trace is None and queries.start == 0
+        spare = spare and not (torch.is_grad_enabled() or self.is_cache_enabled)
         x = x.flatten(1, 2)
         for i, block in enumerate(self.blocks):
             cached = context_cache.blocks[i] if context_cache else None
@@ -199,6 +203,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         *,
         horizontal_fov: float | Tensor | None = None,
         numerics: str = "accurate",
+        plain: bool = False,
     ) -> ContextCache:
         """Run the context once and keep what target frames will ask of it.
 
@@ -216,6 +221,11 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             )
         batch = context_latents.shape[0]
         target = target_poses.shape[1]
+        if self.is_cache_enabled:
+            raise GeometryError(
+                "the context cannot be encoded once while a step cache of diffusers is enabled: its hooks would mix "
+                "context and target; call disable_cache(), or sample with cache_context=False"
+            )
         empty = context_latents.new_zeros(batch, 0, self.config.text_dim)
         self._check_geometry(context_latents, context_poses.shape[1], target_poses[:, :0], empty)
         clean = torch.zeros(batch, device=context_latents.device, dtype=context_latents.dtype)
@@ -226,15 +236,15 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             layout = layout.keep_context(selection.indices)
             x = take_frames(x, selection.indices)
         cut = layout.context_frames
-        sequence = self._sequence(layout, range(cut), x, numerics, None, False)
+        sequence = self._sequence(layout, range(cut), x, numerics, None, plain)
         sequence.keep_from = self._plan(layout, range(cut, cut + target), x.device).first_key
         _, _, modulation = self._condition(layout, range(cut), empty)
         caches = []
         x = x.flatten(1, 2)
         for block in self.blocks:
-            x, kept = block(x, empty.new_zeros(batch, 0, x.shape[-1]), modulation, sequence)
+            x, kept = block(x, x.new_zeros(batch, 0, x.shape[-1]), modulation, sequence)
             caches.append(kept)
-        return ContextCache(tuple(caches), context_poses, selection)
+        return ContextCache(tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection)
 
     # --- parts of the forward pass --------------------------------------------------------------------------
 
@@ -302,8 +312,6 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         rays = None
         if "rays" in self.config.camera_inputs:
             rays = ray_directions(layout, queries).to(x.dtype)
-        if trace is not None:
-            trace.context_frames, trace.target_frames = cut, layout.target_frames
         plan = self._plan(layout, queries, x.device)
         return Sequence(
             layout=layout,
@@ -336,11 +344,14 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         if key not in self._plans:
             while len(self._plans) >= 4:
                 self._plans.pop(next(iter(self._plans)))
-            self._plans[key] = self.memory.plan(layout, self.config.attention_head_dim, device, queries)
+            # plans outlive the call: made under inference_mode they could not serve training later
+            with torch.inference_mode(False):
+                self._plans[key] = self.memory.plan(layout, self.config.attention_head_dim, device, queries)
         return self._plans[key]
 
     def _condition(self, layout: FrameLayout, queries: range, text: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Embedded text ``[b, l, dim]``, time embedding ``[b, 1|f, dim]`` and modulation ``[b, 1|f, 6, dim]``."""
+        text = text.to(self.patch_embedding.weight.dtype)
         timesteps = layout.timesteps[:, queries.start : queries.stop]
         if self.config.context_timestep == "shared" and timesteps.stride(1) == 0:
             timesteps = timesteps[:, :1]  # one level for all frames: modulate once
