@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,13 @@ def goldens() -> Path:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _attention_backend() -> Iterator[None]:
+    """diffusers' set_attention_backend sets the default of the whole process."""
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry as Registry
+
+    before = Registry.get_active_backend()[0]
+    yield
+    Registry.set_active_backend(before)

@@ -142,6 +142,24 @@ def test_ctrl_c_keeps_the_run_and_the_same_command_finishes_it(
     assert (resumed["seed"], resumed["resumed_at_step"]) == (11, 3)
 
 
+def test_a_run_stopped_while_decoding_is_finished_without_a_trace(
+    model: Path, options: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step is left to be traced; the run must still end whole, and count as finished afterwards."""
+    from outofsight import pipeline
+
+    def stop(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "decode_latents", stop)
+        assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 130
+    assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 0
+    assert "no trace is written" in capsys.readouterr().err
+    assert (tmp_path / "out.run.json").is_file()
+    assert not (tmp_path / "out.trace.npz").exists()
+
+
 def test_a_partial_run_of_other_settings_is_not_resumed(
     model: Path, options: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from outofsight.cameras import CameraPath, relative_pose_vectors
+from outofsight.cameras import CameraPath, pose_view_overlap, relative_pose_vectors
 from outofsight.errors import GeometryError, MemoryOptionError, OutputError
 from outofsight.memory import FovMemory, FullMemory, HydraMemory, RetrievalTrace, make_layout, make_memory
 from outofsight.memory.fov import _thinned_order
@@ -271,13 +271,16 @@ def test_fov_memory_compares_between_near_and_far() -> None:
     assert close is not None
     assert not torch.allclose(far.scores, close.scores)
     assert close.scores[0, 0, 1] < far.scores[0, 0, 1]  # 8 m to the side: nothing in common close by
+    beyond = FovMemory({"near": 50.0, "far": 100.0, "run": 1}).select_frames(clip)
+    assert beyond is not None
+    assert beyond.scores[0, 0, 1] > far.scores[0, 0, 1]
 
 
 def test_fov_memory_takes_what_any_target_frame_needs() -> None:
-    # frame 0 serves the first target frame alone and wholly, frames 1 and 2 serve both by a little over half
-    selection = FovMemory({"top_k": 2, "run": 1}).select_frames(camera_layout([0, 65, 65, 180], [0, 110]))
+    # frame 0 saw all of one target frame and a third of the others, frame 1 two thirds of each
+    selection = FovMemory({"top_k": 2, "run": 1}).select_frames(camera_layout([0, 20, 180], [0, 40, 40]))
     assert selection is not None
-    assert selection.indices.tolist() == [[0, 3]]
+    assert selection.indices.tolist() == [[0, 2]]
 
 
 def test_fov_affinity_scores_the_best_frame_of_a_token_from_the_querys_side() -> None:
@@ -288,6 +291,20 @@ def test_fov_affinity_scores_the_best_frame_of_a_token_from_the_querys_side() ->
     assert scores.shape == (1, 7, 2)
     assert scores[0, 6].tolist() == pytest.approx([1.0, 0.0])  # its middle frame saw it all
     assert scores[0, 0].tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_fov_affinity_is_the_share_of_the_querys_view() -> None:
+    # the first camera stands 12 m behind the target's: it sees most of what the target sees, but not the reverse
+    vectors = relative_pose_vectors(moved_path([0.0, 50.0], [-12.0, 0.0]), moved_path([0.0], [0.0]))
+    clip = make_layout((2, 2), *[v[None] for v in vectors], torch.zeros(1, 3), 60.0)
+    memory = HydraMemory({"affinity": "fov", "window": 1, "kernel": (1, 2, 2), "bank": "context"})
+    scores = memory.pose_scores(clip, memory.plan(clip, 24, CPU))
+    assert scores is not None
+    fov = torch.tensor([60.0])
+    share = pose_view_overlap(clip.poses[:, 2:], clip.poses[:, :1], fov)
+    reverse = pose_view_overlap(clip.poses[:, :1], clip.poses[:, 2:], fov)
+    assert abs(float(share - reverse)) > 0.01
+    torch.testing.assert_close(scores[:, 2:, :1], share)
 
 
 @pytest.mark.parametrize("options", [{"kernel": 2}, {"kernel": (2.9, 2, 2)}, {"top_k": "4"}, {"window": 2.5}])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from outofsight.cameras import CameraPath, relative_pose_vectors
-from outofsight.errors import CameraError, CheckpointError, GeometryError, PromptError, VideoError
+from outofsight.errors import CameraError, CheckpointError, GeometryError, OutOfSightError, PromptError, VideoError
 from outofsight.generation.codec import VideoGeometry, decode_latents, encode_video
 from outofsight.generation.prompts import WAN_NEGATIVE_PROMPT, clean_text
 from outofsight.pipeline import GenerationInterrupted, WorldModelPipeline
@@ -296,6 +296,21 @@ def test_an_interrupted_run_resumes_to_the_same_pixels(part: str) -> None:
     assert resumed.seed == 5
     with pytest.raises(GeometryError, match="resume"):
         pipe(**{**given, "num_inference_steps": 4}, resume=partial)
+    with pytest.raises(OutOfSightError, match="begun with 5"):
+        pipe(**{**given, "seed": 99}, resume=partial)
+
+
+def test_kept_prompts_are_forgotten_when_the_text_encoder_changes() -> None:
+    pipe, given = small_pipeline(), {**run_inputs(), "seed": 5, "num_inference_steps": 1, "output_type": "latent"}
+    before = pipe(**given).latents
+    assert torch.equal(pipe(**given).latents, before)
+    with torch.no_grad():
+        for parameter in pipe.text_encoder.parameters():
+            parameter.mul_(1.5)
+    after = pipe(**given).latents
+    assert not torch.equal(after, before)
+    pipe._prompts.clear()
+    assert torch.equal(pipe(**given).latents, after)
 
 
 # --- saved and loaded -----------------------------------------------------------------------------------------
