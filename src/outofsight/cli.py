@@ -11,6 +11,7 @@ from .commands.convert import convert
 from .commands.demo import demo
 from .commands.doctor import doctor
 from .commands.generate import generate
+from .commands.worlds import worlds
 
 app = typer.Typer(
     name="outofsight",
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(generate)
 app.command()(convert)
+app.command()(worlds)
 app.command()(doctor)
 
 

@@ -1,0 +1,1 @@
+"""Procedural clips in which subjects leave and re-enter, with exact annotations."""

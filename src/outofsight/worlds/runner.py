@@ -1,0 +1,196 @@
+"""Many clips: worker processes, resume, and what is said meanwhile.
+
+Workers make and write whole clips; the parent alone writes the manifest. Clips depend on their number only, so the
+files are the same whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import OutputError, WorldsError
+from ..files import reason
+from . import manifest
+from .generate import DATA, MAKING, ClipMaker, Seconds, preset_of, row_of, write
+from .manifest import Row, Settings
+from .plan import VERSION, parse_mix, plan_clip, split_families
+
+Report = Callable[[Row, Seconds], None]
+# (settings, numbers of clips, folder, workers) -> rows as clips are finished, in any order
+Source = Callable[[Settings, list[int], Path, int], Iterator[tuple[Row, Seconds]]]
+
+
+@dataclass
+class Outcome:
+    """What a run came to: rows of all clips that are there now, how many were there before, and seconds spent."""
+
+    rows: list[Row]
+    kept: int
+    seconds: Seconds = field(default_factory=Seconds)
+
+
+def check(settings: Settings, clips: int) -> None:
+    """Raises WorldsError for what cannot be made, before anything is written."""
+    if clips < 1:
+        raise WorldsError(f"--clips {clips}: nothing to make; give at least 1")
+    preset_of(settings)
+    parse_mix(settings.mix)
+    split_families(settings.split)
+    plan_clip(settings.seed, 0, settings.preset, settings.split, settings.mix, settings.subjects)
+
+
+def make_clips(
+    settings: Settings,
+    clips: int,
+    out: Path,
+    *,
+    workers: int = 1,
+    report: Report | None = None,
+    source: Source | None = None,
+) -> Outcome:
+    """Make clips 0 .. clips - 1 in out/HM-World/, going on with what is there.
+
+    report: called with each new clip's row and the seconds it took. source: what makes the clips; processes of this
+    machine by default (ray_job has another). Raises WorldsError and OutputError; on an error or
+    Ctrl-C what is finished stays, and the same call goes on with it.
+    """
+    check(settings, clips)
+    if workers < 1:
+        raise WorldsError(f"--workers {workers}: expected at least 1")
+    with _locked(out):
+        manifest.open_folder(out, settings, VERSION)
+        rows = manifest.verified(out, DATA, MAKING, manifest.read_rows(out))
+        beyond = sorted(index for index in rows if index >= clips)
+        if beyond:
+            raise WorldsError(
+                f"{out} holds {len(rows)} clips already, up to number {beyond[-1]}, and {clips} are asked for: give "
+                f"--clips {beyond[-1] + 1} or more, or another --out"
+            )
+        manifest.write_rows(out, DATA, list(rows.values()))
+        outcome = Outcome([], len(rows))
+        todo = [index for index in range(clips) if index not in rows]
+        try:
+            for row, seconds in (source or _on_this_machine)(settings, todo, out, workers):
+                manifest.append_row(out, DATA, row)
+                rows[int(row["index"])] = row
+                outcome.seconds.add(seconds)
+                if report is not None:
+                    report(row, seconds)
+        finally:
+            shutil.rmtree(out / MAKING, ignore_errors=True)
+        outcome.rows = [rows[index] for index in sorted(rows)]
+        manifest.write_rows(out, DATA, outcome.rows)
+    return outcome
+
+
+def make_one(maker: ClipMaker, settings: Settings, index: int, out: Path) -> tuple[Row, Seconds]:
+    """Make and write one clip; an unfinished or orphaned folder in its place is removed."""
+    maker.seconds = Seconds()
+    made = maker.make(settings, index)
+    started = time.perf_counter()
+    shutil.rmtree(out / DATA / made.clip.name, ignore_errors=True)
+    row = row_of(made, write(made, out))
+    maker.seconds.write += time.perf_counter() - started
+    return row, maker.seconds
+
+
+def _on_this_machine(settings: Settings, todo: list[int], out: Path, workers: int) -> Iterator[tuple[Row, Seconds]]:
+    if not todo:
+        return
+    if workers == 1 or len(todo) == 1:
+        with ClipMaker(preset_of(settings)) as maker:
+            for index in todo:
+                yield make_one(maker, settings, index, out)
+        return
+    workers = min(workers, len(todo))
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(settings, str(out))
+    )
+    pending: set[Future[tuple[Row, Seconds]]] = set()
+    waiting = iter(todo)
+    try:
+        while True:
+            for index in waiting:
+                pending.add(pool.submit(_work, index))
+                if len(pending) >= 2 * workers:
+                    break
+            if not pending:
+                return
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    except BrokenProcessPool as cause:
+        raise WorldsError(
+            "a worker process ended unexpectedly (killed, or out of memory); what is finished is kept: run the same "
+            "command again, perhaps with fewer --workers"
+        ) from cause
+    finally:
+        processes = list((getattr(pool, "_processes", None) or {}).values())
+        finished = not pending
+        pool.shutdown(wait=finished, cancel_futures=True)
+        if not finished:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.join()
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """One run at a time in a folder; the lock goes with the process, however that ends."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as cause:
+        raise OutputError(f"{out}: cannot be written to ({reason(cause)}); give another --out") from cause
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as cause:
+            raise OutputError(
+                f"{out}: another run is writing to it; wait for its end, or give another --out"
+            ) from cause
+        yield
+    finally:
+        os.close(handle)
+
+
+_maker: ClipMaker | None = None
+_job: tuple[Settings, Path] | None = None
+
+
+def _start_worker(settings: Settings, out: str) -> None:
+    """Once per worker process: its renderer, and its end where the parent's comes."""
+    global _maker, _job
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _job = settings, Path(out)
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    """A killed parent cannot say goodbye: without it there is nobody to work for."""
+    parent.join()
+    os._exit(1)
+
+
+def _work(index: int) -> tuple[Row, Seconds]:
+    global _maker
+    assert _job is not None
+    settings, out = _job
+    if _maker is None:  # here and not at the start, so that its errors reach the parent
+        _maker = ClipMaker(preset_of(settings)).__enter__()
+    return make_one(_maker, settings, index, out)
