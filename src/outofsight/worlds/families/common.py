@@ -138,6 +138,9 @@ class Plan:
     def clear(self, x: float, y: float, radius: float, gap: float) -> bool:
         for o in self.obstacles:
             dx, dy = x - o.x, y - o.y
+            far = o.half_x + o.half_y + radius + gap
+            if dx * dx + dy * dy > far * far:
+                continue
             c, s = cos(o.angle), sin(o.angle)
             # distance to the turned box
             across = max(abs(dx * c + dy * s) - o.half_x, 0.0)
