@@ -397,7 +397,7 @@ def _open_context() -> Any:
 
     try:
         context = moderngl.create_context(standalone=True, require=330, backend="egl")  # type: ignore[arg-type]
-    except Exception as cause:
+    except Exception as cause:  # glcontext raises nothing narrower
         raise WorldsError(
             f"no off-screen OpenGL 3.3: {cause}. Worlds are drawn through EGL; on Debian or Ubuntu install it with "
             "`apt install libegl1 libgl1-mesa-dri` (the latter draws on the CPU where there is no graphics card)"
