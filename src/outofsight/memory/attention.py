@@ -74,7 +74,7 @@ def attend(
 
 
 def _cut(groups: tuple[QueryGroup, ...], query: Tensor) -> Iterator[QueryGroup]:
-    """On a CPU, groups of about 1024 queries: their results stay in the cache and in memory already mapped."""
+    """On a CPU, groups of about 1100 queries: their results stay in the cache and in memory already mapped."""
     if query.device.type != "cpu" or torch.compiler.is_compiling():
         yield from groups
         return
