@@ -15,7 +15,7 @@ from outofsight.memory import RetrievalTrace
 from outofsight.models import WorldTransformer3DModel
 
 MODELS = {
-    (name, kind): narrow_model(**options, **extra, camera_inputs=("pose", "rays"))
+    (name, kind): narrow_model(**options, **extra, camera_inputs=("pose", "rays", "anchors"))
     for name, options in MECHANISMS.items()
     for kind, extra in (("joint", {}), ("cacheable", CACHEABLE))
 }

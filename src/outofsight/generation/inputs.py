@@ -126,7 +126,7 @@ def field_of_view(
 def fov_users(config: Mapping[str, Any]) -> list[str]:
     """The parts of a transformer's configuration that cannot work without a field of view."""
     options = config.get("memory_options") or {}
-    users = ["camera rays"] if "rays" in config.get("camera_inputs", ()) else []
+    users = ["camera rays"] if {"rays", "anchors"} & set(config.get("camera_inputs", ())) else []
     if config.get("memory") == "fov" or options.get("affinity") == "fov":
         users.append("memory, which goes by view overlap")
     return users

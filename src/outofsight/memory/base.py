@@ -149,6 +149,10 @@ class Memory:
         """``x [b, f, h, w, dim]`` (the bank's frames) -> memory tokens ``[b, t, h', w', dim]``."""
         raise NotImplementedError(f"memory {self.name!r} has no memory tokens")
 
+    def pool(self, x: Tensor) -> Tensor:
+        """``x [b, f, h, w, c]`` (the bank's frames), averaged over what each memory token is made from."""
+        raise NotImplementedError(f"memory {self.name!r} has no memory tokens")
+
     # --- who is recalled ------------------------------------------------------------------------------------
 
     def window_of(self, frames: range, first: int, last: int) -> list[tuple[int, int]]:

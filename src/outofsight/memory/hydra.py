@@ -147,6 +147,13 @@ class HydraMemory(Memory):
     def compress(self, compressor: nn.Module, x: Tensor) -> Tensor:
         return compressor(self._repeat_edges(x))
 
+    def pool(self, x: Tensor) -> Tensor:
+        x = self._repeat_edges(x)
+        for dim, kernel in zip((1, 2, 3), self.options.kernel, strict=True):
+            cells = x.shape[dim] // kernel
+            x = x.narrow(dim, 0, cells * kernel).unflatten(dim, (cells, kernel)).mean(dim=dim + 1)
+        return x
+
     def _repeat_edges(self, x: Tensor) -> Tensor:
         """Repeat the last frame, row and column of ``[b, f, h, w, dim]`` up to a multiple of the kernel."""
         if self.options.remainder == "drop":

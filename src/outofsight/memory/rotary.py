@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 THETA = 10000.0
+# radians per unit of a point's coordinates: from a turn over the whole sphere to one within a few degrees
+SLOWEST, FASTEST = 1.5, 24.0
 
 
 class Rotary(NamedTuple):
-    """``cos`` and signed ``sin``, ``[1|b, tokens, 1, head_dim]`` float32, pairs of channels side by side.
+    """``cos`` and signed ``sin``, ``[1|b, tokens, 1|heads, head_dim]`` float32, pairs of channels side by side.
 
-    On the CPU also ``turn``, the same as complex numbers ``[1|b, tokens, 1, head_dim/2]``, which take one pass there.
+    On the CPU also ``turn``, the same as complex numbers ``[.., head_dim/2]``, which take one pass there.
     """
 
     cos: Tensor
@@ -50,7 +53,35 @@ def rotary_table(times: Tensor, rows: Tensor, columns: Tensor, head_dim: int, de
         angles[1][None, None, :, None].expand(*shape, -1),
         angles[2][None, None, None, :].expand(*shape, -1),
     ]
-    angle = torch.cat(spread, dim=-1).flatten(1, 3).unsqueeze(2)
+    return _table(torch.cat(spread, dim=-1).flatten(1, 3).unsqueeze(2), device)
+
+
+def point_rotary(points: Tensor, head_dim: int) -> Rotary:
+    """Rotary table of tokens at ``points [b, tokens, heads, 3]``, one place per head, on the points' device.
+
+    Each axis gets a third of the channel pairs, at angles from :data:`SLOWEST` to :data:`FASTEST` radians per unit;
+    pairs left over are not turned. With unit vectors as points, two tokens that look the same way are at the same
+    place however the cameras are turned, and attention between them depends on the angle between their rays alone.
+    """
+    pairs = head_dim // 6
+    octaves = torch.linspace(math.log(SLOWEST), math.log(FASTEST), pairs, dtype=points.dtype, device=points.device)
+    angles = (points[..., None] * octaves.exp()).flatten(-2)
+    left = head_dim // 2 - angles.shape[-1]
+    return _table(torch.nn.functional.pad(angles, (0, left)), points.device)
+
+
+def join_heads(first: Rotary, heads: int, second: Rotary) -> Rotary:
+    """One table: ``first [.., 1, d]`` for so many heads, then ``second [.., heads, d]``."""
+
+    def join(a: Tensor, b: Tensor) -> Tensor:
+        return torch.cat([a.expand(b.shape[0], -1, heads, -1), b], dim=2)
+
+    turn = None if first.turn is None or second.turn is None else join(first.turn, second.turn)
+    return Rotary(join(first.cos, second.cos), join(first.sin, second.sin), turn)
+
+
+def _table(angle: Tensor, device: torch.device) -> Rotary:
+    """``angle [1|b, tokens, 1|heads, head_dim/2]`` in radians."""
     cos, sin = angle.cos().float(), angle.sin().float()
     turn = torch.complex(cos, sin) if torch.device(device).type == "cpu" else None
     return Rotary(

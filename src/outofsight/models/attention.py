@@ -96,6 +96,7 @@ class Sequence:
         frames: how many of them the blocks are given.
         plan: windows and groups of the query frames.
         rotary: table of the block's tokens.
+        memory_rotary: table of the memory tokens, or None where there are none.
         context_poses, target_poses: ``[b, f, 12]`` of the block's frames; one of them may be empty.
         rays: ``[b, f, n, 3]`` ray directions of the block's tokens, or None.
         wide: dtype of modulation and residual sums.
@@ -116,6 +117,7 @@ class Sequence:
     target_poses: Tensor
     rays: Tensor | None
     wide: torch.dtype
+    memory_rotary: Rotary | None = None
     text_frames: int = 0
     first_query: int = 0
     pose_scores: Tensor | None = None
@@ -235,7 +237,8 @@ class MemoryAttnProcessor:
         with torch.no_grad():
             # picks are indices: no gradient goes through the affinity, in the release either
             signature = self.memory.key_signature(key.unflatten(1, (count, *tokens.grid)))
-        key = apply_rotary(key.unflatten(2, (attn.heads, -1)), tokens.rotary)
+        assert sequence.memory_rotary is not None
+        key = apply_rotary(key.unflatten(2, (attn.heads, -1)), sequence.memory_rotary)
         value = value.unflatten(2, (attn.heads, -1))
         empty = key[:, :0].unflatten(1, (0, cells))
         return BlockCache(empty, empty, key.unflatten(1, (count, cells)), value.unflatten(1, (count, cells)), signature)

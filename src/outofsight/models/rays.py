@@ -1,4 +1,4 @@
-"""Ray directions: where each token looks, relative to the first target camera."""
+"""Where each token looks, relative to the first target camera: directions, and anchors for rotary positions."""
 
 from __future__ import annotations
 
@@ -35,3 +35,16 @@ def ray_directions(layout: FrameLayout, queries: range) -> Tensor:
     local = torch.nn.functional.normalize(local, dim=-1)
     rotation = poses.unflatten(-1, (3, 4))[..., :3]
     return torch.einsum("bfij,bnj->bfni", rotation, local)
+
+
+def anchor_points(layout: FrameLayout, rays: Tensor, queries: range, disparities: tuple[float, ...]) -> Tensor:
+    """Points that stand for what tokens look at, one per disparity: ``[b, f, n, len(disparities), 3]``.
+
+    ``rays [b, f, n, 3]`` of the query frames. A point at distance 1 / disparity along the ray, in units of that
+    distance: r + disparity * o for a ray r from a camera at o. With disparity 0 it is the direction alone, the same for
+    all cameras at all places; with others, tokens of different cameras meet where their rays cross at that distance.
+    """
+    poses = layout.poses[:, queries.start : queries.stop].float()
+    places = poses.unflatten(-1, (3, 4))[..., 3]
+    scales = torch.tensor(disparities, device=rays.device)
+    return rays[..., None, :] + scales[:, None] * places[:, :, None, None, :]

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from ..errors import GeometryError, MemoryOptionError
 from ..memory import AttentionPlan, FrameLayout, RetrievalTrace, make_layout, make_memory
 from ..memory.layout import put_frames, take_frames
+from ..memory.rotary import Rotary, join_heads, point_rotary
 from .attention import ContextCache, Sequence
 from .block import POSE_NUMBERS, WorldTransformerBlock
-from .rays import ray_directions
+from .rays import anchor_points, ray_directions
 
 TransformerBlockRegistry.register(
     WorldTransformerBlock,
@@ -43,7 +44,11 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_attention: "joint" (release) or "context_only": context frames attend to context alone and take
             no text, so they can be encoded once for all steps and guidance branches (:meth:`encode_context`).
         camera_inputs: "pose" (release: a 12-vector per frame and block) and optionally "rays" (direction of each
-            token's ray relative to the first target camera, added beside it).
+            token's ray relative to the first target camera, added beside it) and "anchors" (half of the heads get
+            rotary positions from where tokens look instead of where they lie in the picture, in the spirit of GTA
+            and PRoPE: attention finds what was seen in the same direction before anything is learned).
+        anchor_disparities: 1/m, of the anchors: 0 for the direction alone, 0.2 for points 5 m away. The heads share
+            them in turn.
     """
 
     _no_split_modules = ("WorldTransformerBlock",)
@@ -71,8 +76,9 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_timestep: str = "shared",
         context_attention: str = "joint",
         camera_inputs: tuple[str, ...] = ("pose",),
+        anchor_disparities: tuple[float, ...] = (0.0, 0.1, 0.3),
     ) -> None:
-        _check_choices(context_timestep, context_attention, camera_inputs)
+        _check_choices(context_timestep, context_attention, camera_inputs, anchor_disparities, num_attention_heads)
         super().__init__(
             patch_size=patch_size,
             num_attention_heads=num_attention_heads,
@@ -309,18 +315,21 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             raise GeometryError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
         cut = layout.context_frames
         poses = layout.poses.to(x.dtype)
-        rays = None
-        if "rays" in self.config.camera_inputs:
-            rays = ray_directions(layout, queries).to(x.dtype)
+        rays = ray_directions(layout, queries) if set(self.config.camera_inputs) & {"rays", "anchors"} else None
         plan = self._plan(layout, queries, x.device)
+        rotary, memory_rotary = plan.rotary, None if plan.memory is None else plan.memory.rotary
+        if "anchors" in self.config.camera_inputs:
+            assert rays is not None
+            rotary, memory_rotary = self._anchored(layout, plan, rays)
         return Sequence(
             layout=layout,
             frames=len(queries),
             plan=plan,
-            rotary=plan.rotary,
+            rotary=rotary,
+            memory_rotary=memory_rotary,
             context_poses=poses[:, queries.start : min(cut, queries.stop)],
             target_poses=poses[:, max(cut, queries.start) : queries.stop],
-            rays=rays,
+            rays=None if rays is None else rays.to(x.dtype),
             wide=x.dtype if numerics == "reference" else torch.promote_types(x.dtype, torch.float32),
             text_frames=max(0, min(cut, queries.stop) - queries.start)
             if self.config.context_attention == "context_only"
@@ -329,6 +338,26 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             trace=trace,
             plain=plain,
         )
+
+    def _anchored(self, layout: FrameLayout, plan: AttentionPlan, rays: Tensor) -> tuple[Rotary, Rotary | None]:
+        """Rotary tables of the query frames' tokens and of the memory tokens, half of whose heads go by anchors."""
+        heads, head_dim = self.config.num_attention_heads, self.config.attention_head_dim
+        by_grid = heads - heads // 2
+        disparities = tuple(self.config.anchor_disparities)
+        shares = torch.arange(heads // 2, device=rays.device) % len(disparities)
+
+        def turned(points: Tensor, grid: Rotary) -> Rotary:
+            return join_heads(grid, by_grid, point_rotary(points[..., shares, :], head_dim))
+
+        points = anchor_points(layout, rays, plan.queries, disparities)
+        rotary = turned(points.flatten(1, 2), plan.rotary)
+        if plan.memory is None or plan.queries.start > 0:  # the memory of a cached context has been turned already
+            return rotary, None
+        bank = range(plan.memory.frames)
+        points = anchor_points(layout, ray_directions(layout, bank), bank, disparities)
+        cells = points.unflatten(2, layout.grid).flatten(4)
+        pooled = self.memory.pool(cells).flatten(1, 3).unflatten(-1, (len(disparities), 3))
+        return rotary, turned(pooled, plan.memory.rotary)
 
     def _last_sequence(self, sequence: Sequence) -> Sequence:
         """For a last block of which only the target frames are wanted: context frames give keys and no more."""
@@ -375,12 +404,25 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         return x.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(batch, -1, x.shape[1] * p_t, height, width)
 
 
-def _check_choices(context_timestep: str, context_attention: str, camera_inputs: tuple[str, ...]) -> None:
+def _check_choices(
+    context_timestep: str,
+    context_attention: str,
+    camera_inputs: tuple[str, ...],
+    disparities: tuple[float, ...],
+    heads: int,
+) -> None:
     for name, value, choices in (
         ("context_timestep", context_timestep, ("shared", "clean")),
         ("context_attention", context_attention, ("joint", "context_only")),
     ):
         if value not in choices:
             raise MemoryOptionError(f"{name} is {value!r}, expected one of {choices}")
-    if "pose" not in camera_inputs or set(camera_inputs) - {"pose", "rays"}:
-        raise MemoryOptionError(f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',) or ('pose', 'rays')")
+    if "pose" not in camera_inputs or set(camera_inputs) - {"pose", "rays", "anchors"}:
+        raise MemoryOptionError(
+            f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',), perhaps with 'rays' and 'anchors'"
+        )
+    if "anchors" in camera_inputs and (heads < 2 or not disparities or min(disparities) < 0):
+        raise MemoryOptionError(
+            f"anchors with {heads} attention heads and anchor_disparities {tuple(disparities)}: expected at least 2 "
+            "heads (half of them go by anchors) and disparities of at least 0 (1/m)"
+        )
