@@ -1,5 +1,4 @@
 r"""python benchmarks/worlds.py pictures docs/worlds           the contact sheets of docs/worlds.md
-python benchmarks/worlds.py truth DIR                     check written clips against their own plans and poses
 python benchmarks/worlds.py table DIR                     what is in a folder of clips, as Markdown
 python benchmarks/worlds.py planned --clips 2000          plan without rendering: speed, and that nothing is missing
 python benchmarks/worlds.py speed --preset tiny           frames/s of whole clips, and where the time goes
@@ -8,7 +7,7 @@ python benchmarks/worlds.py speed --preset tiny           frames/s of whole clip
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -18,17 +17,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from outofsight.datasets import read_clip
 from outofsight.worlds import plan as planning
-from outofsight.worlds.generate import ClipMaker, lay_out, posed
+from outofsight.worlds.generate import ClipMaker
 from outofsight.worlds.manifest import Settings, read_rows
+from outofsight.worlds.motion import PATHS
 from outofsight.worlds.presets import preset_named
 from outofsight.worlds.scene import build_scene, family_names, layout_scene
 from outofsight.worlds.shots import SHOTS
-from outofsight.worlds.subjects import SUBJECTS, SUBJECTS_BY_NAME, build_body, pose_body
-
-DATA = "HM-World"
-
+from outofsight.worlds.subjects import SUBJECTS, build_body, pose_body
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 
@@ -136,76 +132,6 @@ def pictures(options: argparse.Namespace) -> None:
         print(f"{draw.__name__}: done")
 
 
-# --- truth ------------------------------------------------------------------------------------------------------
-
-
-def projected(
-    points: np.ndarray, c2w: np.ndarray, fov: float, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels ``[n, 2]`` and depth ``[n]`` of world points ``[n, 3]``."""
-    local = (points - c2w[:3, 3]) @ c2w[:3, :3]
-    focal = width / 2 / np.tan(np.radians(fov) / 2)
-    return local[:, :2] / local[:, 2:] * focal + (width / 2, height / 2), local[:, 2]
-
-
-def truth(options: argparse.Namespace) -> None:
-    """Visible counts against the written masks of every clip; of every ``--every``-th, all body points by pose.
-
-    A frame of a visible subject agrees when each vertex of its body that lies in the image, and that the rendered
-    depth does not put behind something nearer, falls into the box of its written mask dilated by 2 pixels.
-    """
-    root = Path(options.folder)
-    rows = list(read_rows(root).values())
-    good = seen = points = wrong_counts = 0
-    maker: ClipMaker | None = None
-    for place, row in enumerate(rows):
-        folder = root / DATA / str(row["name"])
-        clip = read_clip(folder)
-        ids = clip.load_masks()
-        for number, track in enumerate(clip.subjects, start=1):
-            wrong_counts += int(not np.array_equal((ids == number).sum(axis=(1, 2)), track.visible_pixels))
-        if place % options.every:
-            continue
-        world = json.loads((folder / "world.json").read_text())
-        staging = lay_out(planning.ClipPlan.from_json(world["plan"]))
-        maker = maker or ClipMaker(staging.preset)
-        agreed, frames, vertices = body_points(maker, staging, ids)
-        good, seen, points = good + agreed, seen + frames, points + vertices
-    print(f"{len(rows)} clips: subjects whose written visible counts differ from the written masks: {wrong_counts}")
-    print(f"{good} of {seen} visible subject-frames agree ({good / max(seen, 1):.4%}; {points} body points)")
-
-
-def body_points(maker: ClipMaker, staging: Any, ids: np.ndarray) -> tuple[int, int, int]:
-    """Subject-frames that agree, subject-frames, and points looked at, of one clip rendered again for its depth."""
-    fov, (height, width) = staging.plan.camera.fov, ids.shape[1:]
-    bodies = posed(staging)
-    maker.renderer.load(build_scene(staging.layout), [body_mesh(subject.name) for subject in staging.plan.subjects])
-    good = seen = points = 0
-    for frame, raw in enumerate(np.concatenate(staging.preset.halves())):
-        present = [number for number in range(1, len(bodies) + 1) if (ids[frame] == number).any()]
-        if not present:
-            continue
-        shown = [(body.positions[raw], body.normals[raw]) for body in bodies]
-        depth = maker.renderer.frame(staging.c2w[raw], fov, shown).depth
-        for number in present:
-            pixels, away = projected(bodies[number - 1].positions[raw], staging.c2w[raw], fov, width, height)
-            inside = (away > 0.1) & (pixels >= 0).all(1) & (pixels < (width, height)).all(1)
-            pixels, away = pixels[inside], away[inside]
-            cells = pixels.astype(int)
-            free = depth[cells[:, 1], cells[:, 0]] >= away - 0.05
-            rows, columns = np.nonzero(ids[frame] == number)
-            low, high = (columns.min() - 2, rows.min() - 2), (columns.max() + 3, rows.max() + 3)
-            within = (pixels >= low).all(1) & (pixels <= high).all(1)
-            seen, points = seen + 1, points + len(pixels)
-            good += int((within | ~free).all())
-    return good, seen, points
-
-
-def body_mesh(name: str) -> tuple[np.ndarray, np.ndarray]:
-    body = build_body(SUBJECTS_BY_NAME[name])
-    return body.faces, body.colours
-
-
 # --- tables and speed -------------------------------------------------------------------------------------------
 
 
@@ -231,56 +157,78 @@ def table(options: argparse.Namespace) -> None:
 
 
 def planned(options: argparse.Namespace) -> None:
-    start = time.perf_counter()
-    seen: dict[str, Counter[str]] = {"family": Counter(), "shot": Counter(), "path": Counter(), "subject": Counter()}
-    for split in ("train", "test"):
-        for index in range(options.clips // 2):
-            plan = planning.plan_clip(options.seed, index, "tiny", split, "re-entry", None)
-            seen["family"][plan.family] += 1
-            seen["shot"][plan.camera.shot] += 1
-            for subject in plan.subjects:
-                seen["path"][subject.path.name] += 1
-                seen["subject"][subject.name] += 1
-    taken = time.perf_counter() - start
-    print(f"{options.clips} clips planned in {taken:.1f} s: {options.clips / taken:.0f} clips/s on one core")
-    for name, counts in seen.items():
-        print(f"{name}: {len(counts)} different, the rarest {min(counts.values())} times")
+    """Plan without rendering: the speed, the distribution, and that no family, shot, path or subject is missing."""
+    started, used = time.perf_counter(), time.process_time()
+    plans = [
+        planning.plan_clip(options.seed, index, options.preset, split, "re-entry", None)
+        for split in planning.SPLITS
+        for index in range(options.clips // len(planning.SPLITS))
+    ]
+    taken, used = time.perf_counter() - started, time.process_time() - used
+    print(f"{len(plans)} clips planned in {taken:.1f} s: {len(plans) / taken:.0f} clips/s on one core, ", end="")
+    print(f"{len(plans) / used:.0f} per second of processor time\n")
+    print(f"| {len(plans)} plans, half of them of each split | |\n|---|---|")
+    subjects = [subject for plan in plans for subject in plan.subjects]
+    kinds: tuple[tuple[str, Sequence[str], list[str]], ...] = (
+        ("scene", family_names(), [plan.family for plan in plans]),
+        ("camera", [shot.name for shot in SHOTS], [plan.camera.shot for plan in plans]),
+        ("path", PATHS, [subject.path.name for subject in subjects]),
+        ("subject", [spec.name for spec in SUBJECTS], [subject.name for subject in subjects]),
+        ("subjects in a clip", ("1", "2", "3"), [str(len(plan.subjects)) for plan in plans]),
+    )
+    for title, names, values in kinds:
+        print(share_table(title, values))
+        missing = sorted(set(names) - set(values))
+        print(f"| {title}, missing | {', '.join(missing) or 'none'} |")
 
 
 def speed(options: argparse.Namespace) -> None:
+    """Whole clips, everything written and encoded: frames/s, and the share of each part."""
     import shutil
     import tempfile
 
-    from outofsight.worlds.runner import make_one
+    from outofsight.worlds.generate import Seconds
+    from outofsight.worlds.runner import make_clips
 
     settings = Settings(options.seed, options.preset, "train", "re-entry", None, False)
     folder = Path(tempfile.mkdtemp())
+    parts, finished = Seconds(), []
+    first = Seconds()
     try:
-        with ClipMaker(preset_named(options.preset)) as maker:
-            start = time.perf_counter()
-            for index in range(options.clips):
-                make_one(maker, settings, index, folder)
-            taken = time.perf_counter() - start
-            parts = vars(maker.seconds)
+        start = time.perf_counter()
+
+        def report(_: object, seconds: Seconds) -> None:
+            finished.append(time.perf_counter() - start)
+            parts.add(seconds)
+            if len(finished) == 1:
+                first.add(seconds)
+
+        make_clips(settings, options.clips, folder, workers=options.workers, report=report)
+        taken = time.perf_counter() - start
     finally:
         shutil.rmtree(folder)
-    print(f"{options.preset}: {parts['frames'] / taken:.1f} rendered frames/s in one process, all outputs written")
-    print({name: f"{value / taken:.0%}" for name, value in parts.items() if name != "frames"})
+    rate = parts.frames / taken
+    print(f"{options.preset}, {options.clips} clips, {options.workers} processes: {rate:.1f} frames/s, ", end="")
+    print(f"{rate / len(os.sched_getaffinity(0)):.1f} per core, start of the processes included ({taken:.0f} s)")
+    steady = (parts.frames - first.frames) / (finished[-1] - finished[0])
+    print(f"from the first finished clip to the last: {steady:.1f} frames/s")
+    total = sum(value for name, value in vars(parts).items() if name != "frames")
+    print({name: f"{value / total:.0%}" for name, value in vars(parts).items() if name != "frames"})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for run in (pictures, truth, table):
+    for run in (pictures, table):
         command = commands.add_parser(run.__name__)
         command.add_argument("folder")
-        command.add_argument("--every", type=int, default=10, help="truth: render every so many-th clip again")
         command.set_defaults(run=run)
-    for run, clips in ((planned, 2000), (speed, 4)):
+    for run, clips in ((planned, 2000), (speed, 8)):
         command = commands.add_parser(run.__name__)
         command.add_argument("--clips", type=int, default=clips)
         command.add_argument("--seed", type=int, default=1)
         command.add_argument("--preset", default="tiny")
+        command.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
         command.set_defaults(run=run)
     options: Any = parser.parse_args()
     call: Callable[[Any], None] = options.run

@@ -233,8 +233,10 @@ def _encode(file: Path, frames: np.ndarray, rate: Fraction, crf: int) -> None:
 
     with av.open(str(file), "w") as container:
         # x264's macroblock tree reads memory that nobody set on processors with AVX2: with it, the
-        # same frames give other bytes, and other pixels, on every run
-        stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "mbtree": "0"})
+        # same frames give other bytes, and other pixels, on every run. "veryfast" takes 0.4 of the time of
+        # "medium" for files a tenth larger
+        options = {"crf": str(crf), "mbtree": "0", "preset": "veryfast"}
+        stream = container.add_stream("libx264", rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for index, pixels in enumerate(frames):

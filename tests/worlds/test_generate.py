@@ -16,7 +16,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from scipy.ndimage import binary_dilation
 
 from outofsight.cli import main
 from outofsight.datasets import iterate_clips, read_clip
@@ -26,7 +25,6 @@ from outofsight.worlds.generate import ClipMaker, RenderedClip, posed, row_of, w
 from outofsight.worlds.manifest import Settings, checksums
 from outofsight.worlds.presets import PRESETS
 from outofsight.worlds.runner import make_clips
-from outofsight.worlds.scene import build_scene
 
 TINY = PRESETS["tiny"]
 
@@ -64,38 +62,6 @@ def lens_of(made: RenderedClip) -> dict[str, float]:
     return {"fx": focal, "fy": focal, "cx": TINY.width / 2, "cy": TINY.height / 2}
 
 
-def joints_in_box(joints: np.ndarray, c2w: np.ndarray, lens: dict, box: np.ndarray, depth: np.ndarray) -> bool | None:
-    """Whether every joint that is in the frame and before the depth buffer lies in the box, dilated by 2 pixels."""
-    pixels, away = project(joints, c2w, lens)
-    inside = (away > 0.05) & (pixels >= 0).all(axis=1) & (pixels < [TINY.width, TINY.height]).all(axis=1)
-    if not inside.any():
-        return None
-    pixels, away = pixels[inside], away[inside]
-    column, row = pixels.astype(int).T
-    open_ = depth[row, column] > away - 0.4  # nothing stands well before it
-    pixels = pixels[open_]
-    return bool(((pixels >= box[:2] - 2) & (pixels <= box[2:] + 2)).all()) if len(pixels) else None
-
-
-def test_body_points_lie_in_the_boxes(maker: ClipMaker, made: list[RenderedClip]) -> None:
-    verdicts = []
-    for one in made:
-        bodies = maker._load(one.staging)
-        lens = lens_of(one)
-        c2w = np.concatenate([one.clip.context_cameras.c2w, one.clip.target_cameras.c2w])
-        for frame in range(0, TINY.raw_frames, 3):
-            shown = [(body.positions[frame], body.normals[frame]) for body in bodies]
-            depth = maker.renderer.frame(one.staging.c2w[frame], one.staging.plan.camera.fov, shown).depth
-            for body, track in zip(bodies, one.clip.subjects, strict=True):
-                if track.visible_pixels[frame]:
-                    joints = annotate.points_to_y_down(body.joints[frame])
-                    verdicts.append(joints_in_box(joints, c2w[frame], lens, track.boxes[frame], depth))
-    found = [verdict for verdict in verdicts if verdict is not None]
-    assert len(found) > 60
-    assert np.mean(found) >= 0.98, found  # 99.9 % over many clips; see docs/worlds.md
-    assert np.mean(found) == 1.0 or len(found) * (1 - np.mean(found)) <= 2
-
-
 def test_events_counts_and_masks_agree(made: list[RenderedClip]) -> None:
     for one in made:
         clip = one.clip
@@ -109,8 +75,12 @@ def test_events_counts_and_masks_agree(made: list[RenderedClip]) -> None:
                 box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
                 np.testing.assert_array_equal(track.boxes[frame], box)
             assert np.isnan(track.boxes[counts == 0]).all()
-            changes += [(track.id, int(f)) for f in range(1, len(counts)) if (counts[f] > 0) != (counts[f - 1] > 0)]
-        assert sorted(changes) == sorted((event.subject, event.frame) for event in clip.events)
+            changes += [
+                (track.id, "entry" if counts[f] else "exit", f)
+                for f in range(1, len(counts))
+                if (counts[f] > 0) != (counts[f - 1] > 0)
+            ]
+        assert sorted(changes) == sorted((event.subject, event.kind, event.frame) for event in clip.events)
         first = clip.subjects[one.returning[0]]
         phases = clip.phases(first)
         assert "visible" in phases[: clip.context_frames] and "re-entered" in phases[clip.context_frames :]
@@ -128,47 +98,6 @@ def test_headings_point_where_the_subjects_go(made: list[RenderedClip]) -> None:
             assert np.abs((going - middle + 180) % 360 - 180)[moving].max(initial=0) < 1e-6
 
 
-def test_vanished_differs_in_the_subject_and_its_shadow_alone(maker: ClipMaker, made: list[RenderedClip]) -> None:
-    for one in made[:2]:
-        staging, cut = one.staging, TINY.cut
-        bodies = maker._load(staging)
-        sun = np.asarray(build_scene(staging.layout).sun, dtype=np.float64)
-        c2w, lens = staging.c2w, lens_of(one)
-        columns, rows = np.meshgrid(np.arange(TINY.width) + 0.5, np.arange(TINY.height) + 0.5)
-        rays = np.stack([(columns - lens["cx"]) / lens["fx"], (rows - lens["cy"]) / lens["fy"], np.ones_like(rows)], -1)
-        for frame in range(cut, TINY.raw_frames, 4):
-            shown = [(body.positions[frame], body.normals[frame]) for body in bodies]
-            picture = maker.renderer.frame(c2w[frame], staging.plan.camera.fov, shown)
-            gone = one.fates["vanished"][frame - cut]
-            differs = np.abs(picture.colour.astype(int) - gone).max(axis=-1) > 0
-            for index in one.fated:  # what the body covers, seen or behind leaves, and 3 pixels more
-                covered = np.zeros((TINY.height + 6, TINY.width + 6), dtype=bool)
-                pixels, depth = project(bodies[index].positions[frame], c2w[frame], lens)
-                inside = (
-                    (depth > 0.05) & (pixels > -3).all(axis=1) & (pixels < [TINY.width + 3, TINY.height + 3]).all(1)
-                )
-                column, row = np.floor(pixels[inside] + 3).astype(int).T
-                covered[row, column] = True
-                mask = binary_dilation(covered, iterations=3, structure=np.ones((3, 3)))[3:-3, 3:-3]
-                differs &= ~mask & (picture.ids != index + 1)
-            # an anti-aliased pixel is also of what its neighbours show: the nearest to the shadow of the nine counts
-            finite = np.where(np.isfinite(picture.depth), picture.depth, 1e6)
-            points = (rays * finite[..., None]) @ c2w[frame, :3, :3].T + c2w[frame, :3, 3]
-            around = np.pad(points, ((1, 1), (1, 1), (0, 0)), constant_values=1e6)
-            shifts = [(down, right) for down in range(3) for right in range(3)]
-            near = [around[d : d + TINY.height, r : r + TINY.width][differs] for d, r in shifts]
-            body = np.concatenate([bodies[index].joints[frame] for index in one.fated])
-            gaps = [shadow_gap(body, points, sun) for points in near]
-            assert np.min(gaps, axis=0).max(initial=0.0) < 0.8, (one.clip.name, frame, np.min(gaps, axis=0))
-
-
-def shadow_gap(body: np.ndarray, points: np.ndarray, sun: np.ndarray) -> np.ndarray:
-    """Metres between each of the points [N,3] and the nearest ray from a body's joint [J,3] away from the sun."""
-    away = body[None] - points[:, None]
-    along = np.maximum(away @ sun, 0.0)
-    return np.linalg.norm(away - along[..., None] * sun, axis=-1).min(axis=1)
-
-
 def test_frozen_holds_the_subject_where_it_was_last_seen(made: list[RenderedClip]) -> None:
     for one in made:
         bodies = posed(one.staging)
@@ -176,11 +105,11 @@ def test_frozen_holds_the_subject_where_it_was_last_seen(made: list[RenderedClip
         for index, held in zip(one.fated, one.held, strict=True):
             counts = one.clip.subjects[index].visible_pixels[: TINY.cut]
             assert counts[held] > 0 and not counts[held + 1 :].any()
-            joints = annotate.points_to_y_down(bodies[index].joints[held])
+            body = annotate.points_to_y_down(bodies[index].positions[held])
             boxes = annotate.boxes(one.frozen_ids, index)
             for frame in np.flatnonzero(~np.isnan(boxes[:, 0])):
-                pixels, _ = project(joints, c2w[frame], lens)
-                low, high = np.nanmin(pixels, axis=0) - 12, np.nanmax(pixels, axis=0) + 12
+                pixels, _ = project(body, c2w[frame], lens)
+                low, high = np.nanmin(pixels, axis=0) - 2, np.nanmax(pixels, axis=0) + 2
                 assert (boxes[frame, :2] >= low).all() and (boxes[frame, 2:] <= high).all()
         np.testing.assert_array_equal(one.fates["frozen"].shape, one.clip.target.shape)
 
@@ -226,8 +155,8 @@ def test_written_clip_is_read_by_ours_and_by_another_reader(made: list[RenderedC
         read = ours.context_cameras if half == "cond" else ours.target_cameras
         np.testing.assert_allclose(read.c2w, cameras.c2w, atol=1e-9)
         assert np.linalg.det(read.c2w[0, :3, :3]) > 0
-        assert (read.horizontal_fov, read.fps) == (one.staging.plan.camera.fov, 8.0)
-        assert theirs[half]["frames"].shape == (33, 96, 160, 3)
+        assert (read.horizontal_fov, read.fps) == (one.staging.plan.camera.fov, 6.0)
+        assert theirs[half]["frames"].shape == (25, 96, 160, 3)
     masks = one.clip.load_masks()
     np.testing.assert_array_equal(ours.load_masks(), masks)
     red = np.concatenate([theirs["cond"]["red"], theirs["tgt"]["red"]])
@@ -239,7 +168,7 @@ def test_written_clip_is_read_by_ours_and_by_another_reader(made: list[RenderedC
         seen = theirs["cond"]["seen"][track.id] + theirs["tgt"]["seen"][track.id]
         np.testing.assert_array_equal(seen, wanted.visible_pixels > 0)
     assert ours.caption == theirs["caption"] == one.clip.caption
-    assert (ours.events, ours.notes, ours.fps) == (one.clip.events, (), 8.0)
+    assert (ours.events, ours.notes, ours.fps) == (one.clip.events, (), 6.0)
     world = json.loads((folder / "world.json").read_text())
     assert world["plan"] == json.loads(json.dumps(one.staging.plan.to_json()))
     np.testing.assert_array_equal(world["cameras"]["target"], one.clip.target_cameras.c2w)

@@ -148,6 +148,19 @@ def test_the_same_input_gives_the_same_bytes(renderer: Renderer) -> None:
         assert getattr(first, name).tobytes() == getattr(again, name).tobytes()
 
 
+def test_renderers_side_by_side_draw_their_own(renderer: Renderer) -> None:
+    pose = camera(0, 0.3, 1.5, 0.1, -0.1)
+    renderer.load(bare_scene())
+    alone = renderer.frame(pose, FOV)
+    with Renderer(WIDTH, HEIGHT) as other:
+        other.load(build_scene(layout_scene("plaza", 1)))
+        elsewhere = other.frame(pose, FOV)
+        assert renderer.frame(pose, FOV).colour.tobytes() == alone.colour.tobytes()
+        assert other.frame(pose, FOV).colour.tobytes() == elsewhere.colour.tobytes()
+    assert elsewhere.colour.tobytes() != alone.colour.tobytes()
+    assert renderer.frame(pose, FOV).colour.tobytes() == alone.colour.tobytes()
+
+
 @pytest.mark.parametrize("family", ["brick_street", "harbour", "gallery", "park"])
 def test_points_reproject_onto_the_same_surface(renderer: Renderer, family: str) -> None:
     renderer.load(build_scene(layout_scene(family, 0)))

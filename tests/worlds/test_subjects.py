@@ -280,6 +280,33 @@ def test_walking_legs_alternate_and_trotting_legs_go_in_diagonal_pairs() -> None
     assert np.corrcoef(*left)[0, 1] > 0.8  # pacing: both left legs at once
 
 
+@pytest.mark.parametrize("name", [s.name for s in SUBJECTS if getattr(s.shape, "skirt", "") == "robe"])
+def test_robes_are_not_kicked_through(name: str) -> None:
+    """Who runs in a robe keeps feet low and knees back, so that legs stay behind the cloth."""
+    body = body_of(name)
+    posed, _ = stroll(body, body.spec.run_speed)
+    joint = {part: [body.rig.names.index(f"{side}_{part}") for side in "lr"] for part in ("hip", "knee", "ankle")}
+    length = body.rig.leg_length
+    assert posed.joints[:, joint["ankle"], 2].max() < 0.32 * length
+    assert (posed.joints[:, joint["knee"], 0] - posed.joints[:, joint["hip"], 0]).max() < 0.31 * length
+
+
+def test_who_stands_breathes_by_the_clock_and_stays_put() -> None:
+    from outofsight.worlds.generate import posed
+    from outofsight.worlds.plan import lay_out, plan_clip
+
+    plans = (plan_clip(1, index) for index in range(60))
+    plan = next(plan for plan in plans if plan.subjects[0].path.name == "stop-and-go")
+    staging = lay_out(plan)
+    standing = np.flatnonzero(staging.tracks[0].speed < 1e-9)
+    assert len(standing) >= 4
+    body, made = body_of(plan.subjects[0].name), posed(staging)[0]
+    frames = made.positions[standing]
+    assert np.linalg.norm(np.diff(frames, axis=0), axis=-1).max(axis=1).min() > 1e-4 * body.spec.height
+    feet = [body.rig.names.index(leg.joints[3]) for leg in body.rig.legs]
+    assert np.ptp(made.joints[standing][:, feet], axis=0).max() < 1e-3
+
+
 def test_children_have_larger_heads() -> None:
     def head_share(name: str) -> float:
         body = body_of(name)

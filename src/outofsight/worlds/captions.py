@@ -35,6 +35,7 @@ _MOVES = {
     ("hold", 0.0): ("the camera holds still", "the camera stays where it is"),
 }
 _NUMBERS = {2: "twice"}
+_ON = ("platform", "roof", "rooftop")  # places that one is on, not in
 
 
 @dataclass(frozen=True)
@@ -56,14 +57,15 @@ class Told:
 def caption(place: Mapping[str, str], told: Sequence[Told], shot: str, rng: np.random.Generator) -> str:
     """The caption of a clip: scene, subjects that are seen, what they do, what the camera does."""
     seen = [subject for subject in told if subject.seen]
+    names = _names(seen)
     where = _join_words(place.get("place", "an open place"), place.get("light", ""))
+    inside = f"{'on' if set(_ON) & set(where.split()) else 'in'} {where}"
     sentences = []
     for number, subject in enumerate(seen):
-        name = subject.words.get("who", "someone")
-        full = _join_words(name, subject.words.get("wearing", ""))
+        full = names[number][0]
         doing = _does(subject, rng)
         if number == 0:
-            sentences.append(_pick(rng, (f"In {where}, {full} {doing}", f"{_upper(full)} {doing} in {where}")))
+            sentences.append(_pick(rng, (f"{_upper(inside)}, {full} {doing}", f"{_upper(full)} {doing} {inside}")))
         else:
             sentences.append(f"{_upper(full)} {doing}")
     if not seen:
@@ -71,8 +73,27 @@ def caption(place: Mapping[str, str], told: Sequence[Told], shot: str, rng: np.r
     sentences.append(_upper(_camera(shot, rng)))
     back = [subject for subject in seen if subject.returns]
     if back:
-        sentences.append(_upper(_comes_back(back, rng)))
+        again = [short for subject, (_, short) in zip(seen, names, strict=True) if subject.returns]
+        sentences.append(_upper(_comes_back(back, again, rng)))
     return ". ".join(sentences) + "."
+
+
+def _names(seen: Sequence[Told]) -> list[tuple[str, str]]:
+    """What each is called at first, and afterwards: told by its clothes or coat where another's name is alike."""
+    who = [subject.words.get("who", "someone") for subject in seen]
+    names = []
+    for number, (name, subject) in enumerate(zip(who, seen, strict=True)):
+        full = _join_words(name, subject.words.get("wearing", ""))
+        others = [*who[:number], *who[number + 1 :]]
+        alike = any(other == name or other.startswith(f"{name} ") for other in others)
+        short = _definite(full if alike else name)
+        names.append((_another(full) if name in who[:number] else full, short))
+    return names
+
+
+def _another(name: str) -> str:
+    first, _, rest = name.partition(" ")
+    return f"another {rest}" if first in ("a", "an") and rest else name
 
 
 def _does(subject: Told, rng: np.random.Generator) -> str:
@@ -100,8 +121,7 @@ def _camera(name: str, rng: np.random.Generator) -> str:
     return f"{moves} and {looks}"
 
 
-def _comes_back(back: Sequence[Told], rng: np.random.Generator) -> str:
-    names = [_definite(subject.words.get("who", "someone")) for subject in back]
+def _comes_back(back: Sequence[Told], names: Sequence[str], rng: np.random.Generator) -> str:
     who = " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + f" and {names[-1]}"
     many = len(names) > 1
     if all(subject.hidden for subject in back):

@@ -1,4 +1,4 @@
-"""Where the camera stands so that a shot shows what a clip is to show: K cameras drawn at once, the first good one."""
+"""Where the camera stands so that a shot shows what a clip is to show: K cameras drawn at once, one of the best."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from .sighting import sight
 KINDS = ("re-entry", "always-visible", "never-visible", "occluded")
 _REFERENCE = 0.3  # share of the clip at which the subject stands where it was framed: as the first glance begins
 CAMERA_ROOM = 0.45  # metres between a camera and an obstacle
-_BODY_ROOM = 0.7  # metres between a camera and a body's edge
+# crowns and awnings stick out of the boxes that trunks and counters are: cameras keep away from these
+_OVERHANGING = frozenset({"tree", "autumn tree", "orange tree", "dead tree", "pine", "snowy pine", "market stall"})
+_OVERHANG_ROOM = 1.5  # metres
+_BODY_ROOM = (1.0, 0.55, 1.8)  # metres between a camera and a body's edge: in heights of the body; least and most
+_SHARE = (0.38, 0.68)  # of the picture's height, that a body has where it was framed
+CARRIED = (0.6, 1.05)  # heights of the body, at which a camera is carried
+LENS_HEIGHTS = 0.3, 2.1  # metres above the ground, of a camera
+_NEAREST, _FARTHEST = 1.1, 9.0  # metres from the camera to a body where it was framed
+_WHOLE, _SMALL = 0.8, 0.2  # a body looks right with this much of its height in the frame, and this large in it
+_SEEN_BEFORE, _SEEN_AFTER = 0.3, 0.45  # shares of the context, and of the target after the look away, it is seen in
+_MOST_TRIED = 12  # candidates whose way is compared with the obstacles
 # a subject's way, seen from the camera: radians between its heading and the direction from it to the camera
 _BEARINGS = {"crossing": (0.5 * np.pi, 0.45), "approach": (0.0, 0.6), "recede": (np.pi, 0.6)}
 
@@ -29,23 +39,48 @@ def frame_shot(
     cut: int,
     fps: float,
     aspect: float,
-    candidates: int = 32,
+    candidates: int = 28,
 ) -> CameraPlan | None:
-    """Draw cameras around a subject's track and take the first that gives the wanted kind of clip (None: none)."""
-    values, camera = _draw(rng, shot, kind, track, path, height, fps, candidates)
+    """Draw cameras around a subject's track; of those that give the wanted kind of clip, take one that has the body
+    whole and large in the frame for most of the time that it is seen (None: none gives it)."""
+    values, camera = _draw(rng, shot, kind, track, path, radius, height, fps, aspect, cut, candidates)
     frames = len(track.heading)
-    step = max(1, frames // 45)
+    step = max(1, frames // 33)
     part = slice(None, None, step)
     thin = CameraTrack(camera.positions[:, part], camera.yaw[:, part], camera.pitch[:, part])
     found = sight(thin, values["height"][:, None], values["fov"], aspect, track.positions[part], 0.0, radius, height)
     good = _wanted(kind, found.touched, found.seen, cut // step)
     away = thin.positions - track.positions[part]
-    apart = (away[..., 0] ** 2 + away[..., 1] ** 2).min(axis=1) > (radius + _BODY_ROOM) ** 2
+    share, least, most = _BODY_ROOM
+    room = radius + min(max(share * height, least), most)
+    apart = (away[..., 0] ** 2 + away[..., 1] ** 2).min(axis=1) > room**2
     good &= apart & ground.inside(thin.positions, 0.3).all(axis=1)
-    for index in np.flatnonzero(good)[:6]:
-        if (ground.clearance(thin.positions[index]) > CAMERA_ROOM).all():
+    if not good.any():
+        return None
+    picture = 2 * np.tan(np.radians(values["fov"]) / 2)[:, None] / aspect  # its height, as a share of the distance
+    fits = found.seen & (found.shown > _WHOLE) & (height > _SMALL * picture * found.distance)
+    looks = fits.sum(axis=1) / np.maximum(found.seen.sum(axis=1), 1)
+    best = np.argsort(-np.floor(8 * looks[good]), kind="stable")[:_MOST_TRIED]
+    keeps = camera_room(ground)
+    order = np.flatnonzero(good)[best]
+    for index in order[clear(ground, thin.positions[order, ::5], keeps)]:
+        if clear(ground, thin.positions[index], keeps):
             return CameraPlan(shot.name, **{name: float(values[name][index]) for name in _NUMBERS})
     return None
+
+
+def camera_room(ground: Ground) -> np.ndarray:
+    """[O]: metres that a camera keeps from each obstacle."""
+    kinds = (obstacle.kind for obstacle in ground.layout.obstacles)
+    return np.array([_OVERHANG_ROOM if kind in _OVERHANGING else CAMERA_ROOM for kind in kinds])
+
+
+def clear(ground: Ground, points: np.ndarray, room: np.ndarray) -> np.ndarray:
+    """[...] bool: whether all points [...,F,2] are farther from every obstacle than its room [O]."""
+    x, y = ground.local(points)
+    x, y = np.abs(x) - ground.halves[:, 0], np.abs(y) - ground.halves[:, 1]
+    outside = np.maximum(x, 0.0) ** 2 + np.maximum(y, 0.0) ** 2
+    return np.asarray((outside > room**2).all(axis=(-2, -1)))
 
 
 def _wanted(kind: str, touched: np.ndarray, seen: np.ndarray, cut: int) -> np.ndarray:
@@ -61,12 +96,22 @@ def _wanted(kind: str, touched: np.ndarray, seen: np.ndarray, cut: int) -> np.nd
     window = ~touched[:, cut : cut + max(1, round(0.12 * after))]
     late = seen[:, cut + round(0.12 * after) :]
     around = ~touched[:, cut - round(0.2 * cut) : cut + round(0.3 * after)]
-    good = (seen[:, :cut].mean(axis=1) > 0.25) & window.any(axis=1) & (late.mean(axis=1) > 0.25)
+    good = (seen[:, :cut].mean(axis=1) > _SEEN_BEFORE) & window.any(axis=1) & (late.mean(axis=1) > _SEEN_AFTER)
     return good & (around.sum(axis=1) >= max(3, round(0.06 * frames)))
 
 
 def _draw(
-    rng: np.random.Generator, shot: Shot, kind: str, track: Track, path: str, height: float, fps: float, count: int
+    rng: np.random.Generator,
+    shot: Shot,
+    kind: str,
+    track: Track,
+    path: str,
+    radius: float,
+    height: float,
+    fps: float,
+    aspect: float,
+    cut: int,
+    count: int,
 ) -> tuple[dict[str, np.ndarray], CameraTrack]:
     """Numbers of `count` cameras, each [count], and their tracks."""
     frames = len(track.heading)
@@ -74,20 +119,28 @@ def _draw(
     drawn = rng.random((16, count))
     values = {name: np.zeros(count) for name in _NUMBERS}
     values["fov"] = 50 + 25 * drawn[0]
-    # level cameras at head height see small animals from afar only, so for these the camera is carried low
-    low = height < 0.9
-    values["height"] = (0.5 + 0.5 * drawn[1]) if low else (1.2 + 0.8 * drawn[1])
     values["degrees"] = shot.degrees[0] + (shot.degrees[1] - shot.degrees[0]) * drawn[2]
     values["shift"] = 0.08 * (drawn[3] - 0.4)
     values["stretch"] = 0.9 + 0.35 * drawn[4]
     values["hold"] = 0.14 * drawn[5]
     far = 3.0 if kind == "occluded" else 0.0
-    distance = np.clip(height * (1.9 + 2.4 * drawn[6]), 1.5, 8.0) + far
+    tall = np.tan(np.radians(values["fov"]) / 2) / aspect  # half the picture's height, as a share of the distance
+    size = max(height, 1.1 * radius)
+    distance = np.clip(0.5 * size / (tall * (_SHARE[0] + (_SHARE[1] - _SHARE[0]) * drawn[6])), _NEAREST, _FARTHEST)
+    distance = np.maximum(distance + far, _reach(path, shot, kind, track, reference, radius, values["fov"]))
+    # level cameras: as low as the feet need it to be in the frame where the body was framed
+    low, high = CARRIED
+    feet = np.clip(0.95 * tall * distance / height, low, high)
+    values["height"] = np.clip(height * (low + (feet - low) * drawn[1]), *LENS_HEIGHTS)
     where, heading = track.positions[reference], track.heading[reference]
     middle, spread = _BEARINGS.get(path, (0.0, np.pi))
-    sign = np.where(drawn[7] < 0.5, -1.0, 1.0)
+    # who crosses goes the way of the glance, mostly: the other way it would be gone before the camera is back
+    turn = shot.glances[-1].turn if shot.glances and not shot.tilts else 0.0
+    sign = np.where(drawn[7] < 0.5 - 0.35 * turn, -1.0, 1.0)
     bearing = heading + sign * middle + spread * (2 * drawn[8] - 1)
-    offset = _offset(shot, kind, values, drawn[9], distance, height)
+    offset = _offset(shot, kind, values, drawn[9], distance, max(height, 3.0 * radius))
+    if kind == "re-entry" and not shot.glances:
+        bearing, offset = _from_aside(track, reference, cut, distance, np.radians(values["fov"]) / 2, radius, drawn[7:])
     gaze = bearing + np.pi - offset  # where the camera looks at the reference time, but for the glance
     _set_motion(shot, values, track, reference, gaze, offset, distance, drawn[10:])
     share = reference / (frames - 1)
@@ -97,6 +150,33 @@ def _draw(
     shift = stand - camera.positions[:, reference]
     values["x"], values["y"] = shift[:, 0], shift[:, 1]
     return values, CameraTrack(camera.positions + shift[:, None], camera.yaw, camera.pitch)
+
+
+def _reach(
+    path: str, shot: Shot, kind: str, track: Track, reference: int, radius: float, fov: np.ndarray
+) -> np.ndarray:
+    """[count] metres that the camera must at least be away, so that who comes or crosses is in sight to the end."""
+    still_to_go = float(track.distance[-1] - track.distance[reference])
+    least = np.zeros(len(fov))
+    if kind == "re-entry" and path == "approach":
+        least += (0.5 if shot.travel < 0 and shot.family != "truck" else 0.85) * still_to_go + radius + 1.0
+    elif kind == "re-entry" and path == "crossing":
+        least += 0.32 * still_to_go / np.tan(np.radians(fov) / 2)
+    return np.minimum(least, _FARTHEST + 2.0)
+
+
+def _from_aside(
+    track: Track, reference: int, cut: int, distance: np.ndarray, half: np.ndarray, radius: float, r: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bearing and offset for a camera that does not look away: who is to leave walks out of its frame by the cut."""
+    here, gone = track.positions[reference], track.positions[min(cut + cut // 12, len(track.heading) - 1)]
+    way = np.arctan2(gone[1] - here[1], gone[0] - here[0])
+    bearing = way + np.where(r[0] < 0.5, -0.5, 0.5) * np.pi + 0.7 * (2 * r[1] - 1)
+    stand = here + distance[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], axis=-1)
+    away = gone - stand
+    aside = (np.arctan2(away[:, 1], away[:, 0]) - bearing) % (2 * np.pi) - np.pi  # of `gone`, seen from there
+    out = half + np.arctan(1.5 * radius / distance) + 0.03 + 0.3 * r[2]
+    return bearing, -aside + np.sign(aside) * out
 
 
 def _set_motion(
@@ -113,9 +193,10 @@ def _set_motion(
         values["radius"], values["lean"] = distance, offset
         values["sweep"] = shot.travel * (0.35 + 0.7 * r[0])
         return
-    values["speed"] = np.where(shot.travel < 0, 0.3 + 0.9 * r[0], 0.3 + 0.6 * r[0])
+    near = np.clip(distance / 4.0, 0.4, 1.1)  # who films what is small and near moves with care
+    values["speed"] = near * np.where(shot.travel < 0, 0.3 + 0.9 * r[0], 0.3 + 0.6 * r[0])
     if shot.family == "truck":
-        values["speed"] = 0.3 + 0.5 * r[0]
+        values["speed"] = near * (0.3 + 0.5 * r[0])
         return
     values["bend"] = shot.bend * (0.35 + 0.6 * r[1])
     # half of the dollies go along with the subject, where that is roughly where they are to go

@@ -39,6 +39,8 @@ DATA, MAKING = "HM-World", ".making"
 FATES = "fates"
 WORLD_FILE = "world.json"
 _MOST_ATTEMPTS = 16
+_BREATHS = 0.25  # cycles per second of who stands
+_STILL = 0.05  # shares of the walking speed, below which the gait gives way to breathing
 
 
 @dataclass
@@ -92,6 +94,9 @@ def posed(staging: Staging) -> tuple[PosedBody, ...]:
         stride = np.array([body.stride(float(speed)) for speed in track.speed])
         # a pace that changes takes longer or shorter steps: cycles add up frame by frame
         steps = np.diff(track.distance) / np.maximum(0.5 * (stride[1:] + stride[:-1]), 1e-3)
+        # who stands breathes on by the clock; feet at rest are where they are whatever the phase
+        still = np.clip(1.0 - track.speed / (_STILL * body.spec.walk_speed), 0.0, 1.0)
+        steps += np.minimum(still[1:], still[:-1]) * _BREATHS / staging.preset.fps
         phase = subject.path.phase + np.concatenate([[0.0], np.cumsum(steps)])
         x, y = track.positions.T
         bodies.append(pose_body(body, x, y, ground_z, track.heading, phase, track.speed))

@@ -251,7 +251,7 @@ class MeshBuilder:
     def beam(
         self, start: Point, end: Point, width: float, colour: Colour, texture: str | None = None, sides: int = 4
     ) -> None:
-        """A straight bar between two points, any direction."""
+        """A straight bar between two points, any direction; open at its ends unless it is shorter than wide."""
         a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
         along = b - a
         length = float(np.linalg.norm(along))
@@ -265,6 +265,12 @@ class MeshBuilder:
             r = width / 2 / cos(pi / sides)
             d0, d1 = (r * (cos(t) * u + sin(t) * v) for t in (t0, t1))
             self.quad([a + d0, a + d1, b + d1, b + d0], colour, texture, (width, length))
+        if length < width:  # a wheel rather than a bar: its ends show
+            t = 2 * pi * (np.arange(sides) + 0.5) / sides
+            rim = width / 2 / cos(pi / sides) * (np.outer(np.cos(t), u) + np.outer(np.sin(t), v))
+            fan = np.array([[0, i, i + 1] for i in range(1, sides - 1)])
+            self.add(b + rim, np.tile(along, (sides, 1)), fan, colour)
+            self.add(a + rim[::-1], np.tile(-along, (sides, 1)), fan, colour)
 
     def blob(
         self,

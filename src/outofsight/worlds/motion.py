@@ -7,6 +7,7 @@ taking the first that meets no obstacle and nobody else; one that meets an obsta
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -190,6 +191,17 @@ class Ground:
         outside = np.sqrt(np.maximum(x, 0.0) ** 2 + np.maximum(y, 0.0) ** 2)
         return (outside + np.minimum(np.maximum(x, y), 0.0)).min(axis=-1)
 
+    def between(self, here: np.ndarray, there: np.ndarray, margin: float) -> Ground:
+        """The obstacles that may lie on straight lines between points [F,2] of two ways, `margin` metres wide."""
+        points = np.concatenate([here, there])
+        low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+        reach = np.hypot(self.halves[:, 0], self.halves[:, 1])[:, None]
+        near = ((self.centres + reach > low) & (self.centres - reach < high)).all(axis=1)
+        few = copy.copy(self)
+        few.centres, few.halves, few.heights = self.centres[near], self.halves[near], self.heights[near]
+        few.cosines, few.sines = self.cosines[near], self.sines[near]
+        return few
+
     def inside(self, points: np.ndarray, margin: float) -> np.ndarray:
         """[..., 2] -> [...] bool: on the stage, `margin` metres from its edge."""
         x0, y0, x1, y1 = self.stage
@@ -315,4 +327,4 @@ def place(
         dodge_at=dodge_at,
         phase=float(phase[i]),
     )
-    return plan, follow(plan, frames, fps)
+    return plan, (follow(plan, frames, fps) if dodge else track.one(i))

@@ -8,13 +8,13 @@ so that all of them come up equally often.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import WorldsError
-from .framing import KINDS, frame_shot
+from .framing import CARRIED, KINDS, LENS_HEIGHTS, camera_room, clear, frame_shot
 from .motion import PATHS, Ground, Occupied, PathPlan, Track, follow, place
 from .presets import WorldsPreset, preset_named
 from .scene import SceneLayout, family_names, ground_height, layout_scene
@@ -24,13 +24,15 @@ from .sighting import Verdict, occluded, sight, verdict
 if TYPE_CHECKING:
     from .subjects import SubjectSpec
 
-VERSION = 1
+VERSION = 2
 SPLITS = ("train", "test")
 MOST_SUBJECTS = 3
 _COUNT_SHARES = (0.5, 0.3, 0.2)  # of clips with 1, 2 and 3 subjects
 _ROUNDS = 80
 # rounds after which what was dealt is drawn anew: the subjects and their paths, the shot, the family
 _NEW_SUBJECTS, _NEW_SHOT, _NEW_FAMILY = 5, 14, 26
+_SHOTS_A_TRACK, _WAYS_TO_JOIN = 2, 3  # draws of a camera for one track, and of a further subject's path
+_LEAST_SEEN = 0.04  # share of the frames in which each subject of a clip is plainly seen
 _ROUNDS_A_WORLD = 4  # that one scene is tried for
 _HELD_OUT_FAMILIES, _HELD_OUT_SUBJECTS = slice(4, None, 6), slice(4, None, 5)
 _OWN_WAY = ("circle", "pause-and-return")  # paths that leave a camera's view and come back by themselves
@@ -123,7 +125,9 @@ class Staging:
 def lay_out(plan: ClipPlan) -> Staging:
     """Evaluate a plan: where everyone is in every raw frame."""
     layout = layout_scene(plan.family, plan.scene_seed)
-    return _staging(plan, preset_named(plan.preset), Ground(layout), _specs(plan))
+    preset = preset_named(plan.preset)
+    tracks = tuple(follow(subject.path, preset.raw_frames, preset.fps) for subject in plan.subjects)
+    return _staging(plan, preset, Ground(layout), _specs(plan), tracks)
 
 
 def _specs(plan: ClipPlan) -> tuple[SubjectSpec, ...]:
@@ -132,9 +136,10 @@ def _specs(plan: ClipPlan) -> tuple[SubjectSpec, ...]:
     return tuple(SUBJECTS_BY_NAME[subject.name] for subject in plan.subjects)
 
 
-def _staging(plan: ClipPlan, preset: WorldsPreset, ground: Ground, specs: tuple[SubjectSpec, ...]) -> Staging:
+def _staging(
+    plan: ClipPlan, preset: WorldsPreset, ground: Ground, specs: tuple[SubjectSpec, ...], tracks: tuple[Track, ...]
+) -> Staging:
     layout = ground.layout
-    tracks = tuple(follow(subject.path, preset.raw_frames, preset.fps) for subject in plan.subjects)
     heights = tuple(np.asarray(ground_height(layout, track.positions)) for track in tracks)
     camera = run(plan.camera, preset.raw_frames, preset.fps, tracks[0].positions)
     camera_z = np.asarray(ground_height(layout, camera.positions)) + plan.camera.height
@@ -321,28 +326,18 @@ def _try(
         if found is None:
             return None
         path, track = found
-        camera = frame_shot(
-            rng, ground, cast.shot, cast.kind, track, path.name, radius=main.radius, height=main.height,
-            cut=preset.cut, fps=preset.fps, aspect=preset.aspect,
-        )  # fmt: skip
-        if camera is None:
+        drawn = None
+        for _ in range(_SHOTS_A_TRACK):
+            drawn = drawn or frame_shot(
+                rng, ground, cast.shot, cast.kind, track, path.name, radius=main.radius, height=main.height,
+                cut=preset.cut, fps=preset.fps, aspect=preset.aspect,
+            )  # fmt: skip
+        if drawn is None:
             return None
+        camera = drawn
     else:
         path, camera = hidden_by
         track = follow(path, frames=frames, fps=fps)
-    who = [SubjectPlan(main.name, path)]
-    view = run(camera, preset.raw_frames, preset.fps, track.positions)
-    occupied = [Occupied(track.positions, main.radius + 0.2), Occupied(view.positions, 0.9)]
-    for spec, name in zip(cast.specs[1:], cast.paths[1:], strict=True):
-        near = track.positions[int(rng.integers(len(track.positions)))]
-        speeds = (spec.walk_speed, spec.run_speed)
-        placed = place(
-            rng, ground, name, speeds=speeds, radius=spec.radius, others=occupied, near=near, frames=frames, fps=fps
-        )
-        if placed is None:
-            return None
-        who.append(SubjectPlan(spec.name, placed[0]))
-        occupied.append(Occupied(placed[1].positions, spec.radius + 0.2))
     plan = ClipPlan(
         VERSION,
         0,
@@ -353,12 +348,53 @@ def _try(
         cast.kind,
         cast.ground.layout.family,
         cast.ground.layout.seed,
-        tuple(who),
+        (SubjectPlan(main.name, path),),
         camera,
         (),
     )
-    returning = _confirmed(_staging(plan, preset, ground, cast.specs))
-    return None if returning is None else (tuple(who), camera, returning)
+    staging = _staging(plan, preset, ground, cast.specs[:1], (track,))
+    # nobody else walks into the lens either: a tall body fills the picture from farther away
+    tallest = max(spec.height for spec in cast.specs)
+    occupied = [Occupied(track.positions, main.radius + 0.2), Occupied(staging.camera.positions, 0.5 + 0.6 * tallest)]
+    for spec, name in zip(cast.specs[1:], cast.paths[1:], strict=True):
+        joined = _joined(rng, staging, spec, name, occupied)
+        if joined is None:
+            return None
+        staging = joined
+        occupied.append(Occupied(staging.tracks[-1].positions, spec.radius + 0.2))
+    returning = _confirmed(staging)
+    return None if returning is None else (staging.plan.subjects, camera, returning)
+
+
+def _joined(
+    rng: np.random.Generator, staging: Staging, spec: SubjectSpec, path: str, others: Sequence[Occupied]
+) -> Staging | None:
+    """The staging with one subject more, on a path of this name that shows it if it is to be seen; or None."""
+    preset, plan = staging.preset, staging.plan
+    main = staging.tracks[0].positions
+    for _ in range(_WAYS_TO_JOIN):
+        near = main[int(rng.integers(len(main)))]
+        placed = place(
+            rng, staging.ground, path, speeds=(spec.walk_speed, spec.run_speed), radius=spec.radius, others=others,
+            near=near, frames=preset.raw_frames, fps=preset.fps,
+        )  # fmt: skip
+        if placed is None:
+            continue
+        joined = _staging(
+            replace(plan, subjects=(*plan.subjects, SubjectPlan(spec.name, placed[0]))),
+            preset,
+            staging.ground,
+            (*staging.specs, spec),
+            (*staging.tracks, placed[1]),
+        )
+        if plan.kind in ("never-visible", "always-visible") or _shows(joined, -1):
+            return joined
+    return None
+
+
+def _shows(staging: Staging, index: int) -> bool:
+    """Whether a subject is there for something: plainly seen in a fair share of the frames."""
+    return bool(staging.visibility(index)[0].mean() >= _LEAST_SEEN)
 
 
 def _hiding_place(
@@ -388,9 +424,9 @@ def _hiding_place(
             continue
         away = float(extents[box]) + 2.5 + 3.5 * r[6]
         stand = ground.centres[box] + away * to_camera
-        if ground.clearance(stand) < 0.45 or not ground.inside(stand, 0.3):
+        if not clear(ground, stand[None], camera_room(ground)) or not ground.inside(stand, 0.3):
             continue
-        height = 0.5 + 0.5 * r[7] if spec.height < 0.9 else 1.2 + 0.6 * r[7]
+        height = np.clip(spec.height * (CARRIED[0] + (CARRIED[1] - CARRIED[0]) * r[7]), *LENS_HEIGHTS)
         fov = 55 + 20 * float(rng.random())
         yaw = float(facing + np.pi + 0.1 * (rng.random() - 0.5))
         return path, CameraPlan("hold", float(stand[0]), float(stand[1]), yaw, float(height), fov, 0.0)
@@ -403,13 +439,12 @@ def _confirmed(staging: Staging) -> tuple[int, ...] | None:
     sights = [staging.visibility(index) for index in range(len(staging.specs))]
     verdicts = [verdict(seen, touched, cut) for seen, touched, _ in sights]
     returning = tuple(index for index, found in enumerate(verdicts) if found.returns)
-    frames = staging.preset.raw_frames
     if kind == "never-visible":
         return None if any(touched.any() for _, touched, _ in sights) else ()
     if kind == "always-visible":
         return () if all(seen.mean() > 0.97 and touched.all() for seen, touched, _ in sights) else None
     # nobody is there for nothing
-    if any(seen.sum() < 0.04 * frames for seen, _, _ in sights):
+    if any(seen.mean() < _LEAST_SEEN for seen, _, _ in sights):
         return None
     if 0 not in returning:
         return None

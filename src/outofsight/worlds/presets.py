@@ -48,8 +48,10 @@ PRESETS = {
     for preset in (
         # HM-World's own: 149 raw frames give 77 and 77
         WorldsPreset("hm-world", 832, 480, 15.0, 149, padded=True),
-        # sized for the shipped model: 33 and 33 frames
-        WorldsPreset("tiny", 160, 96, 8.0, 66),
+        # HM-World's timing at a size for quick studies
+        WorldsPreset("small", 256, 144, 15.0, 149, padded=True),
+        # sized for the shipped model: 25 and 25 frames
+        WorldsPreset("tiny", 160, 96, 6.0, 50),
     )
 }
 

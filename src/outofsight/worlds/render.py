@@ -113,6 +113,10 @@ class Renderer:
             raise WorldsError(f"{len(bodies)} bodies in one clip: the renderer draws at most {MAX_BODIES}")
         if len(scene.lamps) > MAX_LAMPS:
             raise WorldsError(f"{len(scene.lamps)} lamps in one scene: the renderer draws at most {MAX_LAMPS}")
+        with self._context:  # of several renderers each draws on its own
+            self._upload(scene, bodies)
+
+    def _upload(self, scene: Scene, bodies: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
         if self._loaded is not None:
             self._loaded.release()
         key = (max(1, len(bodies)), len(scene.lamps))
@@ -145,6 +149,16 @@ class Renderer:
             raise WorldsError("nothing to draw: call load(scene, bodies) before frame()")
         if len(bodies) != len(loaded.bodies):
             raise WorldsError(f"{len(bodies)} bodies for a frame, but {len(loaded.bodies)} were loaded")
+        with self._context:
+            return self._draw(loaded, c2w, horizontal_fov_degrees, bodies)
+
+    def _draw(
+        self,
+        loaded: _Loaded,
+        c2w: np.ndarray,
+        horizontal_fov_degrees: float,
+        bodies: Sequence[tuple[np.ndarray, np.ndarray] | None],
+    ) -> Frame:
         gl = self._context
         view = _view(c2w)
         projection = _projection(horizontal_fov_degrees, self.width / self.height)

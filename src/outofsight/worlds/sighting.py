@@ -12,17 +12,20 @@ from .shots import CameraTrack
 _NEAREST = 0.4  # metres in front of the camera
 # limbs swing beyond the box, and a shadow of doubt is kept: "out of the frame" is said of a larger box and frame
 _WIDER, _TALLER, _FRAME = 1.35, 0.08, 1.06
+_FAIR = 0.25  # share of the context, and of what is left of the target at its return, in which a subject is seen
 _SHOWN = 0.45  # share of the body's height that must be in the frame for it to count as seen
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
     """touched: some of the box may be in the frame. seen: the subject is plainly in it. [..., F] bool each.
-    distance: [..., F] metres along the camera's axis."""
+    distance: [..., F] metres along the camera's axis. shown: [..., F] share of the body's height that the frame's upper
+    and lower edges leave (0 or less: none)."""
 
     touched: np.ndarray
     seen: np.ndarray
     distance: np.ndarray
+    shown: np.ndarray
 
 
 def sight(
@@ -55,7 +58,7 @@ def sight(
     touched &= (low - slack < _FRAME * tall_far) & (high + slack > -_FRAME * tall_far)
     shown = np.minimum(high, tall) - np.maximum(low, -tall)
     seen = (depth > _NEAREST) & (left < 0.97 * wide) & (shown > _SHOWN * np.minimum(height, 2 * tall))
-    return Sight(touched, seen, forward)
+    return Sight(touched, seen, forward, shown / height)
 
 
 def occluded(
@@ -68,6 +71,7 @@ def occluded(
     height: float,
 ) -> np.ndarray:
     """[F]: share of nine points of the subject's box that an obstacle's box hides from the camera."""
+    ground = ground.between(camera.positions, positions, radius)
     if not len(ground.centres):
         return np.zeros(len(positions))
     aside = np.stack([-np.sin(camera.yaw), np.cos(camera.yaw)], axis=-1)
@@ -113,7 +117,7 @@ def verdict(seen: np.ndarray, touched: np.ndarray, cut: int) -> Verdict:
     before, after = int(seen[:cut].sum()), int(seen[cut:].sum())
     window = touched[cut : cut + max(1, round(0.15 * (frames - cut)))]
     least = max(3, round(0.04 * frames))
-    if before < max(3, 0.1 * cut) or window.all():
+    if before < max(3, _FAIR * cut) or window.all():
         return Verdict(before, after, None, None)
     gone = cut + int(np.argmin(window))
     present = np.flatnonzero(touched[:gone])
@@ -124,6 +128,6 @@ def verdict(seen: np.ndarray, touched: np.ndarray, cut: int) -> Verdict:
     inside = np.flatnonzero(touched[gone:])
     returned = gone + int(inside[0])
     shown_again = int(seen[returned:].sum())
-    if returned - left < least or shown_again < max(3, round(0.1 * (frames - cut))):
+    if returned - left < least or shown_again < max(3, 0.1 * (frames - cut), _FAIR * (frames - returned)):
         return Verdict(before, after, None, None)
     return Verdict(before, after, left, returned)

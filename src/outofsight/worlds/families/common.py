@@ -130,22 +130,25 @@ class Plan:
         self.rng = rng
         self.stage = stage
         self.obstacles: list[Obstacle] = []
+        self._reaches: list[tuple[Obstacle, float, float, float]] = []  # with place and half extents summed
         self.params: dict[str, object] = {}
 
     def add(self, kind: str, x: float, y: float, half: tuple[float, float], height: float, angle: float = 0.0) -> None:
         self.obstacles.append(Obstacle(x, y, half[0], half[1], angle, height, kind))
+        self._reaches.append((self.obstacles[-1], x, y, half[0] + half[1]))
 
     def clear(self, x: float, y: float, radius: float, gap: float) -> bool:
-        for o in self.obstacles:
-            dx, dy = x - o.x, y - o.y
-            far = o.half_x + o.half_y + radius + gap
+        room = radius + gap
+        for o, ox, oy, reach in self._reaches:
+            dx, dy = x - ox, y - oy
+            far = reach + room
             if dx * dx + dy * dy > far * far:
                 continue
             c, s = cos(o.angle), sin(o.angle)
             # distance to the turned box
             across = max(abs(dx * c + dy * s) - o.half_x, 0.0)
             along = max(abs(dy * c - dx * s) - o.half_y, 0.0)
-            if across * across + along * along < (radius + gap) ** 2:
+            if across * across + along * along < room * room:
                 return False
         return True
 

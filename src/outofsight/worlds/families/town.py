@@ -175,12 +175,12 @@ def _market_fill(plan: Plan) -> None:
     for row in (-1, 1):
         for side in (-1, 1):
             for i in range(3):
-                if plan.rng.random() < 0.88:
+                if plan.rng.random() < 0.82:
                     x = -9.0 + i * 9.0 + plan.rng.uniform(-1.2, 1.2)
                     plan.add(
                         "market stall",
                         x,
-                        row * 5.2 + side * 1.6,
+                        row * 5.3 + side * 1.35,
                         (plan.rng.uniform(1.6, 2.1), 1.3),
                         2.9,
                         0.0 if side < 0 else pi,
@@ -189,7 +189,7 @@ def _market_fill(plan: Plan) -> None:
     for sign in (-1, 1):
         for x in np.linspace(x0 + 2, x1 - 2, 4):
             if plan.rng.random() < 0.8:
-                plan.add("market stall", float(x), sign * (y1 - 0.4), (1.8, 1.2), 2.9, 0.0 if sign > 0 else pi)
+                plan.add("market stall", float(x), sign * (y1 + 0.5), (1.8, 1.2), 2.9, 0.0 if sign > 0 else pi)
 
 
 def _market_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:

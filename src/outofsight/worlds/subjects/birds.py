@@ -77,7 +77,7 @@ def _rig(spec: SubjectSpec, shape: BirdShape) -> Rig:
         Wave("root", 1, (0.01, 0.015, 0.02), (0, 0.02, 0.05), 2),
         Wave("neck1", 1, (0.02, nod, nod), (0, 0.03, 0.16), 2, 0.2),
         Wave("neck2", 1, (0.0, -0.3 * nod, -0.3 * nod), harmonic=2, shift=0.2),
-        Wave("neck2", 2, (0.10, 0.0, 0.0), shift=0.3),
+        Wave("neck2", 2, (0.08, 0.0, 0.0), shift=0.3),
         Wave("head", 1, (-0.02, -0.7 * nod, -0.7 * nod), (0, -0.03, -0.16), 2, 0.2),
         Wave("head", 2, (0.18, 0.0, 0.0), shift=0.3),
         Wave("tail", 1, (0.02, 0.04, 0.05), harmonic=2),

@@ -19,6 +19,7 @@ from .mesh import smoothstep
 
 GRAVITY = 9.81
 REACH = 0.992  # of a leg's full length: knees never lock
+SWAY = 0.012  # leg lengths, that the weight of who stands shifts to either side
 IDLE, WALK, RUN = 0, 1, 2
 ByPace = tuple[float, float, float]
 """A number while standing, walking and running."""
@@ -106,6 +107,7 @@ def move(rig: Rig, phase: np.ndarray, speed: np.ndarray) -> tuple[np.ndarray, np
     place = np.empty((frames, count, 3))
     rotation[:, 0] = local[:, 0]
     place[:, 0] = rig.joints[0]
+    place[:, 0, 1] += SWAY * rig.leg_length * (1 - going) * np.sin(2 * np.pi * phase)
     place[:, 0, 2] += rise
     on_legs = {rig.names.index(name) for leg in rig.legs for name in leg.joints}
     for joint in range(1, count):

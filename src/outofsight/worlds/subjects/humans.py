@@ -49,16 +49,16 @@ def _joints(shape: HumanShape) -> dict[str, tuple[float, float, float]]:
 def _rig(spec: SubjectSpec, shape: HumanShape) -> Rig:
     places = _joints(shape)
     old = shape.stoop > 0
-    swing = 0.5 if shape.skirt == "robe" else 1.0
+    robed = shape.skirt == "robe"  # short quick steps, feet and knees low: what the hem leaves room for
     legs = tuple(
         Leg(
             joints=(f"{side}_hip", f"{side}_knee", f"{side}_ankle", f"{side}_toe"),
             parent="root",
             phase=(start, start),
             strike=(0.15 if old else 0.32, 0.10),
-            push=(0.45 if old else 0.75, 0.95),
-            fold=(0.15, 0.55),
-            lift=(0.035, 0.20),
+            push=(0.45 if old or robed else 0.75, 0.45 if robed else 0.95),
+            fold=(0.15, 0.15 if robed else 0.55),
+            lift=(0.035, 0.04 if robed else 0.20),
             narrow=0.45,
             trail=(0.05, 0.02),
             heel=0.10,
@@ -68,21 +68,21 @@ def _rig(spec: SubjectSpec, shape: HumanShape) -> Rig:
     )
     waves = [
         Wave("root", 2, (0, -0.09, -0.12)),
-        Wave("root", 0, (0, 0.03, 0.03), shift=0.25),
+        Wave("root", 0, (0.03, 0.03, 0.03), shift=0.25),
         Wave("root", 1, (0, 0, 0), (0, 0.02, 0.09)),
         Wave("spine", 1, (0.006, 0.015, 0.03), (shape.stoop * 0.4, 0.01 + shape.stoop * 0.4, 0.06), 2, 0.1),
         Wave("spine", 2, (0, 0.08, 0.14)),
         Wave("chest", 2, (0, 0.09, 0.16)),
-        Wave("chest", 0, (0, -0.03, -0.03), shift=0.25),
-        Wave("chest", 1, (0.008, 0, 0), (shape.stoop * 0.6, shape.stoop * 0.6, 0.04)),
+        Wave("chest", 0, (-0.035, -0.03, -0.03), shift=0.25),
+        Wave("chest", 1, (0.02, 0, 0), (shape.stoop * 0.6, shape.stoop * 0.6, 0.04)),
         Wave("neck", 1, (0, 0, 0), (-shape.stoop * 0.4, -shape.stoop * 0.4, -0.08)),
         Wave("head", 1, (0, 0.015, 0.02), (-shape.stoop * 0.4, -shape.stoop * 0.4, -0.06), 2),
         Wave("head", 2, (0, -0.08, -0.14)),
-        Wave("head", 2, (0.05, 0, 0), harmonic=1, shift=0.2),
+        Wave("head", 2, (0.14, 0, 0), harmonic=1, shift=0.2),
     ]
     for side, sign in (("l", 1.0), ("r", -1.0)):
         waves += [
-            Wave(f"{side}_shoulder", 1, (0.01 * sign, 0.42 * sign, 0.62 * sign), (0.0, 0.04, 0.15)),
+            Wave(f"{side}_shoulder", 1, (0.04 * sign, 0.42 * sign, 0.62 * sign), (0.0, 0.04, 0.15)),
             Wave(f"{side}_shoulder", 0, (0, 0, 0), (-0.02 * sign, 0.02 * sign, 0.10 * sign)),
             Wave(f"{side}_elbow", 1, (0, 0.16 * sign, 0.18 * sign), (-0.12, -0.30, -1.35), 1, 0.0),
             Wave(f"{side}_wrist", 1, (0, 0, 0), (-0.05, -0.1, -0.1)),
@@ -95,10 +95,10 @@ def _rig(spec: SubjectSpec, shape: HumanShape) -> Rig:
         waves=tuple(waves),
         walk_speed=spec.walk_speed,
         run_speed=spec.run_speed,
-        duty=(0.62, 0.30),
-        bounce=(0.0, 0.035),
-        crouch=(0.004, 0.035),
-        stride=(0.5 * (0.5 + 0.5 * swing), 2.1 * (0.8 + 0.2 * swing)),
+        duty=(0.62, 0.45 if robed else 0.30),
+        bounce=(0.0, 0.012 if robed else 0.035),
+        crouch=(0.004, 0.012 if robed else 0.035),
+        stride=(0.36, 1.25) if robed else (0.5, 2.1),
     )
 
 

@@ -101,14 +101,14 @@ def _rig(spec: SubjectSpec, shape: QuadrupedShape) -> Rig:
         Wave("loin", 2, (0, -0.05, -0.03), shift=0.15),
         Wave("chest", 2, (0, 0.02, 0.01), shift=0.15),
         Wave("chest", 1, (0.003, 0.01, 0.015), harmonic=2, shift=0.3),
-        Wave("neck", 1, (0.02, bob, 0.5 * bob), (0.0, 0.03, -0.05), 2, 0.35),
+        Wave("neck", 1, (0.022, bob, 0.5 * bob), (0.0, 0.03, -0.05), 2, 0.35),
         Wave("poll", 1, (0.015, bob, 0.5 * bob), harmonic=2, shift=0.40),
         Wave("head", 1, (0.02, -1.4 * bob, -0.8 * bob), (0.0, -0.04, 0.02), 2, 0.35),
         Wave("head", 2, (0.08, 0.02, 0.01), shift=0.3),
         Wave("neck", 2, (0.05, 0.02, 0.01), shift=0.3),
-        Wave("tail1", 2, (0.04, 0.16, 0.12)),
-        Wave("tail2", 2, (0.06, 0.20, 0.15), shift=0.12),
-        Wave("tail3", 2, (0.07, 0.22, 0.18), shift=0.24),
+        Wave("tail1", 2, (0.05, 0.16, 0.12)),
+        Wave("tail2", 2, (0.08, 0.20, 0.15), shift=0.12),
+        Wave("tail3", 2, (0.10, 0.22, 0.18), shift=0.24),
         Wave("tail1", 1, (0, 0.02, 0.05), (0, 0.05, 0.30), 2),
     )
     return Rig(
