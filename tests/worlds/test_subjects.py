@@ -299,7 +299,7 @@ def test_who_stands_breathes_by_the_clock_and_stays_put() -> None:
     plan = next(plan for plan in plans if plan.subjects[0].path.name == "stop-and-go")
     staging = lay_out(plan)
     standing = np.flatnonzero(staging.tracks[0].speed < 1e-9)
-    assert len(standing) >= 4
+    assert len(standing) >= 3
     body, made = body_of(plan.subjects[0].name), posed(staging)[0]
     frames = made.positions[standing]
     assert np.linalg.norm(np.diff(frames, axis=0), axis=-1).max(axis=1).min() > 1e-4 * body.spec.height
