@@ -163,3 +163,19 @@ def test_groups_cover_every_query_once_with_its_own_window(frames) -> None:
             assert recall[group.first + i] == group.recall
             seen.append(group.first + i)
     assert seen == list(range(len(frames)))
+
+
+def test_products_in_half_precision_have_the_gradients_of_the_plain_path() -> None:
+    # on a CPU in bf16 the scores are written out (memory/attention.py, _by_products)
+    def gradients(dtype: torch.dtype, plain: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        tensors = [torch.randn(2, frames, 12, 2, 64).to(dtype).requires_grad_() for frames in (6, 10, 10, 4, 4)]
+        query, key, value, memory_key, memory_value = tensors
+        picks = torch.randint(0, 4, (2, 6, 2))
+        groups = (QueryGroup(0, 4, 0, 1, 5, 2), QueryGroup(4, 2, 3, 0, 5, 1))
+        out = attend(query, key, value, groups, memory_key, memory_value, picks, plain=plain)
+        (out.float() * torch.randn(out.shape)).sum().backward()
+        return [out.detach().double(), *(x.grad.double() for x in tensors if x.grad is not None)]
+
+    for ours, exact in zip(gradients(torch.bfloat16, False), gradients(torch.float64, True), strict=True):
+        assert (ours - exact).norm() < 0.01 * exact.norm()

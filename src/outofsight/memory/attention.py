@@ -24,6 +24,7 @@ CPU_ROWS = 1100
 
 _aten = torch.ops.aten
 _FLASH_DTYPES = (torch.bfloat16, torch.float16)
+_MOST_SCORES = 64 * 2**20  # that are written out at a time: 256 MiB in float32
 
 
 def attend(
@@ -273,10 +274,24 @@ def _recall_slices(query: Tensor, key: Tensor, memory: Tensor | None, picks: Ten
         yield slice(start, start + step)
 
 
+def _by_products(query: Tensor, key: Tensor) -> bool:
+    """Whether to write the scores out and leave the work to matrix products.
+
+    On a CPU in half precision torch's flash kernel takes 2 to 3.7 times as long, forward and backward together
+    (26 frames of 60 queries against 300 to 540 keys, AVX-512 with bf16), as long as the scores are not too many.
+    """
+    small = query.shape[:3].numel() * key.shape[1] <= _MOST_SCORES
+    return query.device.type == "cpu" and query.dtype in _FLASH_DTYPES and small
+
+
 def _flash(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """Flash attention of ``[f, tokens, heads, d]`` with its log-sum-exp ``[f, heads, tokens]``."""
     q, k, v = (x.transpose(1, 2) for x in (query, key, value))
-    if query.device.type == "cpu":
+    if _by_products(query, key):
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
+        lse = torch.logsumexp(scores.float(), dim=-1)
+        out = torch.exp(scores - lse[..., None]).to(v.dtype) @ v
+    elif query.device.type == "cpu":
         out, lse = _aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)
     elif query.dtype in _FLASH_DTYPES:
         out, lse = _aten._scaled_dot_product_flash_attention(q, k, v)[:2]
@@ -290,7 +305,15 @@ def _flash_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value for one part, given the merged output and log-sum-exp."""
     g, q, k, v, o = (x.transpose(1, 2) for x in (grad, query, key, value, out))
-    if query.device.type == "cpu":
+    grads: Any
+    if _by_products(query, key):
+        scaled = q * q.shape[-1] ** -0.5
+        shares = torch.exp(scaled @ k.transpose(-1, -2) - lse[..., None])
+        inner = (g.float() * o.float()).sum(dim=-1, keepdim=True)
+        slopes = (shares * ((g @ v.transpose(-1, -2)) - inner)).to(q.dtype)
+        dq = (slopes @ k) * q.shape[-1] ** -0.5
+        grads = dq, slopes.transpose(-1, -2) @ scaled, shares.to(g.dtype).transpose(-1, -2) @ g
+    elif query.device.type == "cpu":
         grads = _aten._scaled_dot_product_flash_attention_for_cpu_backward(g, q, k, v, o, lse, 0.0, False)
     elif query.dtype in _FLASH_DTYPES:
         seed = torch.zeros((), dtype=torch.uint64, device=query.device)
