@@ -10,7 +10,9 @@ from . import __version__
 from .commands.convert import convert
 from .commands.demo import demo
 from .commands.doctor import doctor
+from .commands.encode import encode
 from .commands.generate import generate
+from .commands.train import train
 from .commands.worlds import worlds
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ app.command()(demo)
 app.command()(generate)
 app.command()(convert)
 app.command()(worlds)
+app.command()(train)
+app.command()(encode)
 app.command()(doctor)
 
 

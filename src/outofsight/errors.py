@@ -45,3 +45,11 @@ class OutputError(OutOfSightError):
 
 class WorldsError(OutOfSightError):
     """A world that cannot be planned, built or rendered as asked."""
+
+
+class DatasetError(OutOfSightError):
+    """A folder of encoded clips that is empty, half-written, broken, or made with other parts than the model's."""
+
+
+class TrainingError(OutOfSightError):
+    """A training run that cannot begin, go on or be resumed as asked."""

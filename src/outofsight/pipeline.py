@@ -160,7 +160,8 @@ class WorldModelPipeline(DiffusionPipeline):
             context_cameras,
             target_cameras,
             prompt,
-            negative_prompt=negative_prompt,
+            # without guidance nobody reads it, and a model of short texts may not hold the default one
+            negative_prompt=negative_prompt if guidance_scale != 1.0 else "",
             height=height,
             width=width,
             target_frames=target_frames,

@@ -8,18 +8,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..evaluation.pictures import side_by_side
 from ..memory.trace import RetrievalTrace
 
 _GAP, _LABEL, _CELL, _ZOOM, _COLUMNS = 6, 20, 34, 2, 5  # pixels, but for zoom and columns
 _RECALLED, _WINDOW = (180, 83, 9), (203, 213, 225)
 
 
-def side_by_side(*videos: np.ndarray) -> np.ndarray:
-    """uint8 videos ``[f, h, w, 3]`` next to one another, cut to the shortest."""
-    frames = min(map(len, videos))
-    gap = np.full((frames, videos[0].shape[1], _GAP, 3), 255, np.uint8)
-    columns = [part for video in videos for part in (video[:frames], gap)][:-1]
-    return np.concatenate(columns, axis=2)
+__all__ = ["overview", "recall_counts", "side_by_side"]
 
 
 def recall_counts(trace: Path) -> np.ndarray:

@@ -127,7 +127,7 @@ def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:
         inputs.context_cameras,
         inputs.target_cameras,
         inputs.prompt,
-        negative_prompt=settings.negative_prompt,
+        negative_prompt=settings.negative_prompt if settings.guidance_scale != 1.0 else "",
         height=settings.height,
         width=settings.width,
         target_frames=settings.target_frames,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,16 @@ def read_clip(path: str | os.PathLike[str], name: str | None = None) -> Clip:
     return _READERS[report.kind](report.root, chosen, Captions.beside(report.root))
 
 
-def iterate_clips(root: str | os.PathLike[str]) -> Iterator[Clip]:
-    """Every clip of a data folder, in the order of the names; errors as `read_clip`, when its turn comes."""
+def iterate_clips(root: str | os.PathLike[str], names: Sequence[str] | None = None) -> Iterator[Clip]:
+    """Every clip of a data folder, in the order of the names, or those named in the order given; errors as
+    `read_clip`, when a clip's turn comes.
+    """
     report = detect_layout(root)
     captions = Captions.beside(report.root)
-    for name in report.samples:
+    unknown = set(names or ()) - set(report.samples)
+    if unknown:
+        raise LayoutError(f"{root}: no clip {', '.join(sorted(unknown)[:8])}; it holds {some_names(report)}")
+    for name in report.samples if names is None else names:
         yield _READERS[report.kind](report.root, name, captions)
 
 

@@ -19,7 +19,7 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 from ..errors import GeometryError, MemoryOptionError
-from ..memory import AttentionPlan, FrameLayout, RetrievalTrace, make_layout, make_memory
+from ..memory import AttentionPlan, FrameLayout, Memory, RetrievalTrace, make_layout, make_memory
 from ..memory.layout import put_frames, take_frames
 from ..memory.rotary import Rotary, join_heads, point_rotary
 from .attention import ContextCache, Sequence
@@ -118,6 +118,18 @@ class WorldTransformer3DModel(WanTransformer3DModel):
     def cacheable(self) -> bool:
         """Whether the context can be encoded once: it is clean and never sees the target."""
         return self.config.context_timestep == "clean" and self.config.context_attention == "context_only"
+
+    def use_memory(self, memory: Memory) -> Memory:
+        """Recall by another mechanism with the same parameters (an ablation); returns the one before.
+
+        Contexts encoded before hold what the other one compressed, so encode them anew.
+        """
+        before, self.memory = self.memory, memory
+        blocks: Any = self.blocks
+        for block in blocks:
+            block.attn1.processor.memory = memory
+        self._plans.clear()
+        return before
 
     @apply_lora_scale("attention_kwargs")
     def forward(

@@ -1,7 +1,20 @@
-"""Training: the objective (the loop comes with the training capability)."""
+"""Training: clips encoded once, the objective, the loop, checkpoints that resume exactly."""
 
 from __future__ import annotations
 
-from .objective import training_loss, training_schedule
+from .config import TrainConfig
+from .objective import ObjectiveOptions, batch_loss, training_loss, training_schedule
+from .settings import with_settings
+from .trainer import TrainingInterrupted, TrainResult, train
 
-__all__ = ["training_loss", "training_schedule"]
+__all__ = [
+    "ObjectiveOptions",
+    "TrainConfig",
+    "TrainResult",
+    "TrainingInterrupted",
+    "batch_loss",
+    "train",
+    "training_loss",
+    "training_schedule",
+    "with_settings",
+]

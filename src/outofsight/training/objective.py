@@ -1,20 +1,77 @@
-"""The training objective, as released: flow matching on the target half, weighted by noise level.
+"""The training objective: as released (``training_loss``), and with options (``batch_loss``).
 
-Source: docs/hydra.md, "Training as released".
+Flow matching on the target half, weighted by noise level. Source: docs/hydra.md, "Training as released".
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from ..errors import GeometryError
+from ..errors import GeometryError, TrainingError
 from ..sampling import TIMESTEPS, flow_sigmas
+from .settings import check_types
+
+if TYPE_CHECKING:
+    from .dataset import Batch
+    from .draws import Draws
 
 GRID_STEPS = int(TIMESTEPS)
+RE_ENTERED = 3  # phase of a latent frame (see dataset.Batch)
+
+
+@dataclass(frozen=True)
+class ObjectiveOptions:
+    """How noise is put on and how errors count; the defaults are the release's.
+
+    Args:
+        shift: of the grid of noise levels.
+        noise: "shared" (release: one level for the whole step), "clip" (one for each clip; what the release does
+            where each process holds one clip), "even" (one for each clip, spread evenly over the step's) or "frame"
+            (one for each target frame; diffusion forcing).
+        weighting: "release" (w(t), see :func:`training_schedule`) or "none".
+        sigma_range: noise levels that are drawn, as (lowest, highest) sigma.
+        subject_weight: errors count ``1 + subject_weight * share`` in cells of which a subject covers that share.
+        reentry_weight: and ``1 + reentry_weight`` times that in frames where someone who left is back. Weights of a
+            clip are scaled to mean 1.
+        text_dropout: probability of a clip's text being replaced by the embedding of no text, for guidance.
+        camera_dropout: probability of its poses being replaced by zeros.
+    """
+
+    shift: float = 5.0
+    noise: Literal["shared", "clip", "even", "frame"] = "shared"
+    weighting: Literal["release", "none"] = "release"
+    sigma_range: tuple[float, float] = (0.0, 1.0)
+    subject_weight: float = 0.0
+    reentry_weight: float = 0.0
+    text_dropout: float = 0.0
+    camera_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        low, high = self.sigma_range
+        if not self.shift > 0 or not 0 <= low < high <= 1:
+            raise TrainingError(
+                f"shift is {self.shift} and sigma_range {self.sigma_range}: expected a shift above 0 and "
+                "0 <= lowest < highest <= 1"
+            )
+        if self.subject_weight < 0 or self.reentry_weight < 0:
+            raise TrainingError(f"weights are {self.subject_weight} and {self.reentry_weight}, expected 0 or more")
+        if not all(0 <= dropped <= 1 for dropped in (self.text_dropout, self.camera_dropout)):
+            raise TrainingError(
+                f"dropout is {self.text_dropout} and {self.camera_dropout}, expected probabilities from 0 to 1"
+            )
+        if not len(self.level_indices()):
+            raise TrainingError(f"no noise level of shift {self.shift} lies in sigma_range {self.sigma_range}")
+
+    def level_indices(self) -> Tensor:
+        """Indices of the training grid that may be drawn."""
+        sigmas = training_schedule(self.shift)[0]
+        return ((sigmas >= self.sigma_range[0]) & (sigmas <= self.sigma_range[1])).nonzero().flatten()
 
 
 @lru_cache(maxsize=8)
@@ -80,3 +137,113 @@ def training_loss(
     target = (noise - latents)[:, :, cut:]
     error = torch.nn.functional.mse_loss(velocity.float(), target.float())
     return error * float(weights[timestep_index])
+
+
+def batch_loss(
+    model: Any,
+    batch: Batch,
+    draws: Draws,
+    options: ObjectiveOptions,
+    *,
+    empty_text: Tensor | None = None,
+    **model_inputs: Any,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of a batch of encoded clips, with noise, levels and dropout from ``draws`` (one place per clip).
+
+    With the default options it is :func:`training_loss` at the level index that was drawn.
+
+    Args:
+        model: a ``WorldTransformer3DModel``, wrapped or not.
+        batch: clips on the model's device.
+        draws: the step's random numbers. Where it has several for each clip, the batch is given that often over
+            (``SharedContext`` then computes the contexts once), and what is returned has a row for each.
+        options: see :class:`ObjectiveOptions`.
+        empty_text: ``[l, d]``, the embedding of no text, which takes a dropped caption's place.
+        model_inputs: passed on (plain, numerics).
+
+    Returns:
+        the scalar mean over the clips, and of each clip ``[b]`` without gradient: "loss"; "error", the mean squared
+        error of the velocity, unweighted; the same over the cells that subjects cover, "subject_error", and over
+        frames of re-entry, "reentry_error" (NaN where there are none).
+    """
+    batch = _repeated(batch, draws.copies)
+    cut = batch.context_frames
+    clean = batch.latents[:, :, cut:]
+    frames = clean.shape[2]
+    noise = draws.noise(clean.shape[1:]).to(clean)
+    sigmas, timesteps, weights = training_schedule(options.shift)
+    allowed = options.level_indices()
+    uniform = draws.levels(options.noise, frames)
+    index = allowed[(uniform * len(allowed)).long().clamp(max=len(allowed) - 1)]  # [b, ft]
+    sigma = sigmas[index].to(clean)[:, None, :, None, None]
+    noisy = (1 - sigma) * clean + sigma * noise
+    cameras_dropped = draws.dropped_cameras(options.camera_dropout)
+    velocity = model(
+        torch.cat([batch.latents[:, :, :cut], noisy], dim=2),
+        _timesteps(timesteps[index].to(clean), cut, options.noise),
+        _without_text(batch.text, draws.dropped_texts(options.text_dropout), empty_text),
+        _without(batch.context_poses, cameras_dropped),
+        _without(batch.target_poses, cameras_dropped),
+        horizontal_fov=batch.horizontal_fov,
+        **model_inputs,
+    ).sample[:, :, -frames:]
+    squared = (velocity.float() - (noise - clean).float()).square().mean(dim=1)  # [b, ft, h, w]
+    share, phase = batch.subject[:, cut:], batch.phase[:, cut:]
+    counted = squared if options.weighting == "none" else squared * weights[index].to(squared)[:, :, None, None]
+    if options.subject_weight or options.reentry_weight:
+        counted = counted * cell_weights(share, phase, options)
+    losses = counted.mean(dim=(1, 2, 3))
+    return losses.mean(), {"loss": losses.detach(), **_errors(squared.detach(), share, phase)}
+
+
+def cell_weights(share: Tensor, phase: Tensor, options: ObjectiveOptions) -> Tensor:
+    """Weights of mean 1 in each clip from the subjects' ``share [b, ft, h, w]`` of the cells and ``phase [b, ft]``."""
+    weights = (1 + options.subject_weight * share) * (1 + options.reentry_weight * _returned(phase, share))
+    return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def _returned(phase: Tensor, like: Tensor) -> Tensor:
+    return (phase == RE_ENTERED).to(like)[:, :, None, None]
+
+
+def _timesteps(levels: Tensor, cut: int, noise: str) -> Tensor:
+    """``[b]`` where a clip has one level; else ``[b, f]``, with 0 for context frames, which a clean model reads so."""
+    if noise != "frame":
+        return levels[:, 0]
+    return torch.cat([levels.new_zeros(len(levels), cut), levels], dim=1)
+
+
+def _repeated(batch: Batch, copies: int) -> Batch:
+    """The clips, then the clips again."""
+    if copies == 1:
+        return batch
+    tensors = {f.name: value for f in fields(batch) if isinstance(value := getattr(batch, f.name), Tensor)}
+    repeated: dict[str, Any] = {name: x.repeat(copies, *(1,) * (x.ndim - 1)) for name, x in tensors.items()}
+    return replace(batch, names=batch.names * copies, **repeated)
+
+
+def _without(x: Tensor, dropped: Tensor, instead: Tensor | float = 0.0) -> Tensor:
+    """``x [b, n, d]``, replaced where ``dropped [b]``."""
+    if not dropped.any():
+        return x
+    return torch.where(dropped.to(x.device)[:, None, None], torch.as_tensor(instead).to(x), x)
+
+
+def _without_text(text: Tensor, dropped: Tensor, empty_text: Tensor | None) -> Tensor:
+    if dropped.any() and empty_text is None:
+        raise TrainingError("text_dropout needs empty_text, what a dropped caption is replaced by")
+    return text if empty_text is None else _without(text, dropped, empty_text)
+
+
+def _errors(squared: Tensor, share: Tensor, phase: Tensor) -> dict[str, Tensor]:
+    """Mean squared errors of each clip ``[b]``: over everything, over subjects, over frames of re-entry."""
+
+    def mean(weights: Tensor) -> Tensor:
+        weights = weights.expand_as(squared)
+        return (squared * weights).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3))  # 0/0 is NaN: there is none
+
+    return {
+        "error": squared.mean(dim=(1, 2, 3)),
+        "subject_error": mean(share),
+        "reentry_error": mean(_returned(phase, squared)),
+    }

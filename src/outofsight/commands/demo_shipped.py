@@ -1,0 +1,135 @@
+"""The demo on a trained model: continue a held-out clip, score it, show it, and show what was recalled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CheckpointError
+from .console import note, say
+
+if TYPE_CHECKING:
+    from ..evaluation.held_out import HeldOutClip
+    from ..evaluation.scores import Scores
+    from ..generation.outputs import OutputPaths
+    from ..generation.runs import Settings
+
+CLIP_FOLDER = "demo"
+_COLUMNS = (
+    ("target", "whole"),
+    ("re-entered", "back in view"),
+    ("re-entered inside", "subject"),
+    ("fate", "nearest to"),
+)
+_ROWS = {"model": "this model", "hold": "last frame held", "view": "best view copied"}
+
+
+def packaged_clip(model: str) -> Path:
+    """The held-out clip that lies beside a shipped model. Raises CheckpointError where this version has none."""
+    from ..datasets import detect_layout
+    from ..generation.folders import SHIPPED
+
+    folder = SHIPPED / model / CLIP_FOLDER
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"this version of outofsight ships no clip with the model {model!r}: {folder} is not there"
+        )
+    report = detect_layout(folder)
+    return report.root / report.samples[0]
+
+
+def fresh_clip(out: Path, seed: int) -> Path:
+    """Make a clip of scenes and subjects that the model has not seen. Raises WorldsError (no EGL ...)."""
+    from ..worlds.manifest import Settings
+    from ..worlds.runner import make_clips
+
+    settings = Settings(seed=seed, preset="tiny", split="test", mix="re-entry", subjects=1, fates=True)
+    row = make_clips(settings, 1, out / f"clip-{seed}").rows[0]
+    return out / f"clip-{seed}" / "HM-World" / str(row["name"])
+
+
+def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -> dict[str, Scores]:
+    """Continue a clip with a model and write everything there is to see to ``out``; returns the scores by row.
+
+    Raises:
+        OutOfSightError: the model, the clip or the place cannot be used.
+    """
+    from ..datasets import read_clip
+    from ..evaluation.held_out import held_out
+    from ..evaluation.scores import score
+    from ..generation.outputs import OutputPaths, check_folder_writable
+    from ..generation.runs import Machine, Sources
+    from ..video import read_video
+    from .jobs import Request, run
+    from .loading import choose_device
+
+    check_folder_writable(out)
+    request = Request(
+        model=model,
+        sources=Sources(clip=str(clip.resolve())),
+        out=out / "generated.mp4",
+        clips=None,
+        settings=settings,
+        machine=Machine(device=choose_device("auto")),
+        seed=seed,
+        trace=True,
+        overwrite=True,
+    )
+    truth = held_out(read_clip(clip), clip)
+    run(request)
+    paths = OutputPaths(request.out)
+    made = read_video(paths.video).frames
+    rows = {"model": score(made, truth), "hold": score(truth.hold(), truth), "view": score(truth.best_view(), truth)}
+    pictures = _write_pictures(truth, made, paths, out, model)
+    say(scores_table(rows))
+    note(verdict(rows, truth))
+    say("\n".join(str(picture) for picture in pictures))
+    return rows
+
+
+def _write_pictures(clip: HeldOutClip, made: Any, paths: OutputPaths, out: Path, model: str) -> list[Path]:
+    """The video side by side and the picture of what was recalled."""
+    from ..evaluation.pictures import named_side_by_side
+    from ..files import replacing
+    from ..generation.codec import VideoGeometry
+    from ..video import write_video
+    from .demo_recall import recalled_picture
+    from .loading import find_model
+
+    beside, picture = out / "context_generated_truth.mp4", out / "recalled.png"
+    videos = {"context": clip.context, "generated": made, "truth": clip.truth, "best view copied": clip.best_view()}
+    write_video(beside, named_side_by_side(videos, 2), clip.fps)
+    outline = find_model(model).outline
+    geometry = VideoGeometry.of(outline.vae, outline.transformer)
+    with replacing(picture) as target:
+        recalled_picture(clip, made, paths.trace, geometry).save(target)
+    return [beside, picture]
+
+
+def scores_table(rows: Mapping[str, Scores]) -> str:
+    """Rows of the scores in plain columns, dB to one place."""
+    lines = [["PSNR (dB)", *(title for _, title in _COLUMNS)]]
+    for name, scores in rows.items():
+        cells = [scores.get(column) for column, _ in _COLUMNS]
+        words = [f"{cell:.1f}" if isinstance(cell, float) else str(cell or "-") for cell in cells]
+        lines.append([_ROWS.get(name, name), *words])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def verdict(rows: Mapping[str, Scores], clip: HeldOutClip) -> str:
+    """What the scores say, in two sentences that claim no more than they show."""
+    best = max(float(rows[name]["re-entered"] or 0) for name in ("hold", "view"))
+    gain = float(rows["model"]["re-entered"] or 0) - best
+    back = clip.re_entered.argmax() / clip.fps if clip.re_entered.any() else None
+    when = "" if back is None else f", from {back:.1f} s on"
+    side = "above" if gain >= 0 else "BELOW"
+    told = f"While the subject is back in view{when}: {abs(gain):.1f} dB {side} the better trivial answer."
+    fate = rows["model"].get("fate")
+    meaning = {
+        "true": "where it really is by then",
+        "vanished": "as if it had vanished: not remembered",
+        "frozen": "where it was last seen, as if time had stopped",
+    }
+    return told + (f" The subject is drawn nearest to {meaning[fate]}." if isinstance(fate, str) else "")

@@ -1,0 +1,38 @@
+"""The small model that is shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..training.config import TrainConfig
+from ..training.objective import ObjectiveOptions
+
+
+def tiny(data: Path, out: Path) -> TrainConfig:
+    """The shipped model, on the worlds' train split.
+
+    Command::
+
+        outofsight worlds --clips 2000 --out worlds
+        outofsight encode worlds --model PARTS --out latents
+        outofsight train tiny --data latents --set parts=PARTS --out runs/tiny
+
+    Expected: see docs/tiny.md.
+    """
+    return TrainConfig(
+        data=data,
+        out=out,
+        model="tiny",
+        steps=20000,
+        batch_size=4,
+        draws=2,
+        lr=1e-3,
+        warmup=200,
+        optimizer="muon",
+        betas=(0.9, 0.95),
+        ema=0.999,
+        precision="bf16",
+        objective=ObjectiveOptions(shift=3.0, noise="even", subject_weight=4.0, text_dropout=0.1),
+        checkpoint_every=250,
+        log_every=25,
+    )

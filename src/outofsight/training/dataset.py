@@ -1,0 +1,197 @@
+"""Encoded clips for training: memory-mapped, one clip at a time, put together into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DatasetError
+from .hashes import text_encoder_hash, tokenizer_hash, vae_hash
+from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, file_digest, read_index
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Clips of one geometry side by side.
+
+    latents ``[b, c, f, h, w]``, context first; text ``[b, l, d]``, zeros after each prompt's last token as the
+    pipeline pads it; context_poses ``[b, fc, 12]``; target_poses ``[b, ft, 12]``; horizontal_fov ``[b]`` degrees, or
+    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8 (see
+    :class:`EncodedClip`).
+    """
+
+    names: tuple[str, ...]
+    latents: Tensor
+    context_frames: int
+    text: Tensor
+    context_poses: Tensor
+    target_poses: Tensor
+    horizontal_fov: Tensor | None
+    subject: Tensor
+    phase: Tensor
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def to(self, device: str | torch.device) -> Batch:
+        """The same on another device."""
+        moved: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
+
+
+class LatentDataset:
+    """A folder of encoded clips (``outofsight encode``).
+
+    Args:
+        folder: holds index.json and its shards.
+        verify: read every shard and hold it against the index's checksum.
+
+    Raises:
+        DatasetError: the folder is empty, half-written, or not as its index says.
+    """
+
+    def __init__(self, folder: str | Path, *, verify: bool = False) -> None:
+        self.folder = Path(folder)
+        index = read_index(self.folder)
+        self.settings: LatentSettings = index.settings
+        self.clips: tuple[ClipEntry, ...] = index.clips
+        for name, digest in index.shards.items():
+            file = self.folder / name
+            if not file.is_file():
+                raise DatasetError(f"{file} is missing, and the index lists it; encode again, it makes what is missing")
+            if verify and file_digest(file) != digest:
+                raise DatasetError(f"{file} is not the file that the index lists (SHA-256 differs); encode again")
+        if strays := {entry.shard for entry in index.clips} - index.shards.keys():
+            raise DatasetError(f"{self.folder}: the index has clips in shards it does not list: {sorted(strays)}")
+        self._open: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def empty_text(self) -> Tensor:
+        """The embedding of no text ``[l, d]``, padded as a batch's: what a dropped caption is replaced by."""
+        entry = self.clips[0]
+        with self._reading(entry):
+            return self._padded([self._shard(entry).get_tensor(EMPTY_TEXT).float()])[0]
+
+    def __getitem__(self, number: int) -> EncodedClip:
+        entry = self.clips[number]
+        parts = self._tensors(entry)
+        frames = parts["latents"].shape[1]
+        if (frames, len(parts["context_poses"])) != (entry.frames, entry.context_frames):
+            raise DatasetError(f"{self.folder / entry.shard}: {entry.name} has not the frames that the index says")
+        return EncodedClip(
+            name=entry.name,
+            latents=parts["latents"].float(),
+            context_frames=entry.context_frames,
+            text=parts["text"].float(),
+            context_poses=parts["context_poses"],
+            target_poses=parts["target_poses"],
+            horizontal_fov=entry.horizontal_fov,
+            subject=parts["subject"].float() / 255,
+            phase=parts["phase"],
+        )
+
+    def _tensors(self, entry: ClipEntry) -> dict[str, Tensor]:
+        names = ("latents", "text", "context_poses", "target_poses", "subject", "phase")
+        with self._reading(entry):
+            return {name: self._shard(entry).get_tensor(f"{entry.name}/{name}") for name in names}
+
+    def _shard(self, entry: ClipEntry) -> Any:
+        from safetensors import safe_open
+
+        if entry.shard not in self._open:
+            self._open[entry.shard] = safe_open(self.folder / entry.shard, framework="pt")
+        return self._open[entry.shard]
+
+    @contextmanager
+    def _reading(self, entry: ClipEntry) -> Iterator[None]:
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (SafetensorError, OSError) as cause:
+            raise DatasetError(
+                f"{self.folder / entry.shard}: {entry.name} cannot be read ({cause}); encode again"
+            ) from cause
+
+    def _padded(self, texts: Sequence[Tensor]) -> Tensor:
+        """``[l, d]`` each -> ``[b, text_tokens, d]``, zeros after each one's last token."""
+        out = torch.zeros(len(texts), self.settings.text_tokens, self.settings.text_dim)
+        for row, text in zip(out, texts, strict=True):
+            row[: len(text)] = text
+        return out
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}  # open files do not travel to other processes
+
+    def collate(self, clips: Sequence[EncodedClip]) -> Batch:
+        """Put clips side by side. Raises DatasetError where they differ in frames or size."""
+        shapes = {(tuple(clip.latents.shape), clip.context_frames) for clip in clips}
+        if len(shapes) != 1:
+            raise DatasetError(
+                f"clips of {len(shapes)} geometries cannot be one batch "
+                f"({', '.join(clip.name for clip in clips)}): latents and context frames are "
+                f"{sorted(shapes)}; encode them to different folders"
+            )
+        fovs = [clip.horizontal_fov for clip in clips]
+        known = [fov for fov in fovs if fov is not None]
+        if 0 < len(known) < len(fovs):
+            raise DatasetError(f"of these clips only some have a field of view: {', '.join(c.name for c in clips)}")
+        return Batch(
+            names=tuple(clip.name for clip in clips),
+            latents=torch.stack([clip.latents for clip in clips]),
+            context_frames=clips[0].context_frames,
+            text=self._padded([clip.text for clip in clips]),
+            context_poses=torch.stack([clip.context_poses for clip in clips]),
+            target_poses=torch.stack([clip.target_poses for clip in clips]),
+            horizontal_fov=torch.tensor(known) if known else None,
+            subject=torch.stack([clip.subject for clip in clips]),
+            phase=torch.stack([clip.phase for clip in clips]),
+        )
+
+    def check_parts(self, *, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None) -> None:
+        """Hold a model's parts against those that made the latents; a part that is None is not asked about.
+
+        Raises:
+            DatasetError: another VAE, text encoder or tokenizer: what was learned would not fit it.
+        """
+        for what, part, hashed, recorded in (
+            ("VAE", vae, vae_hash, self.settings.vae),
+            ("text encoder", text_encoder, text_encoder_hash, self.settings.text_encoder),
+            ("tokenizer", tokenizer, tokenizer_hash, self.settings.tokenizer),
+        ):
+            if part is not None and (found := hashed(part)) != recorded:
+                raise DatasetError(
+                    f"{self.folder} was encoded with another {what} (hash {recorded[:12]}, the model's is "
+                    f"{found[:12]}): encode the clips again with this model, or train with the parts they were "
+                    "encoded with"
+                )
+
+    def check_model(self, config: Any) -> None:
+        """Hold a transformer's configuration against the latents. Raises DatasetError where sizes do not fit."""
+        settings = self.settings
+        patch = tuple(config["patch_size"])
+        wrong = []
+        if config["in_channels"] != settings.channels:
+            wrong.append(f"{config['in_channels']} latent channels, the latents have {settings.channels}")
+        if config["text_dim"] != settings.text_dim:
+            wrong.append(f"text of width {config['text_dim']}, the clips' has {settings.text_dim}")
+        if settings.size[0] % patch[1] or settings.size[1] % patch[2]:
+            wrong.append(f"patches of {patch}, which do not divide latents of {settings.size[0]} x {settings.size[1]}")
+        if wrong:
+            raise DatasetError(f"the model does not fit the clips in {self.folder}: it takes {'; '.join(wrong)}")
+
+
+__all__ = ["Batch", "ClipEntry", "EncodedClip", "LatentDataset", "LatentSettings"]

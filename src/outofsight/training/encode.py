@@ -1,0 +1,161 @@
+"""Clips to latents, once: video through the VAE, captions through the text encoder, poses, subjects and phases.
+
+Shard n holds clips n k ... n k + k - 1 of the folders in order, whoever makes it and whenever, so that a run that
+was killed goes on where it stopped and ends in the same files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..clips import Clip
+from ..errors import DatasetError
+from ..processes import in_processes, locked
+from .parts import Parts, load_parts
+from .prepare import naming
+from .shard_encoder import EncodeOptions, Job, ShardDone, ShardEncoder
+from .shards import STORED_DTYPES, LatentSettings, read_shard, shard_name, write_index
+from .sources import list_clips, read_sources
+
+_SHARD_BYTES, _SHARD_CLIPS = 32 << 20, 32
+
+
+@dataclass
+class Outcome:
+    """What a run came to: clips in the folder, those kept from before, and those without masks or visibility."""
+
+    clips: int = 0
+    kept: int = 0
+    unannotated: int = 0
+
+
+def encode_clips(
+    folders: Sequence[Path],
+    out: Path,
+    options: EncodeOptions,
+    *,
+    workers: int = 1,
+    report: Callable[[ShardDone, int], None] | None = None,
+) -> Outcome:
+    """Encode every clip of these data folders into ``out``, going on with what is there.
+
+    Args:
+        workers: processes; each loads the coding parts and takes its share of the cores.
+        report: called with each finished shard and the number of clips there are in all.
+
+    Raises:
+        DatasetError: ``out`` was made with other settings, or a clip's files are not those of its manifest.
+        OutOfSightError: clips that cannot be read or do not fit the model (the clip is named), a full disk ...
+    """
+    sources = list_clips(folders)
+    with locked(out):
+        parts = load_parts(options.model, options.text_tokens)
+        first = next(iter(read_sources(sources[:1])))
+        settings = _settings(parts, options, first)
+        _refuse_other_settings(out, settings)
+        for leftover in ("shard-*", "index.*", "tmp*"):  # of a run that was killed while writing; tmp is safetensors'
+            for file in out.glob(f".{leftover}"):
+                file.unlink()
+        size = options.clips_per_shard or _clips_per_shard(settings, first)
+        cuts = [tuple(sources[start : start + size]) for start in range(0, len(sources), size)]
+        names = [shard_name(number) for number in range(len(cuts))]
+        outcome = Outcome()
+        jobs = list(zip(names, cuts, strict=True))
+        for done in _run(jobs, out, options, settings, parts, min(workers, len(cuts))):
+            outcome.clips += done.clips
+            outcome.kept += done.clips if done.kept else 0
+            outcome.unannotated += done.unannotated
+            if report is not None:
+                report(done, len(sources))
+        for stray in set(out.glob("shard-*.safetensors")) - {out / name for name in names}:
+            stray.unlink()
+        write_index(out, settings, names, [str(folder.resolve()) for folder in folders])
+    return outcome
+
+
+def _run(
+    jobs: list[Job],
+    out: Path,
+    options: EncodeOptions,
+    settings: LatentSettings,
+    parts: Parts,
+    workers: int,
+) -> Iterator[ShardDone]:
+    if workers > 1:
+        threads = max(1, len(os.sched_getaffinity(0)) // workers)
+        yield from in_processes(_work, jobs, workers, _start, (out, options, settings, threads))
+        return
+    encoder = ShardEncoder(out, options, settings, parts)
+    for job in jobs:
+        yield encoder(job)
+
+
+_encoder: ShardEncoder | None = None
+
+
+def _start(out: Path, options: EncodeOptions, settings: LatentSettings, threads: int) -> None:
+    global _encoder
+    torch.set_num_threads(threads)
+    _encoder = ShardEncoder(out, options, settings, None)
+
+
+def _work(job: Job) -> ShardDone:
+    assert _encoder is not None
+    return _encoder(job)
+
+
+def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSettings:
+    """Of a folder that begins with this clip; the size is its own unless one is asked for."""
+    if options.stored not in STORED_DTYPES or options.precision not in STORED_DTYPES:
+        raise DatasetError(
+            f"stored as {options.stored}, computed in {options.precision}: expected {', '.join(STORED_DTYPES)}"
+        )
+    geometry = parts.geometry
+    with naming(clip):
+        height, width = options.size or clip.context_video().size
+        size = geometry.latent_size(height, width)
+    return LatentSettings(
+        **parts.hashes(),
+        frame_stride=geometry.frame_stride,
+        pixel_stride=geometry.pixel_stride,
+        channels=int(parts.vae.config.z_dim),
+        size=size,
+        text_tokens=parts.text_tokens,
+        text_dim=int(parts.text_encoder.config.d_model),
+        dtype=options.stored,
+        precision=options.precision,
+    )
+
+
+def _clips_per_shard(settings: LatentSettings, clip: Clip) -> int:
+    frames = clip.context_frames + clip.target_frames
+    cells = settings.channels * settings.size[0] * settings.size[1] * frames // settings.frame_stride
+    return max(1, min(_SHARD_CLIPS, _SHARD_BYTES // (cells * STORED_DTYPES[settings.dtype].itemsize)))
+
+
+def _refuse_other_settings(out: Path, settings: LatentSettings) -> None:
+    """Raises DatasetError where ``out`` holds shards of other settings, or files of another kind."""
+    shards = sorted(out.glob("shard-*.safetensors"))
+    others = [entry.name for entry in out.iterdir() if not entry.name.startswith(".")]
+    if others and not shards:
+        raise DatasetError(
+            f"{out} is not empty and holds no encoded clips ({', '.join(others[:4])}): give another --out"
+        )
+    for shard in shards:
+        try:
+            theirs, _ = read_shard(shard, verify=False)
+        except DatasetError:
+            continue  # broken: it is made anew
+        if told := theirs.differences(settings):
+            raise DatasetError(
+                f"{out} was encoded with other settings, and clips of two kinds do not mix. There: {'; '.join(told)}. "
+                "Give another --out, or the same settings to go on with it"
+            )
+
+
+__all__ = ["EncodeOptions", "Outcome", "ShardDone", "encode_clips"]

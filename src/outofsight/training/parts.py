@@ -1,0 +1,143 @@
+"""The parts of a model that turn clips into latents: VAE, text encoder, tokenizer, and what its transformer asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import CheckpointError, DatasetError
+from ..generation.codec import VideoGeometry, channels_last, encode_videos
+from ..generation.folders import INDEX, check_folder, resolve_model
+from ..generation.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
+from .hashes import text_encoder_hash, tokenizer_hash, vae_hash
+
+RANDOM = "random:"
+_CODERS = ("vae", "text_encoder", "tokenizer")
+_TOKENS_AT_MOST = 1 << 16  # tokenizers that know no limit state an enormous one
+
+
+@dataclass(eq=False)
+class Parts:
+    """VAE, text encoder and tokenizer on a device. transformer: its configuration, empty where there is none yet."""
+
+    vae: Any
+    text_encoder: Any
+    tokenizer: Any
+    text_tokens: int
+    transformer: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "cpu"
+    _texts: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def geometry(self) -> VideoGeometry:
+        patch = self.transformer.get("patch_size", (1, 1, 1))
+        return VideoGeometry.of(self.vae, SimpleNamespace(config=SimpleNamespace(patch_size=patch)))
+
+    def hashes(self) -> dict[str, str]:
+        """Of the parts as they are: take them before :meth:`compute_in` changes their precision."""
+        return {
+            "vae": vae_hash(self.vae),
+            "text_encoder": text_encoder_hash(self.text_encoder),
+            "tokenizer": tokenizer_hash(self.tokenizer),
+        }
+
+    def compute_in(self, precision: str, device: str) -> None:
+        """Move the networks to a device and a precision ("float32", "bfloat16" or "float16")."""
+        self.device, dtype = device, getattr(torch, precision)
+        for part in (self.vae, self.text_encoder):
+            part.to(device)
+            if part.dtype != dtype:
+                part.to(dtype)
+        channels_last(self.vae)
+
+    @torch.no_grad()
+    def latents(self, videos: Tensor) -> Tensor:
+        """Normalised latents ``[b, c, f, h, w]`` float32 on the CPU of uint8 ``videos [b, f, h, w, 3]``."""
+        return encode_videos(self.vae, videos, self.device).cpu()
+
+    @torch.no_grad()
+    def text(self, caption: str) -> Tensor:
+        """Embedding ``[l, d]`` float32 of a caption's true tokens; made once for each distinct one.
+
+        Raises PromptError for a caption of too many tokens.
+        """
+        if caption not in self._texts:
+            ids, mask = tokenize(self.tokenizer, caption, self.text_tokens)
+            true = mask[0].bool()
+            if not true.any():  # no text, and a tokenizer without an end mark
+                return torch.zeros(0, self.text_encoder.config.d_model)
+            embedded = encode_tokens(self.text_encoder, ids[:, true], mask[:, true], torch.device(self.device))
+            self._texts[caption] = embedded[0].float().cpu()
+        return self._texts[caption]
+
+
+def load_parts(model: str, text_tokens: int | None = None) -> Parts:
+    """The coding parts of a model, in float32: a pipeline folder, a shipped name, a hub id, or ``random:PRESET``.
+
+    A folder of the three parts alone, before there is a transformer, will do as well.
+
+    Args:
+        text_tokens: what captions are padded to; None takes the model's own.
+
+    Raises:
+        CheckpointError: no such model, or parts that are missing or do not fit their configuration.
+        DatasetError: nothing says how many text tokens the model takes.
+    """
+    if model.startswith(RANDOM):
+        from ..pipeline import WorldModelPipeline
+
+        pipe = WorldModelPipeline.from_preset(model.removeprefix(RANDOM))
+        tokens = text_tokens or pipe.config.max_text_tokens
+        return Parts(pipe.vae, pipe.text_encoder, pipe.tokenizer, tokens, dict(pipe.transformer.config))
+    folder = Path(model).expanduser()
+    alone = folder.is_dir() and not (folder / INDEX).is_file() and all((folder / part).is_dir() for part in _CODERS)
+    if not alone:
+        folder = resolve_model(model)
+    check_folder(folder, skip=frozenset({"transformer"}))
+    return _load(folder, text_tokens)
+
+
+def _load(folder: Path, text_tokens: int | None) -> Parts:
+    from diffusers import AutoencoderKLWan
+    from transformers import AutoTokenizer, UMT5EncoderModel
+
+    try:
+        vae = AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, use_safetensors=True)
+        encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, use_safetensors=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder}: its VAE, text encoder or tokenizer cannot be loaded: {error}") from error
+    config = folder / "transformer" / "config.json"
+    transformer = _json(config) if config.is_file() else {}
+    index = _json(folder / INDEX) if (folder / INDEX).is_file() else None
+    tokens = text_tokens or _text_tokens(folder, index, tokenizer)
+    return Parts(vae.eval(), encoder.eval(), tokenizer, tokens, transformer)
+
+
+def _text_tokens(folder: Path, index: dict[str, Any] | None, tokenizer: Any) -> int:
+    if index is not None:
+        return int(index.get("max_text_tokens", WAN_TEXT_TOKENS))  # as the pipeline reads it
+    limit = int(tokenizer.model_max_length)
+    if limit <= _TOKENS_AT_MOST:
+        return limit
+    raise DatasetError(
+        f"{folder} has no {INDEX} and its tokenizer states no limit, so nothing says how many text tokens the model "
+        "takes: give --text-tokens"
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file} holds no JSON object")
+    return content

@@ -1,0 +1,89 @@
+"""A clip on its way to latents: decoded, held against the model and the other clips, all but coded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..clips import Clip
+from ..errors import DatasetError, OutOfSightError
+from ..generation.inputs import camera_inputs, field_of_view
+from .cells import cell_shares, frame_phases, highest, subject_masks
+from .parts import Parts
+from .shards import EncodedClip, LatentSettings
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedClip:
+    """All of a clip but its latents.
+
+    videos: uint8 ``[F, H, W, 3]`` of context and target. poses: ``[fc, 12]``, ``[ft, 12]``. subject ``[f, h, w]`` and
+    phase ``[f]`` as in :class:`EncodedClip`; annotated: whether there was something to make them from.
+    """
+
+    clip: Clip
+    videos: tuple[np.ndarray, np.ndarray]
+    poses: tuple[Tensor, Tensor]
+    horizontal_fov: float | None
+    subject: np.ndarray
+    phase: np.ndarray
+    annotated: bool
+
+    @classmethod
+    def of(cls, clip: Clip, parts: Parts, settings: LatentSettings, size: tuple[int, int] | None) -> PreparedClip:
+        """Decode a clip and bring what is known of its frames to latent frames; size: fit its frames to it.
+
+        Raises:
+            OutOfSightError: it cannot be read, does not fit the model, or is of another size than the others.
+        """
+        videos = clip.context_video(size).frames, clip.target_video(size).frames
+        geometry = parts.geometry
+        height, width = videos[0].shape[1:3]
+        if {video.shape[1:3] for video in videos} != {(height, width)} or settings.size != geometry.latent_size(
+            height, width
+        ):
+            rows, columns = (side * geometry.pixel_stride for side in settings.size)
+            raise DatasetError(
+                f"its frames are {height} x {width}, those of the first clip {rows} x {columns} (height x width): give "
+                "--height and --width to fit all of them to one size"
+            )
+        poses = camera_inputs(clip.context_cameras, clip.target_cameras, len(videos[0]), None, geometry)
+        if len(videos[1]) != clip.target_frames:
+            raise DatasetError(f"its target has {len(videos[1])} frames and cameras for {clip.target_frames}")
+        fov = field_of_view(clip.context_cameras, clip.target_cameras, None, parts.transformer)
+        cut = len(videos[0])
+        first = [*geometry.first_frames(len(poses[0])), *(cut + n for n in geometry.first_frames(len(poses[1])))]
+        masks, phases = subject_masks(clip, (height, width)), frame_phases(clip)
+        latent_frames = len(poses[0]) + len(poses[1])
+        subject = np.zeros((latent_frames, *settings.size), np.float32)
+        if masks is not None:
+            subject = cell_shares(masks, first, geometry.pixel_stride)
+        phase = np.zeros(latent_frames, np.uint8) if phases is None else highest(phases, first)
+        return cls(clip, videos, poses, fov, subject, phase, masks is not None and phases is not None)
+
+    def encoded(self, latents: Tensor, parts: Parts) -> EncodedClip:
+        return EncodedClip(
+            name=self.clip.name,
+            latents=latents,
+            context_frames=len(self.poses[0]),
+            text=parts.text(self.clip.caption),
+            context_poses=self.poses[0],
+            target_poses=self.poses[1],
+            horizontal_fov=self.horizontal_fov,
+            subject=torch.from_numpy(self.subject),
+            phase=torch.from_numpy(self.phase),
+        )
+
+
+@contextmanager
+def naming(clip: Clip) -> Iterator[None]:
+    """Errors that say which clip they are of."""
+    try:
+        yield
+    except OutOfSightError as error:
+        raise type(error)(f'clip "{clip.name}": {error}') from error

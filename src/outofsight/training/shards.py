@@ -1,0 +1,256 @@
+"""Encoded clips on disk: shards of safetensors, written whole, and the index that says they are all there.
+
+A folder holds ``shard-00000.safetensors`` ... and ``index.json``. Every shard tells in its header which clips it
+holds, what they were made with, and the digest of its own contents, so that a run that was killed can go on; the
+index is written last and removed before anything changes, so a folder without one is half-written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DatasetError
+from ..files import replacing
+
+INDEX, VERSION = "index.json", 1
+EMPTY_TEXT = "empty_text"
+STORED_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_HEADER = "outofsight"  # one key: safetensors keeps several in no fixed order, and equal clips should be equal files
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedClip:
+    """One clip as the transformer reads it.
+
+    latents: ``[c, f, h, w]`` float32, normalised; ``context_frames`` of the context, then the target, coded apart.
+    text: ``[l, d]`` float32, its true tokens alone. context_poses ``[fc, 12]``, target_poses ``[ft, 12]`` from
+    ``relative_pose_vectors``. horizontal_fov: degrees, or None where the data does not say. subject:
+    ``[f, h, w]`` share (0..1) of each cell's pixels, over the latent's video frames, that belong to a subject.
+    phase: ``[f]`` uint8, the highest of its video frames and of all subjects: 0 nobody seen yet, 1 someone is
+    visible, 2 someone seen before is out of view, 3 someone who left is visible again.
+    """
+
+    name: str
+    latents: Tensor
+    context_frames: int
+    text: Tensor
+    context_poses: Tensor
+    target_poses: Tensor
+    horizontal_fov: float | None
+    subject: Tensor
+    phase: Tensor
+
+
+@dataclass(frozen=True)
+class LatentSettings:
+    """What decides the bytes of every clip of a folder.
+
+    vae, text_encoder, tokenizer: hashes (``training.hashes``). frame_stride: video frames per latent frame;
+    pixel_stride: pixels per cell. channels, size (rows, columns): of the latents. text_tokens: what prompts are
+    padded to; text_dim: their width. dtype: as stored. precision: what the VAE and the text encoder computed in.
+    """
+
+    vae: str
+    text_encoder: str
+    tokenizer: str
+    frame_stride: int
+    pixel_stride: int
+    channels: int
+    size: tuple[int, int]
+    text_tokens: int
+    text_dim: int
+    dtype: str = "float16"
+    precision: str = "float32"
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "size": list(self.size)}
+
+    @classmethod
+    def from_json(cls, content: Any, where: Path) -> LatentSettings:
+        try:
+            read = dict(content)
+            return cls(**{**read, "size": tuple(read["size"])})
+        except (TypeError, ValueError, KeyError) as cause:
+            raise DatasetError(f"{where}: no settings of encoded clips ({cause}); encode the clips anew") from cause
+
+    def differences(self, other: LatentSettings) -> list[str]:
+        """Names and both values of what differs, in words."""
+        ours, theirs = self.to_json(), other.to_json()
+        return [
+            f"{name} {_short(ours[name])}, not {_short(theirs[name])}" for name in ours if ours[name] != theirs[name]
+        ]
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """A clip in the index: its shard, its latent frames, and what may be known without opening the shard.
+
+    kind: of the worlds' clips ("re-entry" ...), else None. horizontal_fov: degrees, or None where the data does not
+    say. annotated: whether the clip's masks and visible counts were there to make subject and phase from; without
+    them both are zero. digest: of what it was made from.
+    """
+
+    name: str
+    shard: str
+    context_frames: int
+    frames: int
+    kind: str | None
+    caption: str
+    fps: float
+    horizontal_fov: float | None
+    annotated: bool
+    digest: str
+
+
+def shard_name(number: int) -> str:
+    return f"shard-{number:05d}.safetensors"
+
+
+def write_shard(
+    folder: Path,
+    name: str,
+    clips: Sequence[EncodedClip],
+    entries: Sequence[ClipEntry],
+    settings: LatentSettings,
+    empty_text: Tensor,
+) -> None:
+    """Write one shard, whole or not at all; ``empty_text [l, d]`` is the embedding of no text.
+
+    Raises OutputError (disk full, no permission). The folder counts as half-written from then on.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    (folder / INDEX).unlink(missing_ok=True)
+    tensors: dict[str, Tensor] = {EMPTY_TEXT: empty_text.to(STORED_DTYPES[settings.dtype]).contiguous()}
+    for clip in clips:
+        tensors |= {f"{clip.name}/{part}": tensor for part, tensor in _stored(clip, settings.dtype).items()}
+    header = {
+        "version": VERSION,
+        "settings": settings.to_json(),
+        "clips": [asdict(entry) for entry in entries],
+        "content": content_digest(tensors),
+    }
+    with replacing(folder / name, SafetensorError) as beside:
+        save_file(tensors, beside, metadata={_HEADER: json.dumps(header, sort_keys=True)})
+
+
+def _stored(clip: EncodedClip, dtype: str) -> dict[str, Tensor]:
+    """A clip's tensors as they are on disk."""
+    kind = STORED_DTYPES[dtype]
+    stored = {
+        "latents": clip.latents.to(kind),
+        "text": clip.text.to(kind),
+        "context_poses": clip.context_poses.float(),
+        "target_poses": clip.target_poses.float(),
+        "subject": (clip.subject * 255).round().to(torch.uint8),
+        "phase": clip.phase.to(torch.uint8),
+    }
+    # clones: no tensor may be a view into another clip's, safetensors refuses shared memory
+    return {name: tensor.contiguous().clone() for name, tensor in stored.items()}
+
+
+def content_digest(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipEntry, ...]]:
+    """What a shard's header says. Raises DatasetError where it is broken, or (verify) its contents are others'."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as shard:
+            header = json.loads((shard.metadata() or {})[_HEADER])
+            tensors = {name: shard.get_tensor(name) for name in shard.keys()} if verify else {}  # noqa: SIM118
+        if header["version"] != VERSION:
+            raise DatasetError(f"{file}: format {header['version']}, expected {VERSION}; encode the clips anew")
+        entries = tuple(ClipEntry(**entry) for entry in header["clips"])
+        settings = LatentSettings.from_json(header["settings"], file)
+        content = header["content"]
+    except DatasetError:
+        raise
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as cause:
+        raise DatasetError(f"{file}: no whole shard of encoded clips ({cause})") from cause
+    if verify and content_digest(tensors) != content:
+        raise DatasetError(f"{file}: its contents have changed since it was written; delete it and encode again")
+    return settings, entries
+
+
+def write_index(folder: Path, settings: LatentSettings, shards: Iterable[str], sources: Iterable[str] = ()) -> None:
+    """Write index.json over these shards: from then on the folder is whole. sources: where the clips came from."""
+    listed, clips = [], []
+    for name in shards:
+        _, entries = read_shard(folder / name, verify=False)
+        listed.append({"file": name, "sha256": file_digest(folder / name), "clips": [e.name for e in entries]})
+        clips += [asdict(entry) for entry in entries]
+    content = {
+        "version": VERSION,
+        "settings": settings.to_json(),
+        "sources": list(sources),
+        "shards": listed,
+        "clips": clips,
+    }
+    with replacing(folder / INDEX) as beside:
+        beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Index:
+    """index.json, read: settings, shard file -> SHA-256, clips in order."""
+
+    settings: LatentSettings
+    shards: dict[str, str]
+    clips: tuple[ClipEntry, ...]
+
+
+def read_index(folder: Path) -> Index:
+    """Raises DatasetError where the folder is missing, empty, half-written or its index broken."""
+    file = folder / INDEX
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; 'outofsight encode' makes one")
+    if not file.is_file():
+        started = len(list(folder.glob("shard-*.safetensors")))
+        if started:
+            raise DatasetError(
+                f"{folder}: half-written: {started} shards and no {INDEX}. Run the same 'outofsight encode' again: it "
+                "goes on where it stopped"
+            )
+        raise DatasetError(f"{folder}: no encoded clips (no {INDEX}); make them with 'outofsight encode'")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["version"] != VERSION:
+            raise DatasetError(f"{file}: format {content['version']}, expected {VERSION}; encode the clips anew")
+        shards = {str(shard["file"]): str(shard["sha256"]) for shard in content["shards"]}
+        known = {field.name for field in fields(ClipEntry)}
+        clips = tuple(ClipEntry(**{key: entry[key] for key in known}) for entry in content["clips"])
+        settings = LatentSettings.from_json(content["settings"], file)
+    except DatasetError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError) as cause:
+        raise DatasetError(f"{file}: cannot be read ({cause}); delete it and encode again") from cause
+    if not clips:
+        raise DatasetError(f"{folder}: the index lists no clip; encode a folder that holds some")
+    return Index(settings, shards, clips)
+
+
+def file_digest(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _short(value: Any) -> str:
+    return f"{value[:12]}" if isinstance(value, str) else str(value)

@@ -1,0 +1,106 @@
+"""Several noisy targets of one clip that share one pass over its context.
+
+Where the context never sees the target (cacheable models), its keys, values and memory tokens are the same for
+every noise and level, with gradients too. A step that draws twice for each clip then costs some 1.5 and not 2
+passes; the gradient is exactly that of the clips given several times over (docs/training.md has the measurements).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
+from torch import Tensor, nn
+
+from ..errors import TrainingError
+from ..memory.layout import take_frames
+from ..models.attention import ContextCache
+
+
+class SharedContext(nn.Module):
+    """A cacheable model, called as it is itself, with batches that hold the same clips ``copies`` times over.
+
+    Args:
+        model: a ``WorldTransformer3DModel`` of context_timestep "clean" and context_attention "context_only".
+        copies: how often; the batch is clips 0 .. n-1, then 0 .. n-1 again, with other noise on their targets.
+
+    Raises:
+        TrainingError: the model's context sees the target.
+    """
+
+    def __init__(self, model: Any, copies: int) -> None:
+        super().__init__()
+        if not model.cacheable:
+            raise TrainingError(
+                f"draws is {copies}, and this model's context sees the target, so draws cannot share it: draws=1, or a "
+                "model of context_timestep 'clean' and context_attention 'context_only'"
+            )
+        self.model, self.copies = model, copies
+
+    def forward(
+        self,
+        hidden_states: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        context_poses: Tensor,
+        target_poses: Tensor,
+        *,
+        horizontal_fov: Tensor | None = None,
+        **inputs: Any,
+    ) -> Transformer2DModelOutput:
+        """As the model's own; ``.sample [copies*n, c, ft, h, w]`` has the target frames alone."""
+        clips, cut = len(hidden_states) // self.copies, context_poses.shape[1]
+        cache = self.model.encode_context_with_gradients(
+            hidden_states[:clips, :, :cut],
+            context_poses[:clips],
+            target_poses[:clips],
+            horizontal_fov=None if horizontal_fov is None else horizontal_fov[:clips],
+            **inputs,
+        ).repeat(self.copies)
+        out: Transformer2DModelOutput = self.model(
+            hidden_states[:, :, cut:],
+            timestep,
+            encoder_hidden_states,
+            cache.context_poses,
+            cache.target_poses,
+            horizontal_fov=horizontal_fov,
+            context_cache=cache,
+            **inputs,
+        )
+        return out
+
+
+def encode_context_with_gradients(
+    model: Any,
+    context_latents: Tensor,
+    context_poses: Tensor,
+    target_poses: Tensor,
+    *,
+    horizontal_fov: Tensor | None = None,
+    numerics: str = "accurate",
+    plain: bool = False,
+) -> ContextCache:
+    """What ``model.encode_context`` returns, through which gradients flow to the context's weights."""
+    batch, cut = context_poses.shape[:2]
+    timestep = torch.zeros(batch, device=context_latents.device)
+    layout = model._layout(context_latents, timestep, context_poses, target_poses, horizontal_fov)
+    x = model._patchify(context_latents)
+    selection = model.memory.select_frames(layout)
+    if selection is not None:
+        layout = layout.keep_context(selection.indices)
+        x = take_frames(x, selection.indices)
+        cut = layout.context_frames
+    sequence = model._sequence(layout, range(cut), x, numerics, None, plain)
+    sequence.keep_from = model._plan(layout, range(cut, layout.frames), x.device).first_key
+    _, _, modulation = model._condition(layout, range(cut), context_latents.new_zeros(batch, 0, model.config.text_dim))
+    caches = []
+    x = x.flatten(1, 2)
+    no_text = x.new_zeros(batch, 0, x.shape[-1])
+    for block in model.blocks:
+        if model.gradient_checkpointing:
+            x, kept = model._gradient_checkpointing_func(block, x, no_text, modulation, sequence)
+        else:
+            x, kept = block(x, no_text, modulation, sequence)
+        caches.append(kept)
+    return ContextCache(tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection)

@@ -1,0 +1,126 @@
+"""The clips to encode: where they lie, whether their files are whole, and what tells one from another."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
+from ..datasets import detect_layout, iterate_clips
+from ..datasets.world_extras import FATES, read_world
+from ..errors import DatasetError
+from .shards import file_digest
+
+MANIFEST = "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One clip on disk: the data folder's root (that of its layout) and the clip's name in it."""
+
+    root: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return self.root / self.name
+
+
+def list_clips(folders: Sequence[Path]) -> list[Source]:
+    """The clips of these folders, folder by folder, in the order of their names.
+
+    Raises:
+        LayoutError: a folder of no known layout. DatasetError: no folder, or two clips of one name.
+    """
+    if not folders:
+        raise DatasetError("no folder of clips was given")
+    found: dict[str, Source] = {}
+    for folder in folders:
+        report = detect_layout(folder)
+        for name in report.samples:
+            source = Source(report.root, name)
+            if name in found:
+                raise DatasetError(
+                    f'two clips are called "{name}": in {found[name].root} and in {report.root}; encode the folders '
+                    "to different places"
+                )
+            found[name] = source
+    return list(found.values())
+
+
+def read_sources(sources: Sequence[Source]) -> Iterator[Clip]:
+    """The clips, each held against its folder's manifest before it is read; see :func:`check_files`."""
+    for root, group in itertools.groupby(sources, key=lambda source: source.root):
+        named = list(group)
+        for source in named:
+            check_files(source)
+        yield from iterate_clips(root, [source.name for source in named])
+
+
+def check_files(source: Source) -> None:
+    """Hold a generated clip's files against the checksums of its manifest; data without a manifest is not checked.
+
+    The fates, which training does not read, are left out.
+
+    Raises:
+        DatasetError: a file is missing or another one, or the manifest does not know the clip.
+    """
+    manifest = source.root.parent / MANIFEST
+    if not manifest.is_file():
+        return
+    listed = _manifest(manifest, manifest.stat().st_mtime_ns).get(source.name)
+    if listed is None:
+        raise DatasetError(
+            f"{source.folder} is not in {manifest}: the run that made it has not ended well; run the same "
+            "'outofsight worlds' again, it mends the folder"
+        )
+    for name, digest in listed.items():
+        if name.startswith(f"{FATES}/"):
+            continue
+        file = source.folder / name
+        if not file.is_file() or file_digest(file) != digest:
+            what = "is missing" if not file.is_file() else "has changed since it was made (SHA-256 differs)"
+            raise DatasetError(f"{file} {what}; run the same 'outofsight worlds' again, it makes the clip anew")
+
+
+@functools.lru_cache(maxsize=8)
+def _manifest(file: Path, _modified: int) -> dict[str, dict[str, str]]:
+    """Clip name -> its files' SHA-256 by name."""
+    rows: dict[str, dict[str, str]] = {}
+    try:
+        for line in file.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            rows[str(row["name"])] = dict(row["files"])
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise DatasetError(f"{file}: no manifest that can be read ({cause}); run 'outofsight worlds' again") from cause
+    return rows
+
+
+def clip_digest(clip: Clip) -> str:
+    """SHA-256 of what encoding reads of a clip: videos, masks, cameras, visibility, caption."""
+    digest = hashlib.sha256(f"{clip.name}\n{clip.caption}\n{clip.fps}\n".encode())
+    for path in (clip.context_cameras, clip.target_cameras):
+        digest.update(f"{path.horizontal_fov} {path.frame_stride}\n".encode())
+        digest.update(path.c2w.tobytes())
+    for subject in clip.subjects:
+        for seen in (subject.visible_pixels, subject.in_frame):
+            digest.update(b"-" if seen is None else seen.tobytes())
+    files = [half.path for half in (clip.context, clip.target) if isinstance(half, VideoFile)]
+    if isinstance(clip.masks, InstanceMasks):
+        files.append(clip.masks.path)
+    elif isinstance(clip.masks, RedMasks):
+        files += [half.path for half in (clip.masks.context, clip.masks.target) if half is not None]
+    for file in files:
+        digest.update(file_digest(file).encode())
+    return digest.hexdigest()
+
+
+def world_kind(source: Source) -> str | None:
+    """What a generated clip was planned to show ("re-entry", "occluded" ...); None for other data."""
+    world = read_world(source.folder)
+    return None if world is None else str(world["plan"]["kind"])

@@ -1,0 +1,246 @@
+"""Train the small text encoder, of transformers' class UMT5EncoderModel, and its tokenizer:
+
+    python -m outofsight.training.text --out parts
+
+leaves ``parts/tokenizer``, ``parts/text_encoder`` and what was measured in ``parts/training-text/report.json``.
+
+It learns from captions of planned worlds: what they tell (scene, light, subjects, their ways, the camera) from the mean
+embedding, and words that were hidden from it. Afterwards every channel has variance 1 over the tokens of captions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import PromptError, TrainingError
+from ..files import replacing
+from ..generation.prompts import clean_text
+from .caption_data import NOT_TOLD, SPLITS, Attributes, ToldClip, told_clips
+from .settings import check_types, plain
+from .small_parts import command, save_part
+from .small_run import LoopSettings, Report, SmallRun
+from .tokenizer import MASK, train_tokenizer
+
+TINY_TEXT: Mapping[str, Any] = {
+    "d_model": 128,
+    "d_kv": 32,
+    "d_ff": 256,
+    "num_layers": 2,
+    "num_heads": 4,
+    "feed_forward_proj": "gated-gelu",
+    "dropout_rate": 0.0,
+    "is_encoder_decoder": False,
+}
+_HELD_OUT_SEED = 1_000_003  # plans of other seeds than the training's
+_LEAST_SPREAD = 0.05  # channels that hardly vary are not blown up to variance 1
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """A text encoder's training.
+
+    Args:
+        out: where ``tokenizer/``, ``text_encoder/`` and ``training-text/`` come to lie.
+        preset: of the worlds that are planned.
+        plans, wordings: planned clips, and captions for each.
+        test_words: learn the words of the test split's scenes and subjects too, from plans of its own (a quarter as
+            many); none of its clips. A text encoder has read such words before, as umT5 has.
+        held_out: plans to judge by, of each split.
+        vocabulary: pieces at most.
+        tokens: a caption's at most, end mark included; what captions are padded to.
+        model: arguments of UMT5Config; vocab_size comes from the tokenizer.
+        batch_size: captions per step.
+        hidden: share of the tokens that are hidden.
+        words: weight of the hidden words' loss.
+    """
+
+    out: Path
+    preset: str = "tiny"
+    plans: int = 6000
+    wordings: int = 3
+    test_words: bool = True
+    held_out: int = 1000
+    vocabulary: int = 1024
+    tokens: int = 128
+    model: Mapping[str, Any] = field(default_factory=lambda: dict(TINY_TEXT))
+    batch_size: int = 64
+    hidden: float = 0.2
+    words: float = 1.0
+    loop: LoopSettings = field(
+        default_factory=lambda: LoopSettings(steps=1500, lr=2e-3, warmup=50, ema=0.995, checkpoint_every=300)
+    )
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("plans", "wordings", "held_out", "tokens", "batch_size"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if not 0 < self.hidden < 1 or self.words < 0:
+            raise TrainingError(f"hidden {self.hidden}, words {self.words}: expected between 0 and 1, and 0 or more")
+
+    @property
+    def folder(self) -> Path:
+        return self.out / "training-text"
+
+
+@dataclass(frozen=True, eq=False)
+class Captions:
+    """Tokenized captions: ids ``[n, l]`` padded with 0, mask ``[n, l]`` bool, labels ``[n, attributes]``."""
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, clips: Sequence[ToldClip], tokenizer: Any, attributes: Attributes, limit: int) -> Captions:
+        """Raises PromptError for a caption of more than ``limit`` tokens."""
+        texts = [clean_text(clip.caption) for clip in clips]
+        rows = tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False).input_ids
+        longest = max(range(len(rows)), key=lambda number: len(rows[number]))
+        if len(rows[longest]) > limit:
+            raise PromptError(
+                f"a caption has {len(rows[longest])} tokens and {limit} are allowed (it begins "
+                f"{texts[longest][:80]!r}): a larger vocabulary, or more tokens"
+            )
+        ids = torch.zeros(len(rows), len(rows[longest]), dtype=torch.long)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = torch.tensor(row)
+        return cls(ids, ids != 0, torch.from_numpy(attributes.labels(clips)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, chosen: np.ndarray) -> Captions:
+        mask = self.mask[chosen]
+        longest = int(mask.sum(dim=1).max())
+        return Captions(self.ids[chosen, :longest], mask[:, :longest], self.labels[chosen])
+
+
+class Learner(nn.Module):
+    """The encoder, and what is put on it to train it: a linear head for each attribute and one for hidden words."""
+
+    def __init__(self, encoder: Any, attributes: Attributes) -> None:
+        super().__init__()
+        width, vocabulary = encoder.config.d_model, encoder.config.vocab_size
+        self.encoder = encoder
+        self.heads = nn.ModuleList(nn.Linear(width, len(values)) for values in attributes.values.values())
+        self.words = nn.Linear(width, vocabulary)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Embeddings ``[b, l, d]`` of ids ``[b, l]``, and scores ``[b, classes]`` of each attribute."""
+        embeddings = self.encoder(ids, mask.long()).last_hidden_state
+        mean = pooled(embeddings, mask)
+        return embeddings, [head(mean) for head in self.heads]
+
+
+def pooled(embeddings: Tensor, mask: Tensor) -> Tensor:
+    """``[b, d]``: mean of ``[b, l, d]`` over the true tokens."""
+    weight = mask[..., None].to(embeddings)
+    mean: Tensor = (embeddings * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
+    return mean
+
+
+def build_encoder(model: Mapping[str, Any], vocabulary: int, seed: int) -> Any:
+    """A UMT5EncoderModel with fresh weights."""
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UMT5EncoderModel(UMT5Config(**{**model, "vocab_size": vocabulary})).eval()
+
+
+def train_text(
+    config: TextConfig,
+    *,
+    resume: bool = False,
+    report: Report | None = None,
+    planned: Callable[[int], None] | None = None,
+) -> dict[str, float]:
+    """Plan, tokenize, train, bring to variance 1, save. Returns what report.json holds: accuracies, among others.
+
+    Raises:
+        PromptError: captions longer than ``tokens``.
+        TrainingError, OutputError: see :class:`SmallRun`.
+    """
+    from .text_probe import probe
+
+    began = time.perf_counter()
+    seed, preset = config.loop.seed, config.preset
+    clips = told_clips(seed, config.plans, preset=preset, wordings=config.wordings, report=planned)
+    if config.test_words:
+        more = max(1, config.plans // 4)
+        clips += told_clips(seed, more, split="test", preset=preset, wordings=config.wordings)
+    held_out = {split: told_clips(_HELD_OUT_SEED, config.held_out, split=split, preset=preset) for split in SPLITS}
+    attributes = Attributes.of(clips)
+    tokenizer = train_tokenizer([clip.caption for clip in clips], config.vocabulary, config.tokens)
+    data = Captions.of(clips, tokenizer, attributes, config.tokens)
+    judged = {split: Captions.of(some, tokenizer, attributes, config.tokens) for split, some in held_out.items()}
+
+    encoder = build_encoder(config.model, len(tokenizer), seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 1)
+        learner = Learner(encoder, attributes)
+    untrained = probe(build_encoder(config.model, len(tokenizer), seed), data, judged, attributes)
+    settings = {name: value for name, value in plain(asdict(config)).items() if name not in ("out", "loop")}
+    objective = _Objective(config, learner, data, tokenizer.convert_tokens_to_ids(MASK))
+    run = SmallRun(config.folder, config.loop, settings, learner, ("attributes", "words"), ("shared", "relative"))
+    run.run(objective.step_loss, resume=resume, report=report)
+    bring_to_unit_variance(encoder, data)
+    trained = probe(encoder, data, judged, attributes)
+
+    save_part(tokenizer, config.out / "tokenizer")
+    save_part(encoder, config.out / "text_encoder")
+    results = {f"{name} (untrained)": value for name, value in untrained.items()} | trained
+    results |= {"vocabulary": len(tokenizer), "longest_caption": float(data.mask.sum(dim=1).max())}
+    results["longest_held_out_caption"] = float(max(some.mask.sum(dim=1).max() for some in judged.values()))
+    results["seconds"] = time.perf_counter() - began
+    with replacing(config.folder / "report.json") as beside:
+        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+class _Objective:
+    """What one step computes; a function of the step's number alone."""
+
+    def __init__(self, config: TextConfig, learner: Learner, data: Captions, mask_id: int) -> None:
+        self.config, self.learner, self.data, self.mask_id = config, learner, data, mask_id
+
+    def step_loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        rng = np.random.default_rng([self.config.loop.seed, step])
+        batch = self.data.rows(rng.integers(len(self.data), size=self.config.batch_size))
+        hidden = torch.from_numpy(rng.random(batch.ids.shape) < self.config.hidden) & batch.mask
+        # half of the captions are read whole: that is how the encoder is used, and what attributes are told from
+        hidden[::2] = False
+        embeddings, scores = self.learner(batch.ids.masked_fill(hidden, self.mask_id), batch.mask)
+        told = [
+            F.cross_entropy(score, label) for score, label in zip(scores, batch.labels.T, strict=True)
+            if bool((label != NOT_TOLD).any())
+        ]  # fmt: skip
+        parts = {
+            "attributes": torch.stack(told).mean(),
+            "words": F.cross_entropy(self.learner.words(embeddings[hidden]), batch.ids[hidden]),
+        }
+        return parts["attributes"] + self.config.words * parts["words"], {k: v.detach() for k, v in parts.items()}
+
+
+@torch.no_grad()
+def bring_to_unit_variance(encoder: Any, data: Captions, most: int = 2048) -> None:
+    """Scale the last norm's weight so that every channel has variance 1 over the true tokens of captions."""
+    chosen = data.rows(np.unique(np.linspace(0, len(data) - 1, min(most, len(data))).astype(int)))
+    tokens = torch.cat([encoder(ids, mask.long()).last_hidden_state[mask]
+                        for ids, mask in zip(chosen.ids.split(64), chosen.mask.split(64), strict=True)])  # fmt: skip
+    encoder.encoder.final_layer_norm.weight /= tokens.std(dim=0).clamp_min(_LEAST_SPREAD)
+
+
+if __name__ == "__main__":
+    command(TextConfig, train_text)

@@ -1,0 +1,259 @@
+"""Train the small video VAE, of diffusers' class AutoencoderKLWan:
+
+    python -m outofsight.training.vae --clips worlds/train --held-out worlds/test --out parts
+
+leaves ``parts/vae`` (a diffusers folder, its latents' statistics in config.json) and what was measured in
+``parts/training-vae/report.json``. Expected on one CPU core: see docs/tiny.md.
+
+Loss: L1 on the pixels and on the differences between neighbours (edges), squared error, and a small KL term. No other
+network judges.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import TrainingError
+from ..files import replacing
+from ..generation.codec import VideoGeometry, channels_last
+from .frames import FrameCache, cache_frames
+from .settings import check_types, plain
+from .small_parts import command, save_part
+from .small_run import LoopSettings, Report, SmallRun
+from .vae_forward import decode_whole, encode_whole
+
+# 8 pixels a cell and 2 frames a latent frame. Patches of 4 pixels and one doubling, both with the averaging
+# shortcuts of Wan2.2's VAE, because nearest-neighbour doublings are what it learns slowest (docs/tiny.md).
+TINY_VAE: Mapping[str, Any] = {
+    "base_dim": 32,
+    "decoder_base_dim": 64,
+    "z_dim": 16,
+    "dim_mult": [1, 1],
+    "num_res_blocks": 1,
+    "attn_scales": [],
+    "temperal_downsample": [True],
+    "is_residual": True,
+    "in_channels": 48,
+    "out_channels": 48,
+    "patch_size": 4,
+    "scale_factor_temporal": 2,
+    "scale_factor_spatial": 8,
+}
+_CHUNK = 4  # video frames that AutoencoderKLWan takes at a time after the first
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    """A VAE's training.
+
+    Args:
+        clips: data folder (HM-World's layout), all clips of one size.
+        out: where ``vae/`` and ``training-vae/`` come to lie.
+        held_out: data folder of clips to judge by, or None.
+        model: arguments of AutoencoderKLWan; latents_mean and latents_std are measured.
+        limit, held_out_limit: take the first so many clips alone.
+        batch_size, frames, crop: pieces per step, their frames (4n + 1), height and width in pixels (0: all).
+        finish: share of the steps, at the end, in which pieces are whole pictures, as the VAE is used.
+        edges: weight of the L1 loss of differences between neighbouring pixels.
+        squares: weight of the mean squared error.
+        kl: weight of the KL term (per latent number).
+        precision: of the convolutions: "bf16" (autocast) or "no" (float32). Weights are float32.
+    """
+
+    clips: Path
+    out: Path
+    held_out: Path | None = None
+    model: Mapping[str, Any] = field(default_factory=lambda: dict(TINY_VAE))
+    limit: int | None = None
+    held_out_limit: int = 32
+    batch_size: int = 4
+    frames: int = 5
+    crop: tuple[int, int] = (64, 64)
+    finish: float = 0.15
+    edges: float = 0.25
+    squares: float = 4.0
+    kl: float = 1e-6
+    precision: Literal["no", "bf16"] = "bf16"
+    loop: LoopSettings = field(default_factory=LoopSettings)
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
+            raise TrainingError(f"batch_size {self.batch_size}, limit {self.limit}: expected 1 or more")
+        if self.frames < 1 or (self.frames - 1) % _CHUNK:
+            raise TrainingError(f"frames is {self.frames}, expected {_CHUNK} n + 1: 5, 9 ...")
+        if min(self.edges, self.squares, self.kl) < 0 or not 0 <= self.finish <= 1:
+            raise TrainingError(
+                f"edges {self.edges}, squares {self.squares}, kl {self.kl}, finish {self.finish}: expected 0 or more, "
+                "and a share of at most 1 to finish"
+            )
+
+    @property
+    def folder(self) -> Path:
+        return self.out / "training-vae"
+
+
+def build_vae(model: Mapping[str, Any], seed: int) -> Any:
+    """An AutoencoderKLWan whose residual blocks begin as nothing: it learns its linear part first, and faster.
+
+    Raises TrainingError for arguments that diffusers cannot build it from.
+    """
+    from diffusers import AutoencoderKLWan
+
+    channels = int(model.get("z_dim", 16))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            vae = AutoencoderKLWan(**{"latents_mean": [0.0] * channels, "latents_std": [1.0] * channels, **model})
+        except (TypeError, ValueError) as error:
+            raise TrainingError(f"no AutoencoderKLWan can be made of {dict(model)}: {error}") from error
+    channels_last(vae)
+    for module in vae.modules():
+        last = {"WanResidualBlock": "conv2", "WanAttentionBlock": "proj"}.get(type(module).__name__)
+        if last is not None:
+            nn.init.zeros_(getattr(module, last).weight)
+            nn.init.zeros_(getattr(module, last).bias)
+    return vae
+
+
+def train_vae(
+    config: VaeConfig,
+    *,
+    resume: bool = False,
+    report: Report | None = None,
+    decoded: Callable[[int], None] | None = None,
+) -> dict[str, float]:
+    """Train, measure the latents' statistics, save. Returns what report.json holds: PSNR in dB, among others.
+
+    Args:
+        resume: go on from the newest checkpoint.
+        report: called after each step.
+        decoded: called with the number of clips decoded into the frame cache.
+
+    Raises:
+        LayoutError, VideoError, DatasetError: no clips, or such as cannot be read or are too small.
+        GeometryError: pieces that the VAE's strides do not divide.
+        TrainingError, OutputError: see :class:`SmallRun`.
+    """
+    began = time.perf_counter()
+    vae = build_vae(config.model, config.loop.seed)
+    data = cache_frames(config.clips, config.folder / "frames", limit=config.limit, report=decoded)
+    held_out = None
+    if config.held_out is not None:
+        held_out = cache_frames(config.held_out, config.folder / "held-out", limit=config.held_out_limit)
+    objective = _Objective(config, vae, data)
+    settings = {key: value for key, value in plain(asdict(config)).items() if key not in _PLACES | {"loop"}}
+    settings["data"] = [len(data.clips), len(data.frames), data.clips[0], data.clips[-1]]
+    run = SmallRun(config.folder, config.loop, settings, vae, ("pixels", *_WEIGHTED))
+    results = run.run(
+        objective.step_loss, judge=(lambda: judge(vae, held_out)) if held_out is not None else None, resume=resume,
+        report=report,
+    )  # fmt: skip
+    mean, std = latent_statistics(vae, data)
+    vae.register_to_config(latents_mean=mean, latents_std=std)
+    save_part(vae.to(memory_format=torch.contiguous_format), config.out / "vae")
+    results |= {"steps": config.loop.steps, "seconds": time.perf_counter() - began, "clips": len(data.clips)}
+    with replacing(config.folder / "report.json") as beside:
+        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+_WEIGHTED = ("edges", "squares", "kl")
+_PLACES = {"clips", "out", "held_out", "held_out_limit"}
+
+
+class _Objective:
+    """What one step computes; a function of the step's number alone."""
+
+    def __init__(self, config: VaeConfig, vae: Any, data: FrameCache) -> None:
+        self.config, self.vae, self.data = config, vae, data
+        stride = VideoGeometry.of(vae, SimpleNamespace(config=SimpleNamespace(patch_size=(1, 1, 1))))
+        self.whole = data.size
+        self.crop = (config.crop[0] or data.size[0], config.crop[1] or data.size[1])
+        for size, what in ((self.whole, "a whole picture"), (self.crop, "a piece")):
+            stride.latent_size(size[0], size[1], what)
+        data.check(config.frames, self.crop)
+
+    def step_loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        config = self.config
+        rng = np.random.default_rng([config.loop.seed, step])
+        pixels = self._pieces(rng, last=step >= (1 - config.finish) * config.loop.steps)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
+            moments = encode_whole(self.vae, pixels)
+            mean, log_variance = moments.float().chunk(2, dim=1)
+            log_variance = log_variance.clamp(-30, 20)  # as diffusers' DiagonalGaussianDistribution does
+            noise = torch.from_numpy(rng.standard_normal(mean.shape, np.float32))
+            error = decode_whole(self.vae, mean + noise * (0.5 * log_variance).exp()).float() - pixels
+        parts = {
+            "pixels": error.abs().mean(),
+            "edges": error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean(),
+            "squares": error.square().mean(),
+            "kl": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
+        }
+        loss = parts["pixels"] + sum(getattr(config, name) * parts[name] for name in _WEIGHTED)
+        return loss, {name: value.detach() for name, value in parts.items()}
+
+    def _pieces(self, rng: np.random.Generator, *, last: bool) -> Tensor:
+        """``[b, 3, f, h, w]`` in [-1, 1]: about as many pixels in whole pictures as in pieces."""
+        height, width = self.whole if last else self.crop
+        area = self.crop[0] * self.crop[1]
+        count = max(1, round(self.config.batch_size * area / (height * width)))
+        pieces = [self.data.piece(rng, self.config.frames, (height, width)) for _ in range(count)]
+        return to_pixels(np.stack(pieces))
+
+
+def to_pixels(videos: np.ndarray) -> Tensor:
+    """uint8 ``[b, f, h, w, 3]`` -> ``[b, 3, f, h, w]`` in [-1, 1]."""
+    return torch.from_numpy(np.array(videos)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+
+
+def _start(video: np.ndarray) -> Tensor:
+    """The longest beginning of 4n + 1 frames of ``[F, H, W, 3]``, as one video of pixels."""
+    return to_pixels(np.asarray(video[: (len(video) - 1) // _CHUNK * _CHUNK + 1])[None])
+
+
+@torch.no_grad()
+def judge(vae: Any, data: FrameCache) -> dict[str, float]:
+    """Reconstruction of whole videos from the posterior's mean: PSNR in dB, a mean over frames (and of the worst)."""
+    psnr = []
+    for index in range(len(data)):
+        pixels = _start(data.video(index))
+        mean = encode_whole(vae, pixels).chunk(2, dim=1)[0]
+        error = (decode_whole(vae, mean).clamp(-1, 1) - pixels) / 2
+        psnr.append(-10 * error.square().mean(dim=(0, 1, 3, 4)).log10())
+    frames = torch.cat(psnr)
+    return {
+        "psnr": frames.mean().item(),
+        "psnr_first_frames": torch.stack([video[0] for video in psnr]).mean().item(),
+        "psnr_worst_video": min(video.mean().item() for video in psnr),
+    }
+
+
+@torch.no_grad()
+def latent_statistics(vae: Any, data: FrameCache, most: int = 128) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each latent channel, over at most ``most`` videos spread over the data."""
+    chosen = np.unique(np.linspace(0, len(data) - 1, min(most, len(data))).round().astype(int))
+    first = second = torch.zeros(vae.config.z_dim, dtype=torch.float64)  # sums of the numbers and of their squares
+    count = 0
+    for index in chosen:
+        mean = encode_whole(vae, _start(data.video(int(index)))).chunk(2, dim=1)[0].double()
+        first = first + mean.sum(dim=(0, 2, 3, 4))
+        second = second + mean.square().sum(dim=(0, 2, 3, 4))
+        count += mean[:, 0].numel()
+    average = first / count
+    spread = (second / count - average.square()).clamp_min(1e-12).sqrt()
+    return [round(float(x), 6) for x in average], [round(float(x), 6) for x in spread]
+
+
+if __name__ == "__main__":
+    command(VaeConfig, train_vae)

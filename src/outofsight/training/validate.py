@@ -1,0 +1,180 @@
+"""Held-out clips continued by a model, and measured: against the truth, the trivial answers and the VAE's own ceiling.
+
+The clips were encoded once (``outofsight encode``); their truth and fates are read from where they lie. With its memory
+taken away, the same model is run again from the same noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datasets import iterate_clips
+from ..errors import DatasetError
+from ..evaluation.ablation import CONTEXT_HIDDEN, ablated, hide_context
+from ..evaluation.held_out import HeldOutClip, held_out
+from ..evaluation.pictures import named_side_by_side
+from ..evaluation.retrieval import retrieval_hits
+from ..evaluation.scores import Scores, score
+from ..generation.codec import VideoGeometry, channels_last, decode_videos
+from ..memory import RetrievalTrace
+from ..sampling import denoise
+from ..video import write_video
+from .cells import highest
+from .dataset import Batch, LatentDataset
+from .sources import clip_digest, list_clips
+from .validation_report import BEST_VIEW, CEILING, HOLD, MODEL, ValidationReport, ValidationSettings
+
+Report = Callable[[str, int, int], None]  # row, clips done, clips in all
+
+
+class Validator:
+    """Held-out clips and the VAE, ready to judge one model after another.
+
+    Args:
+        vae: decodes; it must be the one that encoded the clips.
+        latents: the held-out clips, encoded.
+        clips: folders in which the same clips lie, with masks and, for the fates, ``fates/``.
+        settings: see :class:`ValidationSettings`.
+
+    Raises:
+        DatasetError: another VAE, or clips that are missing or not those that were encoded.
+    """
+
+    def __init__(self, vae: Any, latents: LatentDataset, clips: list[Path], settings: ValidationSettings) -> None:
+        latents.check_parts(vae=vae)
+        self.vae, self.latents, self.settings = channels_last(vae), latents, settings
+        self.count = len(latents) if settings.clips is None else min(settings.clips, len(latents))
+        self._sources = {source.name: source for source in list_clips(clips)}
+        missing = [entry.name for entry in latents.clips[: self.count] if entry.name not in self._sources]
+        if missing:
+            raise DatasetError(
+                f"{len(missing)} encoded clips are not in {', '.join(map(str, clips))}: {', '.join(missing[:4])} ..."
+            )
+        self._digests = {entry.name: entry.digest for entry in latents.clips}
+        self._fixed: dict[str, dict[str, Scores]] = {}
+
+    def __call__(self, model: Any, step: int, folder: Path) -> Mapping[str, float]:
+        """What the trainer calls: validate, write the report and videos to ``folder``, return means for its log."""
+        report = self.run(model, folder)
+        report.save(folder)
+        return report.flat()
+
+    def run(self, model: Any, folder: Path | None = None, report: Report | None = None) -> ValidationReport:
+        """Continue every clip and measure it; folder: where side-by-side videos go (none are written without)."""
+        found = ValidationReport(self.settings)
+        for row in (MODEL, *self.settings.ablations):
+            found.rows[row] = {}
+            for clip, video, scores in self._generated(model, None if row == MODEL else row):
+                found.rows[row][clip.name] = scores
+                if folder is not None and len(found.rows[row]) <= self.settings.videos:
+                    self._write(folder, row, clip, video)
+                if report is not None:
+                    report(row, len(found.rows[row]), self.count)
+        found.rows |= self._fixed_rows(report)
+        return found
+
+    def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[HeldOutClip, np.ndarray, Scores]]:
+        for start in range(0, self.count, self.settings.batch):
+            numbers = range(start, min(start + self.settings.batch, self.count))
+            batch = self.latents.collate([self.latents[number] for number in numbers])
+            trace = RetrievalTrace() if self.settings.retrieval and ablation != CONTEXT_HIDDEN else None
+            with ablated(model, ablation, self.settings.seed + start):
+                made = self.generate(model, batch, trace, hidden=ablation == CONTEXT_HIDDEN)
+            videos = self._decode(made)
+            arrays = None if trace is None or trace.empty else trace.arrays()
+            for sample, (name, video) in enumerate(zip(batch.names, videos, strict=True)):
+                clip = self._clip(name)
+                scores = score(video, clip)
+                if arrays is not None:
+                    scores |= self._retrieval(arrays, clip, sample)
+                yield clip, video, scores
+
+    def generate(self, model: Any, batch: Batch, trace: RetrievalTrace | None, *, hidden: bool = False) -> Tensor:
+        """Target latents ``[b, c, ft, h, w]`` that the model makes of a batch's context."""
+        cut, settings = batch.context_frames, self.settings
+        source, poses = batch.latents[:, :, :cut], batch.context_poses
+        if hidden:
+            source, poses = hide_context(source, poses)
+        noise = torch.stack([clip_noise(name, settings.seed, batch.latents[0, :, cut:].shape) for name in batch.names])
+        negative = self.latents.empty_text.expand_as(batch.text) if settings.guidance != 1 else None
+        fov = batch.horizontal_fov
+        return denoise(
+            model,
+            source,
+            noise,
+            batch.text,
+            negative,
+            poses,
+            batch.target_poses,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            shift=settings.shift,
+            horizontal_fov=None if fov is None else fov.to(model.device),
+            trace=trace,
+        )
+
+    def _decode(self, latents: Tensor) -> np.ndarray:
+        device = next(self.vae.parameters()).device
+        with torch.no_grad():
+            return np.concatenate([decode_videos(self.vae, part.to(device)) for part in latents.split(2)])
+
+    def _retrieval(self, arrays: dict[str, np.ndarray], clip: HeldOutClip, sample: int) -> Scores:
+        """ "retrieval" and "retrieval chance", of the subjects that are back (see ``evaluation.retrieval``)."""
+        stride, cut = self.latents.settings.frame_stride, len(clip.context)
+        geometry = VideoGeometry(stride, self.latents.settings.pixel_stride, (1, 1, 1))
+        first = geometry.first_frames(int(arrays["target_frames"]))
+        before = geometry.first_frames(int(arrays["context_frames"]))
+        visible = np.array(
+            [highest(row, [*before, *(cut + n for n in first)]) for row in clip.visible.astype(np.uint8)]
+        )
+        wanted = np.array([highest(row, first) for row in clip.returned.astype(np.uint8)])
+        hits = retrieval_hits(arrays, visible > 0, wanted > 0, sample) if len(visible) else None
+        return {} if hits is None else {"retrieval": hits.rate, "retrieval chance": hits.chance}
+
+    def _fixed_rows(self, report: Report | None) -> dict[str, dict[str, Scores]]:
+        """The rows that no model changes: trivial answers and the VAE's ceiling; measured once."""
+        for number in range(self.count if not self._fixed else 0):
+            encoded = self.latents[number]
+            clip = self._clip(encoded.name)
+            rebuilt = self._decode(encoded.latents[None, :, encoded.context_frames :])[0]
+            for row, video in ((HOLD, clip.hold()), (BEST_VIEW, clip.best_view()), (CEILING, rebuilt)):
+                self._fixed.setdefault(row, {})[clip.name] = score(video, clip)
+            if report is not None:
+                report("trivial answers and ceiling", number + 1, self.count)
+        return self._fixed
+
+    def _clip(self, name: str) -> HeldOutClip:
+        source = self._sources[name]
+        clip = next(iterate_clips(source.root, [name]))
+        if clip_digest(clip) != self._digests[name]:
+            raise DatasetError(
+                f"{source.folder} is not the clip that was encoded to {self.latents.folder}: encode again"
+            )
+        read = held_out(clip, source.folder)
+        settings = self.latents.settings
+        size = tuple(side * settings.pixel_stride for side in settings.size)
+        if read.truth.shape[1:3] != size:
+            raise DatasetError(
+                f"{source.folder} has frames of {list(read.truth.shape[1:3])} and was encoded at {list(size)}: "
+                "validate on clips of the size the model makes"
+            )
+        return read
+
+    def _write(self, folder: Path, row: str, clip: HeldOutClip, video: np.ndarray) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        shown = {"context": clip.context, "generated" if row == MODEL else row: video, "truth": clip.truth}
+        name = clip.name if row == MODEL else f"{clip.name}-{row.replace(' ', '-')}"
+        write_video(folder / f"{name}.mp4", named_side_by_side(shown, 2), clip.fps)
+
+
+def clip_noise(name: str, seed: int, shape: tuple[int, ...] | torch.Size) -> Tensor:
+    """A clip's noise: of the seed and its name alone."""
+    number = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(number))
