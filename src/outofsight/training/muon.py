@@ -54,18 +54,36 @@ class KernelMuon(torch.optim.Optimizer):
                 parameter.sub_(change.view_as(parameter), alpha=group["lr"] * size)
 
 
-def muon_and_adamw(model: nn.Module, lr: float, embeddings: tuple[str, ...] = ()) -> list[torch.optim.Optimizer]:
-    """Both optimisers over all of a model's parameters.
+def muon_and_adamw(
+    model: nn.Module, lr: float, looked_up: tuple[str, ...] = (), looked_up_lr: float = 1.0
+) -> list[torch.optim.Optimizer]:
+    """Both optimisers over all of a model's parameters; :func:`set_rate` moves them.
 
     Args:
         lr: of both, before the schedule.
-        embeddings: parts of names whose tables AdamW takes: their rows are looked up, not multiplied.
+        looked_up: parts of names of what AdamW takes although it has two dimensions: tables, whose rows are looked up
+            and not multiplied, and last layers, whose rows are classes.
+        looked_up_lr: learning rate of these, of ``lr``.
     """
-    weights, rest = list[nn.Parameter](), list[nn.Parameter]()
+    weights, tables, rest = list[nn.Parameter](), list[nn.Parameter](), list[nn.Parameter]()
     for name, parameter in model.named_parameters():
-        matrix = parameter.ndim > 1 and min(len(parameter), parameter[0].numel()) > 1
-        (weights if matrix and not any(part in name for part in embeddings) else rest).append(parameter)
+        if any(part in name for part in looked_up):
+            tables.append(parameter)
+        elif parameter.ndim > 1 and min(len(parameter), parameter[0].numel()) > 1:
+            weights.append(parameter)
+        else:
+            rest.append(parameter)
     made: list[Any] = [KernelMuon(weights, lr)] if weights else []
-    if rest:
-        made.append(torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True))
+    groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
+    if tables:
+        groups.append({"params": tables, "times": looked_up_lr})
+    if groups:
+        made.append(torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True))
     return made
+
+
+def set_rate(optimizers: Iterable[torch.optim.Optimizer], lr: float) -> None:
+    """Set the learning rate of every group, times what :func:`muon_and_adamw` gave it."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.get("times", 1.0)

@@ -26,7 +26,7 @@ from ..processes import locked
 from .checkpointing import drop_old, latest_checkpoint, write_checkpoint
 from .ema import Ema
 from .logs import append_row, cut_after
-from .muon import muon_and_adamw
+from .muon import muon_and_adamw, set_rate
 from .settings import check_types, flat, plain
 from .trainer import TrainingInterrupted
 
@@ -89,7 +89,7 @@ class SmallRun:
         settings: everything that the result depends on, as plain values; a resumed run is held against it.
         model: trained in place.
         parts: names of what ``StepLoss`` returns beside the loss.
-        embeddings: see :func:`muon_and_adamw`.
+        looked_up, looked_up_lr: see :func:`muon_and_adamw`.
     """
 
     def __init__(
@@ -99,12 +99,13 @@ class SmallRun:
         settings: Mapping[str, Any],
         model: nn.Module,
         parts: tuple[str, ...],
-        embeddings: tuple[str, ...] = (),
+        looked_up: tuple[str, ...] = (),
+        looked_up_lr: float = 1.0,
     ) -> None:
         self.folder, self.loop, self.model, self.parts = folder, loop, model, parts
         self.settings = plain({"loop": vars(loop), **settings})
         self.named = dict(model.named_parameters())
-        self.optimizers = muon_and_adamw(model, loop.lr, embeddings)
+        self.optimizers = muon_and_adamw(model, loop.lr, looked_up, looked_up_lr)
         self.ema = Ema(self.named, loop.ema)
         self.step = 0
         self._window: list[list[float]] = []
@@ -165,10 +166,8 @@ class SmallRun:
                 f"step {self.step + 1}: the loss is {loss.item()}, its gradient's norm {float(norm)}; no weight was "
                 f"changed by it and the last checkpoint in {self.folder} stays: begin anew with a lower lr"
             )
-        rate = self.loop.learning_rate(self.step)
+        set_rate(self.optimizers, self.loop.learning_rate(self.step))
         for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.ema.update()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .caption_data import NOT_TOLD, Attributes
-
-if TYPE_CHECKING:
-    from .text import Captions
+from .tokenizer import Captions
 
 _FITTED_ON, _STEPS = 4096, 300
 
@@ -47,11 +45,16 @@ def probe(encoder: Any, data: Captions, judged: Mapping[str, Captions], attribut
     return results
 
 
+def pooled(embeddings: Tensor, mask: Tensor) -> Tensor:
+    """``[b, d]``: mean of ``[b, l, d]`` over the true tokens."""
+    weight = mask[..., None].to(embeddings)
+    mean: Tensor = (embeddings * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
+    return mean
+
+
 @torch.no_grad()
 def embed(encoder: Any, captions: Captions) -> Tensor:
     """Mean embeddings ``[n, d]``."""
-    from .text import pooled
-
     made = [
         pooled(encoder(ids, mask.long()).last_hidden_state, mask)
         for ids, mask in zip(captions.ids.split(64), captions.mask.split(64), strict=True)

@@ -12,10 +12,16 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..errors import TrainingError
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import PromptError, TrainingError
 from ..generation.prompts import clean_text
+from .caption_data import Attributes, ToldClip
 
 PAD, END, UNKNOWN, MASK = "<pad>", "</s>", "<unk>", "<extra_id_0>"
 _SPACE = "▁"
@@ -67,3 +73,36 @@ def _fragments(words: Sequence[str], most: int) -> list[str]:
     )
     useful = [part for part, count in shared.items() if count >= _LEAST_SHARED]
     return sorted(useful, key=lambda part: (-shared[part] * (len(part) - 1), part))[:most]
+
+
+@dataclass(frozen=True, eq=False)
+class Captions:
+    """Tokenized captions: ids ``[n, l]`` padded with 0, mask ``[n, l]`` bool, labels ``[n, attributes]``."""
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, clips: Sequence[ToldClip], tokenizer: Any, attributes: Attributes, limit: int) -> Captions:
+        """Raises PromptError for a caption of more than ``limit`` tokens."""
+        texts = [clean_text(clip.caption) for clip in clips]
+        rows = tokenizer(texts, add_special_tokens=True, truncation=False, verbose=False).input_ids
+        longest = max(range(len(rows)), key=lambda number: len(rows[number]))
+        if len(rows[longest]) > limit:
+            raise PromptError(
+                f"a caption has {len(rows[longest])} tokens and {limit} are allowed (it begins "
+                f"{texts[longest][:80]!r}): a larger vocabulary, or more tokens"
+            )
+        ids = torch.zeros(len(rows), len(rows[longest]), dtype=torch.long)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = torch.tensor(row)
+        return cls(ids, ids != 0, torch.from_numpy(attributes.labels(clips)))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, chosen: np.ndarray) -> Captions:
+        mask = self.mask[chosen]
+        longest = int(mask.sum(dim=1).max())
+        return Captions(self.ids[chosen, :longest], mask[:, :longest], self.labels[chosen])
