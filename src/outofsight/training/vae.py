@@ -26,29 +26,14 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..files import replacing
 from ..generation.codec import VideoGeometry, channels_last
+from ..models import PRESETS
 from .frames import FrameCache, cache_frames
 from .settings import check_types, plain
 from .small_parts import command, save_part
 from .small_run import LoopSettings, Report, SmallRun
 from .vae_forward import decode_whole, encode_whole
 
-# 8 pixels a cell and 2 frames a latent frame. Patches of 4 pixels and one doubling, both with the averaging
-# shortcuts of Wan2.2's VAE, because nearest-neighbour doublings are what it learns slowest (docs/tiny.md).
-TINY_VAE: Mapping[str, Any] = {
-    "base_dim": 32,
-    "decoder_base_dim": 64,
-    "z_dim": 16,
-    "dim_mult": [1, 1],
-    "num_res_blocks": 1,
-    "attn_scales": [],
-    "temperal_downsample": [True],
-    "is_residual": True,
-    "in_channels": 48,
-    "out_channels": 48,
-    "patch_size": 4,
-    "scale_factor_temporal": 2,
-    "scale_factor_spatial": 8,
-}
+TINY_VAE: Mapping[str, Any] = PRESETS["tiny"].vae
 _CHUNK = 4  # video frames that AutoencoderKLWan takes at a time after the first
 
 
