@@ -25,7 +25,7 @@ def encode(
     folders: Annotated[list[Path], typer.Argument(help="Folders of clips (HM-World's layouts; 'outofsight worlds').")],
     model: Annotated[str, _option("Folder, shipped name or hub id; its VAE, text encoder and tokenizer are used.")],
     out: Annotated[Path, _option("Folder of latents; a run that was stopped goes on there.")],
-    workers: Annotated[int, _option("Processes; each loads the model.", min=1)] = 1,
+    workers: Annotated[int | None, _option("Processes; as many as CPU cores, one for a GPU.", min=1)] = None,
     height: Annotated[int | None, _option("Fit frames to this height ...", min=1)] = None,
     width: Annotated[int | None, _option("... and width: scaled to cover, cropped at the centre.", min=1)] = None,
     text_tokens: Annotated[int | None, _option("What captions are padded to; the model's own by default.")] = None,
@@ -57,10 +57,11 @@ def encode(
         videos_at_once=batch,
     )
     cores = len(os.sched_getaffinity(0))
-    if workers > cores:
-        note(f"{workers} workers share {cores} CPU cores")
+    count = workers or (cores if where == "cpu" else 1)
+    if count > cores:
+        note(f"{count} workers share {cores} CPU cores")
     with _progress() as report:
-        outcome = encode_clips(folders, out, options, workers=workers, report=report)
+        outcome = encode_clips(folders, out, options, workers=count, report=report)
     made = outcome.clips - outcome.kept
     kept = f", {outcome.kept} were there already" if outcome.kept else ""
     note(f"{made} clips encoded{kept}" if made else f"nothing to do: {outcome.clips} clips there")

@@ -6,7 +6,6 @@ was killed goes on where it stopped and ends in the same files.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,8 @@ def encode_clips(
     """Encode every clip of these data folders into ``out``, going on with what is there.
 
     Args:
-        workers: processes; each loads the coding parts and takes its share of the cores.
+        workers: processes, each with coding parts of its own. On a CPU the networks run on one thread in each, for
+            the last bits of a sum depend on how many share it, and the files must not depend on ``workers``.
         report: called with each finished shard and the number of clips there are in all.
 
     Raises:
@@ -87,20 +87,24 @@ def _run(
     workers: int,
 ) -> Iterator[ShardDone]:
     if workers > 1:
-        threads = max(1, len(os.sched_getaffinity(0)) // workers)
-        yield from in_processes(_work, jobs, workers, _start, (out, options, settings, threads))
+        yield from in_processes(_work, jobs, workers, _start, (out, options, settings))
         return
     encoder = ShardEncoder(out, options, settings, parts)
-    for job in jobs:
-        yield encoder(job)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        for job in jobs:
+            yield encoder(job)
+    finally:
+        torch.set_num_threads(threads)
 
 
 _encoder: ShardEncoder | None = None
 
 
-def _start(out: Path, options: EncodeOptions, settings: LatentSettings, threads: int) -> None:
+def _start(out: Path, options: EncodeOptions, settings: LatentSettings) -> None:
     global _encoder
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     _encoder = ShardEncoder(out, options, settings, None)
 
 
