@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..cameras import CameraPath, relative_pose_vectors
 from ..errors import CameraError, OutOfSightError, VideoError
+from ..models.rays import BY_VIEW
 from ..video import Video, fit_video
 from .codec import VideoGeometry
 from .results import PartialRun
@@ -126,7 +127,7 @@ def field_of_view(
 def fov_users(config: Mapping[str, Any]) -> list[str]:
     """The parts of a transformer's configuration that cannot work without a field of view."""
     options = config.get("memory_options") or {}
-    users = ["camera rays"] if {"rays", "anchors"} & set(config.get("camera_inputs", ())) else []
+    users = ["camera rays"] if set(BY_VIEW) & set(config.get("camera_inputs", ())) else []
     if config.get("memory") == "fov" or options.get("affinity") == "fov":
         users.append("memory, which goes by view overlap")
     return users

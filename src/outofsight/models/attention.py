@@ -44,13 +44,16 @@ class BlockCache:
 
 @dataclass(frozen=True, eq=False)
 class ContextCache:
-    """A context encoded once: what every block keeps of it, and which of its frames were let in."""
+    """A context encoded once: what every block keeps of it, which of its frames were let in, and what they showed of
+    the places that target tokens look at (``reprojected``, see models/reprojection.py), where the model asks for that.
+    """
 
     blocks: tuple[BlockCache, ...]
     context_poses: Tensor
     target_poses: Tensor
     size: torch.Size
     selection: FrameSelection | None
+    reprojected: Tensor | None = None
 
     def check(self, context_poses: Tensor, target_poses: Tensor, latents: torch.Size) -> None:
         """Make sure that this is the context of these cameras and target latents ``[b, c, ft, h, w]``.
@@ -84,6 +87,7 @@ class ContextCache:
             self.target_poses.repeat(times, 1, 1),
             self.size,
             selection,
+            None if self.reprojected is None else self.reprojected.repeat(times, 1, 1, 1, 1),
         )
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from .transformer import WorldTransformer3DModel
 
 _WAN_HEAD_WIDTH = 128
-_ADDITIONS = re.compile(r"blocks\.\d+\.(cam_encoder_(con|tgt)|projector|ray_encoder|attn1\.tokenizer)\.")
+_ADDITIONS = re.compile(
+    r"reprojection_encoder\.|blocks\.\d+\.(cam_encoder_(con|tgt)|projector|ray_encoder|attn1\.tokenizer)\."
+)
 _IMAGE_INPUTS = re.compile(r"condition_embedder\.image_embedder\.|img_emb\.|\.(add_k_proj|k_img)\.")
 # the fields that say what kind of model computes with the tensors, as the release has them
 _RELEASED_KIND = {

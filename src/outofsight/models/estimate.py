@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..memory import FrameLayout, make_layout, make_memory
+from .reprojection import reprojection_channels
 
 _ANY_FOV = 90.0  # for memories that choose frames by view: how many they take does not depend on it
 _VAE_FEATURES = 8  # held at once in a residual block: input, norm, activation, convolution and their caches
@@ -118,6 +119,10 @@ def estimate_transformer(
         feed_forward = 4.0 * counts.queries * dim * config["ffn_dim"]
         channels = config["in_channels"] + config["out_channels"]
         outside = 2.0 * counts.queries * dim * channels * patch[0] * patch[1] * patch[2]
+        if "reprojections" in config["camera_inputs"]:
+            read = reprojection_channels(config["in_channels"], len(config["reprojection_disparities"]))
+            targets = min(counts.queries, layout.target_frames * layout.tokens_per_frame)
+            outside += 2.0 * targets * dim * read * patch[0] * patch[1] * patch[2]
         if counts.text_queries:  # a context encoded alone takes no text
             outside += 2.0 * text_tokens * dim * (config["text_dim"] + dim)
         return attention, feed_forward, _rest(config, counts, dim, text_tokens), outside

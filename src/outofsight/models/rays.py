@@ -8,6 +8,8 @@ from torch import Tensor
 from ..errors import GeometryError
 from ..memory import FrameLayout
 
+BY_VIEW = ("rays", "anchors", "reprojections")  # the transformer's camera_inputs that need the field of view
+
 
 def ray_directions(layout: FrameLayout, queries: range) -> Tensor:
     """Unit ray through the centre of each token of the query frames, ``[b, f, n, 3]`` in first-target-camera axes.
@@ -34,7 +36,8 @@ def ray_directions(layout: FrameLayout, queries: range) -> Tensor:
     local = torch.stack([x, y, torch.ones_like(x)], dim=-1).flatten(1, 2)
     local = torch.nn.functional.normalize(local, dim=-1)
     rotation = poses.unflatten(-1, (3, 4))[..., :3]
-    return torch.einsum("bfij,bnj->bfni", rotation, local)
+    with torch.autocast(device.type, enabled=False):  # directions rounded to bfloat16 are off by a quarter of a degree
+        return torch.einsum("bfij,bnj->bfni", rotation, local)
 
 
 def anchor_points(layout: FrameLayout, rays: Tensor, queries: range, disparities: tuple[float, ...]) -> Tensor:

@@ -19,12 +19,13 @@ from diffusers.utils.accelerate_utils import apply_forward_hook
 from torch import Tensor, nn
 
 from ..errors import GeometryError, MemoryOptionError
-from ..memory import AttentionPlan, FrameLayout, Memory, RetrievalTrace, make_layout, make_memory
+from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, RetrievalTrace, make_layout, make_memory
 from ..memory.layout import put_frames, take_frames
 from ..memory.rotary import Rotary, join_heads, point_rotary
 from .attention import ContextCache, Sequence
 from .block import POSE_NUMBERS, WorldTransformerBlock
-from .rays import anchor_points, ray_directions
+from .rays import BY_VIEW, anchor_points, ray_directions
+from .reprojection import ReprojectionEncoder
 
 TransformerBlockRegistry.register(
     WorldTransformerBlock,
@@ -44,11 +45,13 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_attention: "joint" (release) or "context_only": context frames attend to context alone and take
             no text, so they can be encoded once for all steps and guidance branches (:meth:`encode_context`).
         camera_inputs: "pose" (release: a 12-vector per frame and block) and optionally "rays" (direction of each
-            token's ray relative to the first target camera, added beside it) and "anchors" (half of the heads get
+            token's ray relative to the first target camera, added beside it), "anchors" (half of the heads get
             rotary positions from where tokens look instead of where they lie in the picture, in the spirit of GTA
-            and PRoPE: attention finds what was seen in the same direction before anything is learned).
+            and PRoPE: attention finds what was seen in the same direction before anything is learned) and
+            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py).
         anchor_disparities: 1/m, of the anchors: 0 for the direction alone, 0.2 for points 5 m away. The heads share
             them in turn.
+        reprojection_disparities: 1/m, of the reprojections.
     """
 
     _no_split_modules = ("WorldTransformerBlock",)
@@ -77,8 +80,10 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_attention: str = "joint",
         camera_inputs: tuple[str, ...] = ("pose",),
         anchor_disparities: tuple[float, ...] = (0.0, 0.1, 0.3),
+        reprojection_disparities: tuple[float, ...] = (0.0, 0.05, 0.15),
     ) -> None:
-        _check_choices(context_timestep, context_attention, camera_inputs, anchor_disparities, num_attention_heads)
+        _check_choices(context_timestep, context_attention, camera_inputs)
+        _check_disparities(camera_inputs, anchor_disparities, reprojection_disparities, num_attention_heads)
         super().__init__(
             patch_size=patch_size,
             num_attention_heads=num_attention_heads,
@@ -104,6 +109,11 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             )
             for _ in range(num_layers)
         )  # fmt: skip
+        self.reprojection_encoder: ReprojectionEncoder | None = None
+        if "reprojections" in camera_inputs:
+            self.reprojection_encoder = ReprojectionEncoder(
+                in_channels, tuple(reprojection_disparities), dim, patch_size
+            )
         # positions come from memory/rotary.py, whole and half ones alike; no table of fixed length is kept
         del self.rope
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}
@@ -179,6 +189,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         layout = self._layout(hidden_states, timestep, context_poses, target_poses, horizontal_fov)
         x = self._patchify(hidden_states)
         selection = context_cache.selection if context_cache else self.memory.select_frames(layout)
+        reprojected = context_cache.reprojected if context_cache else None
         if trace is not None:
             trace.context_frames, trace.target_frames = layout.context_frames, layout.target_frames
         if selection is not None:
@@ -187,6 +198,10 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             whole, layout = layout, layout.keep_context(selection.indices)
             if context_cache is None:
                 x = take_frames(x, whole.kept_frames(selection.indices))
+        if context_cache is None:
+            reprojected = self._reprojected(hidden_states, layout, selection)
+        if self.reprojection_encoder is not None and reprojected is not None:
+            x = self.reprojection_encoder(x, reprojected)
         queries = range(layout.context_frames if context_cache else 0, layout.frames)
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)
@@ -262,7 +277,10 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         for block in self.blocks:
             x, kept = block(x, x.new_zeros(batch, 0, x.shape[-1]), modulation, sequence)
             caches.append(kept)
-        return ContextCache(tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection)
+        reprojected = self._reprojected(context_latents, layout, selection)
+        return ContextCache(
+            tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection, reprojected
+        )
 
     # --- parts of the forward pass --------------------------------------------------------------------------
 
@@ -313,6 +331,15 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         """``[b, c, f, h, w] -> [b, f, n, dim]``"""
         x = self.patch_embedding(latents.to(self.patch_embedding.weight.dtype))
         return x.flatten(3).permute(0, 2, 3, 1).contiguous()
+
+    def _reprojected(self, latents: Tensor, layout: FrameLayout, selection: FrameSelection | None) -> Tensor | None:
+        """What the context frames that the memory let in show target frames; None where the model takes none."""
+        if self.reprojection_encoder is None:
+            return None
+        context = latents[:, :, : layout.context_frames]
+        if selection is not None:
+            context = take_frames(latents.transpose(1, 2), selection.indices).transpose(1, 2)
+        return self.reprojection_encoder.read(context, layout)
 
     def _sequence(
         self,
@@ -420,8 +447,6 @@ def _check_choices(
     context_timestep: str,
     context_attention: str,
     camera_inputs: tuple[str, ...],
-    disparities: tuple[float, ...],
-    heads: int,
 ) -> None:
     for name, value, choices in (
         ("context_timestep", context_timestep, ("shared", "clean")),
@@ -429,12 +454,21 @@ def _check_choices(
     ):
         if value not in choices:
             raise MemoryOptionError(f"{name} is {value!r}, expected one of {choices}")
-    if "pose" not in camera_inputs or set(camera_inputs) - {"pose", "rays", "anchors"}:
+    if "pose" not in camera_inputs or set(camera_inputs) - {"pose", *BY_VIEW}:
         raise MemoryOptionError(
-            f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',), perhaps with 'rays' and 'anchors'"
+            f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',), perhaps with {', '.join(map(repr, BY_VIEW))}"
         )
-    if "anchors" in camera_inputs and (heads < 2 or not disparities or min(disparities) < 0):
+
+
+def _check_disparities(
+    camera_inputs: tuple[str, ...], anchors: tuple[float, ...], reprojections: tuple[float, ...], heads: int
+) -> None:
+    if "anchors" in camera_inputs and (heads < 2 or not anchors or min(anchors) < 0):
         raise MemoryOptionError(
-            f"anchors with {heads} attention heads and anchor_disparities {tuple(disparities)}: expected at least 2 "
+            f"anchors with {heads} attention heads and anchor_disparities {tuple(anchors)}: expected at least 2 "
             "heads (half of them go by anchors) and disparities of at least 0 (1/m)"
+        )
+    if "reprojections" in camera_inputs and (not reprojections or min(reprojections) < 0):
+        raise MemoryOptionError(
+            f"reprojection_disparities is {tuple(reprojections)}: expected at least one, of at least 0 (1/m)"
         )

@@ -20,7 +20,14 @@ TRAINABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "all": ("",),
         "hydra": ("cam_encoder_con", "cam_encoder_tgt", "projector", "attn1"),
-        "additions": ("cam_encoder_con", "cam_encoder_tgt", "projector", "ray_encoder", "attn1.tokenizer"),
+        "additions": (
+            "cam_encoder_con",
+            "cam_encoder_tgt",
+            "projector",
+            "ray_encoder",
+            "reprojection_encoder",
+            "attn1.tokenizer",
+        ),
         "none": (),
     }
 )

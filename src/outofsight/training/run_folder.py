@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import TrainingError
 from ..files import replacing
+from ..generation.inputs import fov_users
 from .checkpointing import Checkpoint, latest_checkpoint
 from .config import TrainConfig
 from .dataset import LatentDataset
@@ -100,13 +101,12 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
             f"the clips in {config.data} have different numbers of latent frames ({shown}); a run takes one: encode "
             "each to a folder of its own and train on one after the other"
         )
-    by_pose = model_config["memory"] == "fov" or (model_config["memory_options"] or {}).get("affinity") == "fov"
-    by_view = by_pose or set(model_config["camera_inputs"]) & {"rays", "anchors"}
-    if by_view and any(entry.horizontal_fov is None for entry in data.clips):
+    if fov_users(model_config) and any(entry.horizontal_fov is None for entry in data.clips):
         raise TrainingError(
             f"the model compares views and clips in {config.data} have no field of view: encode them with it, or "
             'train a model of camera_inputs ["pose"] whose memory does not go by view'
         )
+    by_pose = model_config["memory"] == "fov" or (model_config["memory_options"] or {}).get("affinity") == "fov"
     objective = config.objective
     if objective.noise == "frame" and model_config["context_timestep"] != "clean":
         raise TrainingError(

@@ -103,4 +103,5 @@ def encode_context_with_gradients(
         else:
             x, kept = block(x, no_text, modulation, sequence)
         caches.append(kept)
-    return ContextCache(tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection)
+    reprojected = model._reprojected(context_latents, layout, selection)
+    return ContextCache(tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection, reprojected)

@@ -1,0 +1,113 @@
+"""What the context showed in the places that target tokens look at: a reading of the past that geometry gives for free.
+
+Each cell of a target frame sends its ray to a few fixed distances; each context camera is asked what it saw there.
+That is a plane sweep (Collins 1996) in latent space. It finds where to look, not what is there now: who moves is
+smeared or stands where last seen, and the memory must put it right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from ..memory import FrameLayout
+from .rays import anchor_points, ray_directions
+
+EDGE_WEIGHT = 0.05  # of what a context frame sees at its border, against 1 + EDGE_WEIGHT at its centre
+_BEHIND = 0.05  # directions closer than this to a camera's image plane are not in its view
+
+
+def reprojection_channels(channels: int, disparities: int) -> int:
+    """Channels of :func:`reproject_context` for latents of so many channels."""
+    return disparities * (2 * channels + 2)
+
+
+@torch.no_grad()
+def reproject_context(context: Tensor, layout: FrameLayout, disparities: tuple[float, ...]) -> Tensor:
+    """The context as the target cameras would see it, were all things 1 / disparity metres away.
+
+    Args:
+        context: ``[b, c, fc, h, w]`` clean latents of the layout's context frames.
+        layout: cameras of context and target frames, with a field of view; its token grid is not used.
+        disparities: 1/m, at least one; 0 is infinitely far.
+
+    Returns:
+        ``[b, k * (2c + 2), ft, h, w]`` float32. For each of the k disparities: c channels of the mean over the context
+        frames that have the place in view, the nearer to their centre the more; c channels of the latest of them; the
+        share of context frames that have it in view; the age of the latest, 0 for the last context frame to 1 for
+        none. Zeros where no frame has it in view.
+
+    Raises:
+        GeometryError: the cameras have no field of view.
+    """
+    context = context.float()
+    cells = replace(layout, grid=(context.shape[3], context.shape[4]))
+    with torch.autocast(context.device.type, enabled=False):
+        rays = ray_directions(cells, range(cells.context_frames, cells.frames))
+        targets = range(cells.context_frames, cells.frames)
+        parts = []
+        for disparity in disparities:
+            points = anchor_points(cells, rays, targets, (disparity,))[..., 0, :]
+            places = _places_in_context(points, cells, disparity)
+            parts.append(_read(context, places, cells.target_frames))
+    return torch.cat(parts, dim=1)
+
+
+class ReprojectionEncoder(nn.Module):
+    """Tells target tokens what the context showed where they look; it begins by telling nothing."""
+
+    def __init__(self, channels: int, disparities: tuple[float, ...], dim: int, patch_size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.disparities = disparities
+        patch = (patch_size[0], patch_size[1], patch_size[2])
+        self.conv = nn.Conv3d(reprojection_channels(channels, len(disparities)), dim, kernel_size=patch, stride=patch)
+        nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+
+    def read(self, context: Tensor, layout: FrameLayout) -> Tensor:
+        """See :func:`reproject_context`."""
+        return reproject_context(context, layout, self.disparities)
+
+    def forward(self, x: Tensor, read: Tensor) -> Tensor:
+        """``x [b, f, n, dim]``, to whose last frames, the target's, ``read`` (see :meth:`read`) has been added."""
+        told = self.conv(read.to(self.conv.weight.dtype)).flatten(3).permute(0, 2, 3, 1).to(x.dtype)
+        return torch.cat([x[:, : -told.shape[1]], x[:, -told.shape[1] :] + told], dim=1)
+
+
+def _places_in_context(points: Tensor, cells: FrameLayout, disparity: float) -> Tensor:
+    """Where points ``[b, ft, n, 3]`` lie in the context frames: ``[b, fc, ft, n, 2]``, -1..1 over a picture.
+
+    Points that a camera does not see lie at 2, outside.
+    """
+    assert cells.horizontal_fov is not None
+    rows, columns = cells.grid
+    cameras = cells.poses[:, : cells.context_frames].float().unflatten(-1, (3, 4))
+    rotation, origin = cameras[..., :3], cameras[..., 3]
+    # world to camera is the transpose; points come in units of their distance, so origins are scaled alike
+    local = torch.einsum("bcji,btnj->bctni", rotation, points)
+    local = local - disparity * torch.einsum("bcji,bcj->bci", rotation, origin)[:, :, None, None]
+    half_width = torch.tan(torch.deg2rad(cells.horizontal_fov.float()) / 2)
+    half = torch.stack([half_width, half_width * rows / columns], dim=-1)[:, None, None, None]
+    depth = local[..., 2:]
+    seen = depth > _BEHIND
+    return torch.where(seen, local[..., :2] / depth.clamp(min=_BEHIND) / half, 2.0).clamp(-2.0, 2.0)
+
+
+def _read(context: Tensor, places: Tensor, target_frames: int) -> Tensor:
+    """Mean and latest view, share of frames and age ``[b, 2c + 2, ft, h, w]`` at ``places [b, fc, ft, n, 2]``."""
+    batch, channels, frames, height, width = context.shape
+    seen = torch.nn.functional.grid_sample(
+        context.transpose(1, 2).flatten(0, 1), places.flatten(0, 1), padding_mode="border", align_corners=False
+    ).unflatten(0, (batch, frames))  # [b, fc, c, ft, n]
+    offset = places.abs().amax(dim=-1)  # [b, fc, ft, n]
+    inside = (offset < 1).to(seen.dtype)
+    weight = inside * (1 + EDGE_WEIGHT - offset)
+    total = weight.sum(dim=1).clamp(min=EDGE_WEIGHT / 2)
+    mean = torch.einsum("bftn,bfctn->bctn", weight, seen) / total[:, None]
+    order = torch.arange(1, frames + 1, device=context.device, dtype=seen.dtype)
+    last, index = (inside * order[:, None, None]).max(dim=1)  # [b, ft, n]
+    latest = seen.gather(1, index[:, None, None].expand(-1, -1, channels, -1, -1))[:, 0] * (last > 0)[:, None]
+    share, age = inside.mean(dim=1, keepdim=True), 1 - last[:, None] / frames
+    return torch.cat([mean, latest, share, age], dim=1).unflatten(3, (height, width))
