@@ -63,8 +63,8 @@ class ReprojectionEncoder(nn.Module):
         self.disparities = disparities
         patch = (patch_size[0], patch_size[1], patch_size[2])
         self.conv = nn.Conv3d(reprojection_channels(channels, len(disparities)), dim, kernel_size=patch, stride=patch)
-        nn.init.zeros_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
+        for parameter in self.conv.parameters():
+            nn.init.zeros_(parameter)
 
     def read(self, context: Tensor, layout: FrameLayout) -> Tensor:
         """See :func:`reproject_context`."""
