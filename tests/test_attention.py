@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from outofsight.memory import attention
 from outofsight.memory.attention import attend, can_merge
 from outofsight.memory.windows import QueryGroup, centred_windows, group_queries, selectable_tokens
 
@@ -73,12 +74,22 @@ def test_fast_and_plain_paths_equal_the_written_out_softmax(batch, frames, token
             )
 
 
-def test_memory_is_gathered_in_slices_without_changing_the_result() -> None:
-    # pages far larger than the keys force one frame at a time
-    q, k, v, mk, mv, windows, picks = random_case(1, 6, 2, 1, 3, 9, [8] * 6)
+@pytest.mark.parametrize("small", [0, 400, 1 << 20])
+def test_memory_is_gathered_in_slices_without_changing_the_result(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # pages far larger than the keys: one frame at a time, two, or all
+    monkeypatch.setattr(attention, "_SMALL", small)
+    inputs = random_case(1, 6, 2, 1, 3, 9, [8] * 6)
+    q, k, v, mk, mv, windows, picks = inputs
+    slices = list(attention._recall_slices(q[0], k[0], mk[0], picks[0]))
+    assert len(slices) == {0: 6, 400: 3, 1 << 20: 1}[small]
     groups = group_queries(windows, [8] * 6)
     expected = reference(q, k, v, windows, mk, mv, picks, [8] * 6)
-    torch.testing.assert_close(attend(q, k, v, groups, mk, mv, picks), expected, rtol=1e-9, atol=1e-9)
+    out = attend(q, k, v, groups, mk, mv, picks)
+    torch.testing.assert_close(out, expected, rtol=1e-9, atol=1e-9)
+    weight = torch.randn_like(out)
+    found, wanted = (torch.autograd.grad((x * weight).sum(), (q, k, v, mk, mv)) for x in (out, expected))
+    for ours, theirs in zip(found, wanted, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-8, atol=1e-8)
 
 
 def test_fast_path_never_copies_windows() -> None:

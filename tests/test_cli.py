@@ -420,7 +420,7 @@ def test_wrong_models(
     assert words in said
     assert "Traceback" not in said
     assert left(tmp_path) == before
-    assert generate("tiny", tmp_path / "out.mp4", *options) == 2
+    assert generate("tall", tmp_path / "out.mp4", *options) == 2
     assert "ships no model of that name" in capsys.readouterr().err
 
 

@@ -416,9 +416,24 @@ def test_damaged_folders_are_refused(folder: Path, damage: object, words: str) -
         WorldModelPipeline.from_pretrained(folder)
 
 
+def test_a_model_brings_its_own_sampling_settings(tmp_path: Path) -> None:
+    own = {"num_inference_steps": 2, "guidance_scale": 1.0, "shift": 2.0}
+    before = shared_pipeline()
+    WorldModelPipeline(**before.components, max_text_tokens=64, **own).save_pretrained(tmp_path)
+    inputs = {**run_inputs(), "seed": 3, "output_type": "latent"}
+    del inputs["num_inference_steps"]
+    for pipe in (WorldModelPipeline.from_pretrained(tmp_path), WorldModelPipeline.outline(tmp_path)):
+        assert {name: pipe.config[name] for name in own} == own
+    pipe = WorldModelPipeline.from_pretrained(tmp_path)
+    torch.testing.assert_close(pipe(**inputs).latents, before(**inputs, **own).latents, rtol=1e-5, atol=1e-5)
+    other = pipe(**inputs, shift=6.0).latents
+    torch.testing.assert_close(other, before(**inputs, **{**own, "shift": 6.0}).latents, rtol=1e-5, atol=1e-5)
+    assert (other - pipe(**inputs).latents).abs().max() > 1e-3
+
+
 def test_names_that_mean_no_model(tmp_path: Path) -> None:
     for name, words in (
-        ("tiny", "ships no model of that name"),
+        ("tall", "ships no model of that name"),
         ("no/such/folder", "no such model folder"),
         (str(tmp_path / "x"), "no such model folder"),
     ):

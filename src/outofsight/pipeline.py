@@ -50,6 +50,8 @@ class WorldModelPipeline(DiffusionPipeline):
         vae: diffusers' ``AutoencoderKLWan`` at any width.
         transformer: our ``WorldTransformer3DModel``.
         max_text_tokens: prompts are padded to it; longer ones are an error. 512 in the released model.
+        num_inference_steps, guidance_scale, shift, negative_prompt: of a call that does not say; by default the
+            released model's.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
@@ -61,10 +63,20 @@ class WorldModelPipeline(DiffusionPipeline):
         vae: AutoencoderKLWan,
         transformer: WorldTransformer3DModel,
         max_text_tokens: int = WAN_TEXT_TOKENS,
+        num_inference_steps: int = 50,
+        guidance_scale: float = 5.0,
+        shift: float = 5.0,
+        negative_prompt: str = WAN_NEGATIVE_PROMPT,
     ) -> None:
         super().__init__()
         self.register_modules(tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer)
-        self.register_to_config(max_text_tokens=max_text_tokens)
+        self.register_to_config(
+            max_text_tokens=max_text_tokens,
+            num_inference_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            shift=shift,
+            negative_prompt=negative_prompt,
+        )
         self._prompts_of: tuple[Any, list[int]] | None = None
         self._prompts: OrderedDict[tuple[Any, ...], Tensor] = OrderedDict()
 
@@ -98,7 +110,13 @@ class WorldModelPipeline(DiffusionPipeline):
         if name not in PRESETS:
             raise CheckpointError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
         preset = PRESETS[name]
-        return cls(**preset.build(seed=seed, **kwargs), max_text_tokens=preset.max_text_tokens)
+        return cls(
+            **preset.build(seed=seed, **kwargs),
+            max_text_tokens=preset.max_text_tokens,
+            num_inference_steps=preset.steps,
+            guidance_scale=preset.guidance,
+            shift=preset.shift,
+        )
 
     @torch.no_grad()
     def __call__(
@@ -108,10 +126,10 @@ class WorldModelPipeline(DiffusionPipeline):
         target_cameras: CameraPath,
         prompt: str,
         *,
-        negative_prompt: str = WAN_NEGATIVE_PROMPT,
-        num_inference_steps: int = 50,
-        guidance_scale: float = 5.0,
-        shift: float = 5.0,
+        negative_prompt: str | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        shift: float | None = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
         batched_guidance: bool = False,
         numerics: str = "accurate",
@@ -134,6 +152,7 @@ class WorldModelPipeline(DiffusionPipeline):
             context_video: uint8 ``[f, h, w, 3]``, what was seen so far.
             context_cameras: one pose for each context frame (or each ``frame_stride``-th).
             target_cameras: where the camera goes next; its length is the length of the output.
+            negative_prompt, num_inference_steps, guidance_scale, shift: None takes the model's own.
             guidance_interval: sigmas between which guidance is applied; outside it one branch is computed.
             batched_guidance: both branches in one forward (faster where memory allows).
             numerics: "accurate" computes as the weights were loaded, with float32 latents and timesteps;
@@ -155,13 +174,17 @@ class WorldModelPipeline(DiffusionPipeline):
         if output_type not in ("uint8", "latent"):
             raise ValueError(f"output_type is {output_type!r}, expected 'uint8' or 'latent'")
         check_numerics(self.components, numerics)
+        steps = self.config.num_inference_steps if num_inference_steps is None else num_inference_steps
+        guidance = self.config.guidance_scale if guidance_scale is None else guidance_scale
+        shift = self.config.shift if shift is None else shift
+        unwanted = self.config.negative_prompt if negative_prompt is None else negative_prompt
         plan = self.check_inputs(
             context_video,
             context_cameras,
             target_cameras,
             prompt,
             # without guidance nobody reads it, and a model of short texts may not hold the default one
-            negative_prompt=negative_prompt if guidance_scale != 1.0 else "",
+            negative_prompt=unwanted if guidance != 1.0 else "",
             height=height,
             width=width,
             target_frames=target_frames,
@@ -174,7 +197,7 @@ class WorldModelPipeline(DiffusionPipeline):
         # always drawn, so that a generator passed in moves on alike in a fresh and in a resumed run
         noise = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
         if resume is not None:
-            noise = resume.checked(shape, num_inference_steps)
+            noise = resume.checked(shape, steps)
         recorder = RetrievalTrace() if trace else None
         latents: Tensor | None = None
         try:
@@ -183,7 +206,7 @@ class WorldModelPipeline(DiffusionPipeline):
                 put_away(self, self.vae)
             with clock("encode_text"):
                 text = self._embed(plan.tokens, device)
-                unwanted = self._embed(plan.negative_tokens, device) if guidance_scale != 1.0 else None
+                negative = self._embed(plan.negative_tokens, device) if guidance != 1.0 else None
             with clock("denoise"):
                 fetch(self, self.transformer)
                 latents = denoise(
@@ -191,11 +214,11 @@ class WorldModelPipeline(DiffusionPipeline):
                     source,
                     noise.to(device, latent_dtype),
                     text,
-                    unwanted,
+                    negative,
                     plan.context_poses[None],
                     plan.target_poses[None],
-                    steps=num_inference_steps,
-                    guidance=guidance_scale,
+                    steps=steps,
+                    guidance=guidance,
                     shift=shift,
                     guidance_interval=guidance_interval,
                     batched_guidance=batched_guidance,
@@ -212,7 +235,7 @@ class WorldModelPipeline(DiffusionPipeline):
                 if output_type == "uint8":
                     video = decode_latents(self.vae, latents, truncate=numerics == "reference", progress=progress)
         except KeyboardInterrupt as stop:
-            raise interrupted(stop, latents, num_inference_steps, seed, clock.seconds) from stop
+            raise interrupted(stop, latents, steps, seed, clock.seconds) from stop
         finally:
             self.maybe_free_model_hooks()
         return WorldModelOutput(video, latents, recorder, seed, clock.seconds)
@@ -224,7 +247,7 @@ class WorldModelPipeline(DiffusionPipeline):
         target_cameras: CameraPath,
         prompt: str,
         *,
-        negative_prompt: str = WAN_NEGATIVE_PROMPT,
+        negative_prompt: str = "",
         height: int | None = None,
         width: int | None = None,
         target_frames: int | None = None,

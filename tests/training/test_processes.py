@@ -27,7 +27,8 @@ from outofsight.training.checkpointing import latest_checkpoint
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 ALONE = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "CUDA_VISIBLE_DEVICES": ""}
 COMMON: dict[str, Any] = {
-    "model": {**NARROW, **CLEAN}, "batch_size": 4, "lr": 3e-3, "ema": 0.9, "log_every": 1, "device": "cpu", "steps": 4,
+    "model": {**NARROW, **CLEAN}, "batch_size": 4, "lr": 3e-3, "ema": 0.9, "log_every": 1, "steps": 4,
+    "device": "cpu" if torch.cuda.is_available() else "auto",
     "checkpoint_every": 2,
 }  # fmt: skip
 

@@ -50,18 +50,16 @@ def generate(
     clips: Annotated[Path | None, _option("Folder of many clips; one video each.", group=INPUT)] = None,
     prompt: Annotated[str | None, _option("What is seen.", group=INPUT)] = None,
     prompt_file: Annotated[Path | None, _option("Text file that holds the prompt.", group=INPUT)] = None,
-    negative_prompt: Annotated[
-        str | None, _option("What is not to be seen; Wan's own list by default.", group=INPUT)
-    ] = None,
+    negative_prompt: Annotated[str | None, _option("What is not to be seen; the model's own.", group=INPUT)] = None,
     height: Annotated[int | None, _option("Pixels; scaled to cover and cropped. As the input.", group=INPUT)] = None,
     width: Annotated[int | None, _option("Pixels, with --height.", group=INPUT)] = None,
     frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", group=INPUT)] = None,
     context_frames: Annotated[int | None, _option("Use the last so many context frames.", group=INPUT)] = None,
     pad: Annotated[bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)] = False,
     horizontal_fov: Annotated[float | None, _option("Degrees, where the cameras do not say.", group=INPUT)] = None,
-    steps: Annotated[int, _option("Denoising steps.", group=SAMPLING, least=1)] = 50,
-    guidance: Annotated[float, _option("Guidance scale; 1 is none.", group=SAMPLING)] = 5.0,
-    shift: Annotated[float, _option("Shift of the noise schedule.", group=SAMPLING)] = 5.0,
+    steps: Annotated[int | None, _option("Denoising steps; the model's own.", group=SAMPLING, least=1)] = None,
+    guidance: Annotated[float | None, _option("Guidance scale, 1 is none; the model's own.", group=SAMPLING)] = None,
+    shift: Annotated[float | None, _option("Shift of the noise schedule; the model's own.", group=SAMPLING)] = None,
     guidance_interval: Annotated[
         tuple[float, float], _option("Sigmas between which guidance acts.", group=SAMPLING)
     ] = (0.0, 1.0),
@@ -97,7 +95,6 @@ def generate(
     Beside OUT.mp4 lies OUT.run.json, which says how it was made and can be replayed. After Ctrl-C, the same
     command goes on where it stopped.
     """
-    from ..generation.prompts import WAN_NEGATIVE_PROMPT
     from ..generation.runs import Machine, Settings
     from .jobs import Request, run
     from .loading import choose_device, choose_dtype
@@ -141,7 +138,7 @@ def generate(
         pad=pad,
         target_frames=frames,
         horizontal_fov=horizontal_fov,
-        negative_prompt=WAN_NEGATIVE_PROMPT if negative_prompt is None else negative_prompt,
+        negative_prompt=negative_prompt,
         cache_context=cache_context,
         dtype=choose_dtype(dtype, chosen, numerics.value),
         vae_tiling=vae_tiling,

@@ -95,7 +95,8 @@ def run(request: Request) -> int:
     else:
         check_folder_writable(request.out)
     jobs = list_jobs(request.sources, request.out, request.clips)
-    runner = _Runner(request, find_model(request.model, request.local_files_only))
+    model = find_model(request.model, request.local_files_only)
+    runner = _Runner(replace(request, settings=request.settings.resolved(model.outline.config)), model)
     failed = 0
     for job in jobs:
         try:
@@ -114,7 +115,8 @@ def run(request: Request) -> int:
 
 def check_sampling(settings: Settings) -> None:
     """Hold the sampling settings against what the sampler takes; raises GeometryError."""
-    flow_sigmas(settings.num_inference_steps, settings.shift)
+    steps, shift = settings.num_inference_steps, settings.shift
+    flow_sigmas(1 if steps is None else steps, 1.0 if shift is None else shift)
     low, high = settings.guidance_interval
     if not 0 <= low <= high <= 1:
         raise GeometryError(f"guidance_interval is {low} {high}, expected 0 <= from <= to <= 1 (sigmas)")
@@ -127,7 +129,7 @@ def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:
         inputs.context_cameras,
         inputs.target_cameras,
         inputs.prompt,
-        negative_prompt=settings.negative_prompt if settings.guidance_scale != 1.0 else "",
+        negative_prompt=(settings.negative_prompt or "") if settings.guidance_scale != 1.0 else "",
         height=settings.height,
         width=settings.width,
         target_frames=settings.target_frames,

@@ -13,6 +13,8 @@ from ..errors import CheckpointError
 
 INDEX = "model_index.json"
 SHIPPED = Path(__file__).parents[1] / "weights"
+# arguments of the pipeline that model_index.json may hold
+_PIPELINE_SETTINGS = ("max_text_tokens", "num_inference_steps", "guidance_scale", "shift", "negative_prompt")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MAX_HEADER = 100_000_000  # the safetensors format's own bound on its header, in bytes
 
@@ -247,4 +249,4 @@ def outline_parts(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{folder / 'tokenizer'} holds no tokenizer that can be read: {error}") from error
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return {**parts, **({"max_text_tokens": index["max_text_tokens"]} if "max_text_tokens" in index else {})}
+    return {**parts, **{name: index[name] for name in _PIPELINE_SETTINGS if name in index}}

@@ -10,7 +10,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,15 +27,16 @@ _CHUNK = 8 << 20
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides a video besides inputs, weights and seed. All resolved: None means "as the input".
+    """What decides a video besides inputs, weights and seed. In a record all is resolved: None means "as the input".
 
+    Steps, guidance, shift and negative prompt left at None are put in before a run (:meth:`resolved`): the model's own.
     Field names and meanings are those of ``WorldModelPipeline.__call__``; ``context_frames`` takes the last so many
     frames of the context, ``pad`` repeats the last frame of one that is too short, ``dtype`` is the weights'.
     """
 
-    num_inference_steps: int = 50
-    guidance_scale: float = 5.0
-    shift: float = 5.0
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    shift: float | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     batched_guidance: bool = False
     numerics: str = "accurate"
@@ -45,10 +46,15 @@ class Settings:
     pad: bool = False
     target_frames: int | None = None
     horizontal_fov: float | None = None
-    negative_prompt: str = ""
+    negative_prompt: str | None = None
     cache_context: bool | None = None
     dtype: str = "float32"
     vae_tiling: bool = False
+
+    def resolved(self, model: Mapping[str, Any]) -> Settings:
+        """With what is left open taken from a pipeline's configuration."""
+        names = ("num_inference_steps", "guidance_scale", "shift", "negative_prompt")
+        return replace(self, **{name: model[name] for name in names if getattr(self, name) is None})
 
 
 @dataclass(frozen=True)

@@ -122,13 +122,13 @@ TINY = ModelPreset(
         "text_dim": 128,
         "freq_dim": 128,
         "ffn_dim": 768,
-        "num_layers": 5,
+        "num_layers": 4,
         "memory": "hydra",
         # a token covers 16x16 pixels already, so memory tokens are compressed no further in space
-        "memory_options": {"kernel": (1, 1, 1), "top_k": 6, "window": 5, "queries": "target", "affinity": "pooled"},
+        "memory_options": {"kernel": (1, 1, 1), "top_k": 4, "window": 3, "queries": "target", "affinity": "pooled"},
         "context_timestep": "clean",
         "context_attention": "context_only",
-        "camera_inputs": ("pose", "rays", "anchors"),
+        "camera_inputs": ("pose", "rays", "anchors", "reprojections"),
     },
     # 8 pixels a cell and 2 frames a latent frame. Patches of 4 pixels and one doubling, both with the averaging
     # shortcuts of Wan2.2's VAE, because nearest-neighbour doublings are what it learns slowest

@@ -44,7 +44,9 @@ def make_accelerator(config: TrainConfig, *, idle_parameters: bool) -> Any:
         InitProcessGroupKwargs(timeout=_PATIENCE),
     ]
     # precision is autocast's, in the step: Accelerate's own would be fixed for the life of the Python process
-    accelerator = Accelerator(mixed_precision="no", cpu=config.device == "cpu", kwargs_handlers=handlers)
+    # without a GPU Accelerate must be told, or it takes processes that torchrun started for single ones
+    on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
+    accelerator = Accelerator(mixed_precision="no", cpu=on_cpu, kwargs_handlers=handlers)
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         raise TrainingError(
             f"launched with Accelerate's own {accelerator.distributed_type.value}; here sharding is a setting of the "
