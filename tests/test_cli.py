@@ -524,33 +524,6 @@ def test_doctor_computes_and_says_that_it_does(model: Path, capsys: Capture) -> 
     assert main(["doctor", "--preset", "huge"]) == 2
 
 
-def test_demo_runs_the_whole_path_and_does_not_boast(tmp_path: Path, capsys: Capture) -> None:
-    from PIL import Image
-
-    assert main(["demo", "--out", str(tmp_path / "demo")]) == 0
-    said = capsys.readouterr()
-    assert "not that anything is remembered" in said.err
-    for command in ("generate --replay", "doctor", "convert"):
-        assert f"outofsight {command}" in said.out
-    assert {"generated.mp4", "generated.run.json", "generated.trace.npz", "context_generated_truth.mp4"} <= set(
-        left(tmp_path / "demo")
-    )
-    with Image.open(tmp_path / "demo" / "overview.png") as picture:
-        assert min(picture.size) > 100
-    assert main(["demo", "--out", str(tmp_path / "demo")]) == 0  # again, in the same place
-
-
-def test_the_demos_subject_leaves_and_returns() -> None:
-    from outofsight.commands.demo_scene import demo_clip
-
-    clip = demo_clip("demo", 5, 4, 64, 96, 15.0)
-    phases = clip.phases("figure")
-    assert phases[0] == "visible"
-    assert phases[clip.context_frames - 1] == "hidden"
-    assert phases[-1] == "re-entered"
-    assert clip.context_frames == clip.target_frames == 17
-
-
 def test_help_imports_nothing_heavy() -> None:
     script = (
         "import sys\n"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from held_out import write_data
 from outofsight.commands.demo_recall import token_shares
-from outofsight.commands.demo_shipped import packaged_clip, run_demo, scores_table, verdict
+from outofsight.commands.demo_run import packaged_clip, run_demo, scores_table, verdict
 from outofsight.datasets import read_clip
 from outofsight.errors import CheckpointError
 from outofsight.evaluation.held_out import held_out
