@@ -24,7 +24,7 @@ from outofsight.generation.codec import encode_video
 from outofsight.training import TrainingInterrupted
 from outofsight.training.frames import cache_frames
 from outofsight.training.small_run import LoopSettings
-from outofsight.training.vae import TINY_VAE, VaeConfig, build_vae, judge, train_vae
+from outofsight.training.vae import TINY_VAE, VaeConfig, _Objective, build_vae, judge, train_vae
 from outofsight.training.vae_forward import decode_whole, encode_whole
 from pipelines import FPS, cameras, frames
 from test_runs import file_size_limit
@@ -58,7 +58,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def config(clips: Path, out: Path, **settings: Any) -> VaeConfig:
     loop = {"steps": 6, "warmup": 1, "checkpoint_every": 2, "log_every": 1, **settings.pop("loop", {})}
-    usual: dict[str, Any] = {"model": NARROW, "batch_size": 2, "crop": (16, 24), "loop": LoopSettings(**loop)}
+    usual: dict[str, Any] = {
+        "model": NARROW,
+        "batch_size": 2,
+        "crop": (16, 24),
+        "finish_frames": 9,
+        "loop": LoopSettings(**loop),
+    }
     return VaeConfig(clips, out, **{**usual, **settings})
 
 
@@ -226,6 +232,19 @@ def test_pieces_are_cut_anywhere_and_half_of_them_mirrored(clips: Path, tmp_path
     assert straight + mirrored == 40 and min(straight, mirrored) > 8
 
 
+def test_the_finish_is_on_long_whole_pictures(clips: Path, tmp_path: Path) -> None:
+    settings = config(clips, tmp_path, finish=0.5)
+    objective = _Objective(settings, build_vae(settings.model, 0), cache_frames(clips, tmp_path / "frames"))
+    rng = np.random.default_rng(0)
+    assert objective._pieces(rng, last=False).shape == (2, 3, 5, 16, 24)
+    assert objective._pieces(rng, last=True).shape[1:] == (3, 9, *objective.whole)
+    drawn = []
+    objective._pieces = lambda rng, *, last: drawn.append(last) or torch.zeros(1, 3, 5, 16, 24)  # type: ignore
+    for step in range(6):
+        objective.step_loss(step)
+    assert drawn == [False] * 3 + [True] * 3
+
+
 # --- refusals -------------------------------------------------------------------------------------------------
 
 
@@ -233,6 +252,7 @@ def test_pieces_are_cut_anywhere_and_half_of_them_mirrored(clips: Path, tmp_path
     ("settings", "words"),
     [
         ({"frames": 6}, r"frames is 6, expected 4 n \+ 1"),
+        ({"finish_frames": 8}, r"finish_frames is 8, expected 4 n \+ 1"),
         ({"batch_size": 0}, "batch_size 0"),
         ({"finish": 1.5}, "finish 1.5"),
         ({"precision": "fp8"}, "precision is 'fp8'"),

