@@ -32,15 +32,16 @@ def test_a_camera_that_looks_the_same_way_reads_the_frame_itself() -> None:
     context = torch.randn(1, 4, 2, 6, 10, generator=torch.Generator().manual_seed(0))
     read = reproject_context(context, layout(poses([0.0, 180.0]), poses([0.0])), (0.0,))
     assert read.shape == (1, reprojection_channels(4, 1), 1, 6, 10)
-    mean, latest, share, age = read[0, :, 0].split([4, 4, 1, 1])
+    mean, latest, differ, share, age = read[0, :, 0].split([4, 4, 1, 1, 1])
     torch.testing.assert_close(mean, context[0, :, 0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(latest, context[0, :, 0], atol=1e-4, rtol=1e-4)
+    assert differ.abs().max() < 1e-3
     assert (share == 0.5).all() and (age == 0.5).all()  # the second of the two looks away
 
 
 def test_nothing_is_read_where_no_frame_has_looked() -> None:
     read = reproject_context(torch.ones(1, 4, 3, 6, 10), layout(poses([90.0] * 3), poses([0.0])), (0.0,))
-    assert (read[:, :9] == 0).all() and (read[:, 9] == 1).all()  # age: none
+    assert (read[:, :10] == 0).all() and (read[:, 10] == 1).all()  # age: none
 
 
 def test_against_a_plain_loop_over_cells() -> None:
@@ -82,7 +83,9 @@ def _plain(
         latest, last = value, index + 1
     mean = sum((v * w for v, w in zip(values, weights, strict=True)), torch.zeros(channels))
     mean = mean / sum(weights) if weights else mean
-    return torch.cat([mean, latest, torch.tensor([len(values) / frames, 1 - last / frames])])
+    spread = sum(w * float((v - mean).square().mean()) for v, w in zip(values, weights, strict=True))
+    differ = math.sqrt(spread / sum(weights)) if weights else 0.0
+    return torch.cat([mean, latest, torch.tensor([differ, len(values) / frames, 1 - last / frames])])
 
 
 def test_near_things_move_against_far_ones() -> None:

@@ -124,8 +124,8 @@ TINY = ModelPreset(
         "ffn_dim": 768,
         "num_layers": 4,
         "memory": "hydra",
-        # a token covers 16x16 pixels already, so memory tokens are compressed no further in space
-        "memory_options": {"kernel": (1, 1, 1), "top_k": 4, "window": 3, "queries": "target", "affinity": "pooled"},
+        # 15 sub-tokens a frame: eight frames are recalled at the cost of two whole ones
+        "memory_options": {"kernel": (1, 2, 2), "top_k": 8, "window": 3, "queries": "target", "affinity": "pooled"},
         "context_timestep": "clean",
         "context_attention": "context_only",
         "camera_inputs": ("pose", "rays", "anchors", "reprojections"),

@@ -21,7 +21,7 @@ _BEHIND = 0.05  # directions closer than this to a camera's image plane are not 
 
 def reprojection_channels(channels: int, disparities: int) -> int:
     """Channels of :func:`reproject_context` for latents of so many channels."""
-    return disparities * (2 * channels + 2)
+    return disparities * (2 * channels + 3)
 
 
 @torch.no_grad()
@@ -34,10 +34,11 @@ def reproject_context(context: Tensor, layout: FrameLayout, disparities: tuple[f
         disparities: 1/m, at least one; 0 is infinitely far.
 
     Returns:
-        ``[b, k * (2c + 2), ft, h, w]`` float32. For each of the k disparities: c channels of the mean over the context
-        frames that have the place in view, the nearer to their centre the more; c channels of the latest of them; the
-        share of context frames that have it in view; the age of the latest, 0 for the last context frame to 1 for
-        none. Zeros where no frame has it in view.
+        ``[b, k * (2c + 3), ft, h, w]`` float32. For each of the k disparities: c channels of the mean over the context
+        frames that have the place in view, the nearer to their centre the more; c channels of the latest of them; how
+        much they differ (standard deviation, a mean over channels), which is little where the distance is right and
+        nothing moved; the share of context frames that have it in view; the age of the latest, 0 for the last context
+        frame to 1 for none. Zeros where no frame has it in view.
 
     Raises:
         GeometryError: the cameras have no field of view.
@@ -96,7 +97,7 @@ def _places_in_context(points: Tensor, cells: FrameLayout, disparity: float) -> 
 
 
 def _read(context: Tensor, places: Tensor, target_frames: int) -> Tensor:
-    """Mean and latest view, share of frames and age ``[b, 2c + 2, ft, h, w]`` at ``places [b, fc, ft, n, 2]``."""
+    """See :func:`reproject_context`: ``[b, 2c + 3, ft, h, w]`` of one disparity at ``places [b, fc, ft, n, 2]``."""
     batch, channels, frames, height, width = context.shape
     seen = torch.nn.functional.grid_sample(
         context.transpose(1, 2).flatten(0, 1), places.flatten(0, 1), padding_mode="border", align_corners=False
@@ -106,8 +107,10 @@ def _read(context: Tensor, places: Tensor, target_frames: int) -> Tensor:
     weight = inside * (1 + EDGE_WEIGHT - offset)
     total = weight.sum(dim=1).clamp(min=EDGE_WEIGHT / 2)
     mean = torch.einsum("bftn,bfctn->bctn", weight, seen) / total[:, None]
+    spread = (seen - mean[:, None]).square().mean(dim=2)  # [b, fc, ft, n]
+    differ = ((weight * spread).sum(dim=1, keepdim=True) / total[:, None]).sqrt()
     order = torch.arange(1, frames + 1, device=context.device, dtype=seen.dtype)
     last, index = (inside * order[:, None, None]).max(dim=1)  # [b, ft, n]
     latest = seen.gather(1, index[:, None, None].expand(-1, -1, channels, -1, -1))[:, 0] * (last > 0)[:, None]
     share, age = inside.mean(dim=1, keepdim=True), 1 - last[:, None] / frames
-    return torch.cat([mean, latest, share, age], dim=1).unflatten(3, (height, width))
+    return torch.cat([mean, latest, differ, share, age], dim=1).unflatten(3, (height, width))

@@ -80,7 +80,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_attention: str = "joint",
         camera_inputs: tuple[str, ...] = ("pose",),
         anchor_disparities: tuple[float, ...] = (0.0, 0.1, 0.3),
-        reprojection_disparities: tuple[float, ...] = (0.0, 0.05, 0.15),
+        reprojection_disparities: tuple[float, ...] = (0.0, 0.06, 0.15, 0.3),
     ) -> None:
         _check_choices(context_timestep, context_attention, camera_inputs)
         _check_disparities(camera_inputs, anchor_disparities, reprojection_disparities, num_attention_heads)
