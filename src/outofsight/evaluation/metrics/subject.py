@@ -1,0 +1,164 @@
+"""Is the subject back, and in the right place? Boxes, the reappearance rate, and the re-entry position error.
+
+Boxes are float64 ``[s, f, 4]``: x0, y0, x1, y1 in pixels (x1 and y1 are the first pixels outside) of each subject in
+each frame, NaN where it is not seen. Of a prediction they come from a :class:`BoxSource`: a detector
+(:mod:`.detector`), a user's own tracker, or masks, where the masks of the prediction itself are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.ndimage import find_objects
+
+from ...errors import GeometryError
+from ..psnr import mean_psnr as mean_of_frames
+
+
+@dataclass(frozen=True, eq=False)
+class Sought:
+    """A subject to find in a prediction. kind: what it is, as the clip says ("human", "dog"). known ``[Fc, 4]``: its
+    boxes in the context.
+    """
+
+    id: str
+    kind: str
+    known: np.ndarray
+
+
+class BoxSource(Protocol):
+    """Anything that says where subjects are in a predicted video. It never sees the truth of the target.
+
+    name: stands in the results, with the version or weights that were used.
+    """
+
+    name: str
+
+    def __call__(self, context: np.ndarray, prediction: np.ndarray, subjects: Sequence[Sought]) -> np.ndarray:
+        """uint8 ``[Fc, h, w, 3]`` and ``[f, h, w, 3]`` to boxes ``[s, f, 4]`` in the prediction."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class MaskBoxes:
+    """Boxes of known masks: of a render (the truth, its fates) or of what was made from one.
+
+    The truth's masks are no box source for a prediction of a model: by them a subject that vanished would be found.
+
+    ids: uint8 ``[f, h, w]`` instance ids of the very frames that are judged; numbers: the subjects' ids in them.
+    """
+
+    ids: np.ndarray
+    numbers: tuple[int, ...]
+    name: str = "masks of these frames"
+
+    def __call__(self, context: np.ndarray, prediction: np.ndarray, subjects: Sequence[Sought]) -> np.ndarray:
+        if self.ids.shape != prediction.shape[:3] or len(subjects) != len(self.numbers):
+            raise GeometryError(
+                f"masks {list(self.ids.shape)} of {len(self.numbers)} subjects, but {len(subjects)} are sought "
+                f"in {list(prediction.shape)}"
+            )
+        return boxes_from_masks(self.ids, self.numbers)
+
+
+def boxes_from_masks(ids: np.ndarray, numbers: Sequence[int], at_least: int = 1) -> np.ndarray:
+    """Boxes ``[s, f, 4]`` of subjects by their ids (1 or more) in masks uint8 ``[f, h, w]``.
+
+    at_least: pixels below which a subject counts as not seen.
+    """
+    boxes = np.full((len(numbers), len(ids), 4), np.nan)
+    for frame, picture in enumerate(ids):
+        found = find_objects(picture)
+        for row, number in enumerate(numbers):
+            place = found[number - 1] if number <= len(found) else None
+            if place is not None and np.count_nonzero(picture[place] == number) >= at_least:
+                boxes[row, frame] = (place[1].start, place[0].start, place[1].stop, place[0].stop)
+    return boxes
+
+
+@dataclass(frozen=True, eq=False)
+class Reappearance:
+    """What became of re-entries. Values per subject and frame are float64 ``[s, f]``, NaN where they say nothing.
+
+    found: 1 or 0, in frames in which the subject has truly re-entered: the prediction has a box of it, or none.
+    phantom: 1 or 0, in frames in which it is truly out of view: the prediction has a box of it all the same.
+    pixels: distance of the box's centre from the true box's, in re-entered frames with both. share: the same by the
+    frame's diagonal.
+    returns: for each subject, True or False of each of its re-entries: found in any frame of it.
+    """
+
+    found: np.ndarray
+    phantom: np.ndarray
+    pixels: np.ndarray
+    share: np.ndarray
+    returns: tuple[tuple[bool, ...], ...]
+
+    @property
+    def rate(self) -> float | None:
+        """Share of the truly re-entered frames, of all subjects, that show the subject; None without any."""
+        return mean_of_frames(self.found)
+
+    @property
+    def phantom_rate(self) -> float | None:
+        """Share of the frames in which a subject is truly hidden that show it."""
+        return mean_of_frames(self.phantom)
+
+    @property
+    def error_pixels(self) -> float | None:
+        """Mean distance; a subject that vanished costs nothing here: read it beside the rate."""
+        return mean_of_frames(self.pixels)
+
+    @property
+    def error_share(self) -> float | None:
+        """Mean distance by the diagonal."""
+        return mean_of_frames(self.share)
+
+
+def reappearance(
+    boxes: np.ndarray, true_boxes: np.ndarray, returned: np.ndarray, hidden: np.ndarray, size: tuple[int, int]
+) -> Reappearance:
+    """Judge the boxes of a prediction.
+
+    Args:
+        boxes, true_boxes: ``[s, f, 4]`` over target frames.
+        returned: bool ``[s, f]``, frames in which the subject is in view again (``fates.returned_frames``).
+        hidden: bool ``[s, f]``, frames in which a subject that was seen before is out of view
+            (:func:`hidden_frames`).
+        size: height and width of the frames.
+
+    Raises:
+        GeometryError: shapes that do not fit one another.
+    """
+    shapes = {boxes.shape, true_boxes.shape, (*returned.shape, 4), (*hidden.shape, 4)}
+    if len(shapes) > 1:
+        raise GeometryError(f"boxes [s,f,4] and frames [s,f] do not fit one another: {sorted(shapes)}")
+    there = ~np.isnan(boxes).any(axis=2)
+    centres, true_centres = ((found[..., :2] + found[..., 2:]) / 2 for found in (boxes, true_boxes))
+    pixels = np.where(returned, np.hypot(*np.moveaxis(centres - true_centres, -1, 0)), np.nan)
+    returns = tuple(
+        tuple(bool(there[row, start:end].any()) for start, end in _spans(chosen)) for row, chosen in enumerate(returned)
+    )
+    return Reappearance(
+        found=np.where(returned, there, np.nan),
+        phantom=np.where(hidden, there, np.nan),
+        pixels=pixels,
+        share=pixels / np.hypot(*size),
+        returns=returns,
+    )
+
+
+def hidden_frames(visible: np.ndarray, context_frames: int) -> np.ndarray:
+    """bool ``[s, Ft]``: target frames in which a subject that was seen before is out of view.
+
+    visible: bool ``[s, Fc + Ft]``.
+    """
+    return (np.logical_or.accumulate(visible, axis=1) & ~visible)[:, context_frames:]
+
+
+def _spans(chosen: np.ndarray) -> list[tuple[int, int]]:
+    """First frame, and the one after the last, of each run of chosen frames, bool ``[f]``."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(int)))
+    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
