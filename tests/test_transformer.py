@@ -14,8 +14,9 @@ from outofsight.errors import GeometryError, MemoryOptionError
 from outofsight.memory import RetrievalTrace
 from outofsight.models import WorldTransformer3DModel
 
+INPUTS = ("pose", "rays", "anchors", "reprojections", "clock")
 MODELS = {
-    (name, kind): narrow_model(**options, **extra, camera_inputs=("pose", "rays", "anchors", "reprojections"))
+    (name, kind): narrow_model(**options, **extra, camera_inputs=INPUTS, presence=True)
     for name, options in MECHANISMS.items()
     for kind, extra in (("joint", {}), ("cacheable", CACHEABLE))
 }

@@ -15,7 +15,7 @@ from outofsight.errors import TrainingError
 from outofsight.training import ObjectiveOptions, batch_loss, training_loss, training_schedule
 from outofsight.training.dataset import Batch
 from outofsight.training.draws import Draws
-from outofsight.training.objective import cell_weights
+from outofsight.training.objective import cell_weights, presence_loss
 from outofsight.training.shared_context import SharedContext, encode_context_with_gradients
 
 
@@ -161,6 +161,31 @@ def test_levels_stay_in_their_range(low: float, high: float) -> None:
     assert sigma.min() >= low and sigma.max() <= high and len(sigma.unique()) > 10
 
 
+def test_presence_is_a_cross_entropy_over_context_and_target() -> None:
+    batch, draws = batch_of(0, 1), Draws(6, 0, range(2))
+    net = model(**CLEAN, presence=True)
+    with torch.no_grad():
+        bare, _ = batch_loss(net, batch, draws, ObjectiveOptions(subject_weight=3.0))
+        both, parts = batch_loss(net, batch, draws, ObjectiveOptions(subject_weight=3.0, presence_weight=0.5))
+    logits = []
+    net.register_forward_hook(lambda *call: logits.append(call[2].presence))
+    with torch.no_grad():
+        batch_loss(net, batch, draws, ObjectiveOptions())
+    weights = 1 + 3.0 * batch.subject
+    chance = logits[0].sigmoid()
+    entropy = -(batch.subject * chance.log() + (1 - batch.subject) * (1 - chance).log())
+    expected = (entropy * weights).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3))
+    torch.testing.assert_close(both - bare, 0.5 * expected.mean(), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(parts["loss"].mean(), both)
+    assert logits[0].shape == batch.subject.shape
+    unknown = logits[0].clone()
+    unknown[:, :2] = float("nan")  # frames that the memory left out
+    rest = (entropy * weights)[:, 2:].sum(dim=(1, 2, 3)) / weights.mean(dim=(1, 2, 3)) / entropy[:, 2:][0].numel()
+    torch.testing.assert_close(presence_loss(unknown, batch, ObjectiveOptions(subject_weight=3.0)), rest)
+    with pytest.raises(TrainingError, match="does not tell presence"):
+        batch_loss(model(**CLEAN), batch, draws, ObjectiveOptions(presence_weight=1.0))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -175,8 +200,8 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("memory", ["hydra", "full", "fov"])
 def test_draws_that_share_a_context_have_the_gradient_of_draws_that_do_not(memory: str) -> None:
-    kind = {**CLEAN, "memory": memory, "memory_options": {} if memory == "full" else {"top_k": 2}}
-    batch, options = batch_of(0, 1, 2), ObjectiveOptions(noise="clip", text_dropout=0.3, camera_dropout=0.0)
+    kind = {**CLEAN, "memory": memory, "memory_options": {} if memory == "full" else {"top_k": 2}, "presence": True}
+    batch, options = batch_of(0, 1, 2), ObjectiveOptions(noise="clip", text_dropout=0.3, presence_weight=0.5)
     empty, draws = torch.zeros(batch.text.shape[1:]), Draws(2, 2, range(3), copies=2)
     nets = [model(**kind) for _ in range(2)]
     nets[0].encode_context_with_gradients = MethodType(encode_context_with_gradients, nets[0])

@@ -277,6 +277,8 @@ def test_clips_that_the_model_cannot_be_trained_on(tmp_path: Path) -> None:
     refused(
         TrainingError, "weigh nothing", config(plain, tmp_path / "run", objective=ObjectiveOptions(subject_weight=1))
     )
+    told = ObjectiveOptions(presence_weight=1.0)
+    refused(TrainingError, "presence False: the one needs the other", config(plain, tmp_path / "run", objective=told))
 
 
 def test_latents_of_another_vae_are_refused(latents: Path, tmp_path: Path) -> None:

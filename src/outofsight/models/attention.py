@@ -45,7 +45,8 @@ class BlockCache:
 @dataclass(frozen=True, eq=False)
 class ContextCache:
     """A context encoded once: what every block keeps of it, which of its frames were let in, and what they showed of
-    the places that target tokens look at (``reprojected``, see models/reprojection.py), where the model asks for that.
+    the places that target tokens look at (``reprojected``, see models/reprojection.py) and where subjects are in it
+    (``presence [b, fc, h, w]``, see models/presence.py), where the model has those.
     """
 
     blocks: tuple[BlockCache, ...]
@@ -54,6 +55,7 @@ class ContextCache:
     size: torch.Size
     selection: FrameSelection | None
     reprojected: Tensor | None = None
+    presence: Tensor | None = None
 
     def check(self, context_poses: Tensor, target_poses: Tensor, latents: torch.Size) -> None:
         """Make sure that this is the context of these cameras and target latents ``[b, c, ft, h, w]``.
@@ -88,6 +90,7 @@ class ContextCache:
             self.size,
             selection,
             None if self.reprojected is None else self.reprojected.repeat(times, 1, 1, 1, 1),
+            None if self.presence is None else self.presence.repeat(times, 1, 1, 1),
         )
 
 
@@ -103,6 +106,7 @@ class Sequence:
         memory_rotary: table of the memory tokens, or None where there are none.
         context_poses, target_poses: ``[b, f, 12]`` of the block's frames; one of them may be empty.
         rays: ``[b, f, n, 3]`` ray directions of the block's tokens, or None.
+        clock: ``[1|b, f, k]`` see models/clock.py, or None.
         wide: dtype of modulation and residual sums.
         text_frames: frames before this one take no text.
         first_query: frames before this one give keys and memory tokens and are not computed further.
@@ -122,6 +126,7 @@ class Sequence:
     rays: Tensor | None
     wide: torch.dtype
     memory_rotary: Rotary | None = None
+    clock: Tensor | None = None
     text_frames: int = 0
     first_query: int = 0
     pose_scores: Tensor | None = None

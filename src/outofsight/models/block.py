@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..memory import Memory
 from .attention import BlockCache, MemoryAttnProcessor, Sequence, TextAttnProcessor, frame_cuts
+from .clock import CLOCK_NUMBERS
 from .linear import feed_forward, is_plain, is_untouched, product
 
 POSE_NUMBERS = 12  # a 3x4 camera matrix
@@ -21,7 +22,7 @@ class WorldTransformerBlock(WanTransformerBlock):
     Args:
         dim, ffn_dim, num_heads, qk_norm, cross_attn_norm, eps: as in Wan.
         memory: the mechanism that its self-attention goes through.
-        rays: whether ray directions of tokens are added beside the pose vectors.
+        rays, clock: whether ray directions of tokens and times of frames are added beside the pose vectors.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class WorldTransformerBlock(WanTransformerBlock):
         *,
         memory: Memory,
         rays: bool = False,
+        clock: bool = False,
     ) -> None:
         super().__init__(dim, ffn_dim, num_heads, qk_norm, cross_attn_norm, eps)
         self.cam_encoder_con = nn.Linear(POSE_NUMBERS, dim)
         self.cam_encoder_tgt = nn.Linear(POSE_NUMBERS, dim)
         self.projector = nn.Linear(dim, dim)
         self.ray_encoder = nn.Linear(3, dim, bias=False) if rays else None
+        self.clock_encoder = nn.Linear(CLOCK_NUMBERS, dim, bias=False) if clock else None
         compressor = memory.compressor(dim)
         if compressor is not None:
             self.attn1.tokenizer = compressor
@@ -51,9 +54,8 @@ class WorldTransformerBlock(WanTransformerBlock):
     @torch.no_grad()
     def reset_additions(self) -> None:
         """Initialise what Wan does not have, as the release does: cameras zero, projector identity."""
-        encoders = [self.cam_encoder_con, self.cam_encoder_tgt]
-        for encoder in encoders if self.ray_encoder is None else [*encoders, self.ray_encoder]:
-            for parameter in encoder.parameters():
+        for encoder in (self.cam_encoder_con, self.cam_encoder_tgt, self.ray_encoder, self.clock_encoder):
+            for parameter in () if encoder is None else encoder.parameters():
                 parameter.zero_()
         nn.init.eye_(self.projector.weight)
         nn.init.zeros_(self.projector.bias)
@@ -89,6 +91,8 @@ class WorldTransformerBlock(WanTransformerBlock):
         cameras = torch.cat(
             [self.cam_encoder_con(sequence.context_poses), self.cam_encoder_tgt(sequence.target_poses)], dim=1
         )
+        if self.clock_encoder is not None and sequence.clock is not None:
+            cameras = cameras + self.clock_encoder(sequence.clock)
         normed = self._enter(x, scale, shift + cameras.unsqueeze(2), sequence)
         attended, kept = self.attn1(normed.flatten(1, 2), sequence=sequence, cached=cached)
 

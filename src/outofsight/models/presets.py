@@ -128,7 +128,8 @@ TINY = ModelPreset(
         "memory_options": {"kernel": (1, 2, 2), "top_k": 8, "window": 3, "queries": "target", "affinity": "pooled"},
         "context_timestep": "clean",
         "context_attention": "context_only",
-        "camera_inputs": ("pose", "rays", "anchors", "reprojections"),
+        "camera_inputs": ("pose", "rays", "anchors", "reprojections", "clock"),
+        "presence": True,
     },
     # 8 pixels a cell and 2 frames a latent frame. Patches of 4 pixels and one doubling, both with the averaging
     # shortcuts of Wan2.2's VAE, because nearest-neighbour doublings are what it learns slowest

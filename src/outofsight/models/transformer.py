@@ -5,7 +5,7 @@ Read next: ``memory/hydra.py`` (what is remembered and recalled) and ``models/bl
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,6 +24,8 @@ from ..memory.layout import put_frames, take_frames
 from ..memory.rotary import Rotary, join_heads, point_rotary
 from .attention import ContextCache, Sequence
 from .block import POSE_NUMBERS, WorldTransformerBlock
+from .clock import clock_numbers
+from .presence import PresenceHead, whole_presence
 from .rays import BY_VIEW, anchor_points, ray_directions
 from .reprojection import ReprojectionEncoder
 
@@ -31,6 +33,13 @@ TransformerBlockRegistry.register(
     WorldTransformerBlock,
     TransformerBlockMetadata(return_hidden_states_index=0, return_encoder_hidden_states_index=None),
 )
+
+
+@dataclass
+class WorldTransformerOutput(Transformer2DModelOutput):
+    """``sample``: velocities. presence: logits ``[b, fc + ft, h, w]`` of a subject covering a cell, or None."""
+
+    presence: Tensor | None = None
 
 
 class WorldTransformer3DModel(WanTransformer3DModel):
@@ -48,10 +57,13 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             token's ray relative to the first target camera, added beside it), "anchors" (half of the heads get
             rotary positions from where tokens look instead of where they lie in the picture, in the spirit of GTA
             and PRoPE: attention finds what was seen in the same direction before anything is learned) and
-            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py).
+            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py)
+            and "clock" (how long before or after the cut each frame is, added beside the pose: rotary positions tell
+            attention of time, but not the values that it fetches).
         anchor_disparities: 1/m, of the anchors: 0 for the direction alone, 0.2 for points 5 m away. The heads share
             them in turn.
         reprojection_disparities: 1/m, of the reprojections.
+        presence: also tell where subjects are (models/presence.py).
     """
 
     _no_split_modules = ("WorldTransformerBlock",)
@@ -81,6 +93,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         camera_inputs: tuple[str, ...] = ("pose",),
         anchor_disparities: tuple[float, ...] = (0.0, 0.1, 0.3),
         reprojection_disparities: tuple[float, ...] = (0.0, 0.06, 0.15, 0.3),
+        presence: bool = False,
     ) -> None:
         _check_choices(context_timestep, context_attention, camera_inputs)
         _check_disparities(camera_inputs, anchor_disparities, reprojection_disparities, num_attention_heads)
@@ -105,7 +118,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         self.blocks = nn.ModuleList(
             WorldTransformerBlock(
                 dim, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps,
-                memory=self.memory, rays="rays" in camera_inputs,
+                memory=self.memory, rays="rays" in camera_inputs, clock="clock" in camera_inputs,
             )
             for _ in range(num_layers)
         )  # fmt: skip
@@ -114,6 +127,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             self.reprojection_encoder = ReprojectionEncoder(
                 in_channels, tuple(reprojection_disparities), dim, patch_size
             )
+        self.presence_head = PresenceHead(dim, patch_size, num_layers) if presence else None
         # positions come from memory/rotary.py, whole and half ones alike; no table of fixed length is kept
         del self.rope
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}
@@ -158,7 +172,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         plain: bool = False,
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
-    ) -> Transformer2DModelOutput | tuple[Tensor]:
+    ) -> WorldTransformerOutput | tuple[Tensor]:
         """Velocity (noise minus clean latents) of every latent frame.
 
         Args:
@@ -177,7 +191,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
 
         Returns:
             ``.sample`` of the shape of ``hidden_states``, or of its target frames. Context frames that a pose-driven
-            memory left out are zero; no context frame's velocity is meaningful for sampling.
+            memory left out are zero; no context frame's velocity is meaningful for sampling. ``.presence`` where the
+            model has it and something keeps its gradients or the context is cached.
 
         Raises:
             GeometryError: sizes that do not fit one another or the patch size.
@@ -209,6 +224,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         # diffusers' step caches want every block to return as many tokens as it was given
         spare = target_only and trace is None and queries.start == 0
         spare = spare and not (torch.is_grad_enabled() or self.is_cache_enabled)
+        seen, expected = context_cache.presence if context_cache else None, None
         x = x.flatten(1, 2)
         for i, block in enumerate(self.blocks):
             cached = context_cache.blocks[i] if context_cache else None
@@ -218,13 +234,18 @@ class WorldTransformer3DModel(WanTransformer3DModel):
                 x = self._gradient_checkpointing_func(block, x, text, modulation, sequence, cached)
             else:
                 x = block(x, text, modulation, sequence, cached)
+            if self.presence_head is not None and not spare:
+                seen = seen if context_cache or seen is not None else self.presence_head.of_context(i, x, layout)
+                expected = expected if expected is not None else self.presence_head.of_target(i, x, layout)
         x = x.unflatten(1, (len(sequence.plan.queries), -1))
         cut = layout.target_frames if target_only else x.shape[1]
         x = self._head(x[:, -cut:], temb if temb.shape[1] == 1 else temb[:, -cut:], sequence.wide)
         if selection is not None and x.shape[1] > layout.target_frames:
             x = put_frames(x, whole.kept_frames(selection.indices), whole.frames)
         sample = self._unpatchify(x, hidden_states.shape)
-        return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
+        kept = None if selection is None else selection.indices
+        presence = whole_presence(seen, expected, kept, context_poses.shape[1])
+        return WorldTransformerOutput(sample=sample, presence=presence) if return_dict else (sample,)
 
     @apply_forward_hook
     @torch.no_grad()
@@ -252,18 +273,29 @@ class WorldTransformer3DModel(WanTransformer3DModel):
                 f"{self.config.context_timestep!r} and context_attention={self.config.context_attention!r}; "
                 "caching needs 'clean' and 'context_only'"
             )
-        batch = context_latents.shape[0]
-        target = target_poses.shape[1]
         if self.is_cache_enabled:
             raise GeometryError(
                 "the context cannot be encoded once while a step cache of diffusers is enabled: its hooks would mix "
                 "context and target; call disable_cache(), or sample with cache_context=False"
             )
-        empty = context_latents.new_zeros(batch, 0, self.config.text_dim)
+        empty = context_latents.new_zeros(len(context_latents), 0, self.config.text_dim)
         self._check_geometry(context_latents, context_poses.shape[1], target_poses[:, :0], empty)
-        clean = torch.zeros(batch, device=context_latents.device, dtype=context_latents.dtype)
-        layout = self._layout(context_latents, clean, context_poses, target_poses, horizontal_fov)
-        x = self._patchify(context_latents)
+        return self.encode_checked(context_latents, context_poses, target_poses, horizontal_fov, numerics, plain)
+
+    def encode_checked(
+        self,
+        latents: Tensor,
+        context_poses: Tensor,
+        target_poses: Tensor,
+        horizontal_fov: float | Tensor | None,
+        numerics: str,
+        plain: bool,
+    ) -> ContextCache:
+        """:meth:`encode_context` without its checks, and with gradients where they are on."""
+        batch, target = latents.shape[0], target_poses.shape[1]
+        clean = torch.zeros(batch, device=latents.device, dtype=latents.dtype)
+        layout = self._layout(latents, clean, context_poses, target_poses, horizontal_fov)
+        x = self._patchify(latents)
         selection = self.memory.select_frames(layout)
         if selection is not None:
             layout = layout.keep_context(selection.indices)
@@ -271,16 +303,21 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         cut = layout.context_frames
         sequence = self._sequence(layout, range(cut), x, numerics, None, plain)
         sequence.keep_from = self._plan(layout, range(cut, cut + target), x.device).first_key
-        _, _, modulation = self._condition(layout, range(cut), empty)
-        caches = []
+        _, _, modulation = self._condition(layout, range(cut), latents.new_zeros(batch, 0, self.config.text_dim))
+        caches, presence = [], None
         x = x.flatten(1, 2)
-        for block in self.blocks:
-            x, kept = block(x, x.new_zeros(batch, 0, x.shape[-1]), modulation, sequence)
+        no_text = x.new_zeros(batch, 0, x.shape[-1])
+        for i, block in enumerate(self.blocks):
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                x, kept = self._gradient_checkpointing_func(block, x, no_text, modulation, sequence)
+            else:
+                x, kept = block(x, no_text, modulation, sequence)
             caches.append(kept)
-        reprojected = self._reprojected(context_latents, layout, selection)
-        return ContextCache(
-            tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection, reprojected
-        )
+            if self.presence_head is not None and presence is None:
+                presence = self.presence_head.of_context(i, x, layout)
+        shown = self._reprojected(latents, layout, selection)
+        size = latents.shape[3:]
+        return ContextCache(tuple(caches), context_poses, target_poses, size, selection, shown, presence)
 
     # --- parts of the forward pass --------------------------------------------------------------------------
 
@@ -355,6 +392,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         cut = layout.context_frames
         poses = layout.poses.to(x.dtype)
         rays = ray_directions(layout, queries) if set(self.config.camera_inputs) & {"rays", "anchors"} else None
+        clock = clock_numbers(layout, queries, x.device).to(x.dtype) if "clock" in self.config.camera_inputs else None
         plan = self._plan(layout, queries, x.device)
         rotary, memory_rotary = plan.rotary, None if plan.memory is None else plan.memory.rotary
         if "anchors" in self.config.camera_inputs:
@@ -369,6 +407,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             context_poses=poses[:, queries.start : min(cut, queries.stop)],
             target_poses=poses[:, max(cut, queries.start) : queries.stop],
             rays=None if rays is None else rays.to(x.dtype),
+            clock=clock,
             wide=x.dtype if numerics == "reference" else torch.promote_types(x.dtype, torch.float32),
             text_frames=max(0, min(cut, queries.stop) - queries.start)
             if self.config.context_attention == "context_only"
@@ -454,9 +493,10 @@ def _check_choices(
     ):
         if value not in choices:
             raise MemoryOptionError(f"{name} is {value!r}, expected one of {choices}")
-    if "pose" not in camera_inputs or set(camera_inputs) - {"pose", *BY_VIEW}:
+    if "pose" not in camera_inputs or set(camera_inputs) - {"pose", "clock", *BY_VIEW}:
         raise MemoryOptionError(
-            f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',), perhaps with {', '.join(map(repr, BY_VIEW))}"
+            f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',), perhaps with 'clock', "
+            f"{', '.join(map(repr, BY_VIEW))}"
         )
 
 

@@ -33,7 +33,13 @@ def tiny(data: Path, out: Path) -> TrainConfig:
         ema=0.998,
         precision="bf16",
         objective=ObjectiveOptions(
-            shift=5.0, noise="even", weighting="none", sigma_range=(0.4, 1.0), subject_weight=16.0, text_dropout=0.1
+            shift=5.0,
+            noise="even",
+            weighting="none",
+            sigma_range=(0.4, 1.0),
+            subject_weight=16.0,
+            presence_weight=1.0,
+            text_dropout=0.1,
         ),
         checkpoint_every=100,
         log_every=25,

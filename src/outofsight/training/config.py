@@ -21,12 +21,8 @@ TRAINABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "all": ("",),
         "hydra": ("cam_encoder_con", "cam_encoder_tgt", "projector", "attn1"),
         "additions": (
-            "cam_encoder_con",
-            "cam_encoder_tgt",
-            "projector",
-            "ray_encoder",
-            "reprojection_encoder",
-            "attn1.tokenizer",
+            *("cam_encoder_con", "cam_encoder_tgt", "projector", "ray_encoder", "clock_encoder"),
+            *("reprojection_encoder", "presence_head", "attn1.tokenizer"),
         ),
         "none": (),
     }

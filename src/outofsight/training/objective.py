@@ -38,6 +38,8 @@ class ObjectiveOptions:
         subject_weight: errors count ``1 + subject_weight * share`` in cells of which a subject covers that share.
         reentry_weight: and ``1 + reentry_weight`` times that in frames where someone who left is back. Weights of a
             clip are scaled to mean 1.
+        presence_weight: weight of the presence head's cross-entropy, over context and target cells, each counted as the
+            velocity's errors are; for models that have one.
         text_dropout: probability of a clip's text being replaced by the embedding of no text, for guidance.
         camera_dropout: probability of its poses being replaced by zeros.
     """
@@ -48,6 +50,7 @@ class ObjectiveOptions:
     sigma_range: tuple[float, float] = (0.0, 1.0)
     subject_weight: float = 0.0
     reentry_weight: float = 0.0
+    presence_weight: float = 0.0
     text_dropout: float = 0.0
     camera_dropout: float = 0.0
 
@@ -59,8 +62,10 @@ class ObjectiveOptions:
                 f"shift is {self.shift} and sigma_range {self.sigma_range}: expected a shift above 0 and "
                 "0 <= lowest < highest <= 1"
             )
-        if self.subject_weight < 0 or self.reentry_weight < 0:
-            raise TrainingError(f"weights are {self.subject_weight} and {self.reentry_weight}, expected 0 or more")
+        if min(self.subject_weight, self.reentry_weight, self.presence_weight) < 0:
+            raise TrainingError(
+                f"weights {self.subject_weight}, {self.reentry_weight}, {self.presence_weight}: expected 0 or more"
+            )
         if not all(0 <= dropped <= 1 for dropped in (self.text_dropout, self.camera_dropout)):
             raise TrainingError(
                 f"dropout is {self.text_dropout} and {self.camera_dropout}, expected probabilities from 0 to 1"
@@ -178,7 +183,7 @@ def batch_loss(
     sigma = sigmas[index].to(clean)[:, None, :, None, None]
     noisy = (1 - sigma) * clean + sigma * noise
     cameras_dropped = draws.dropped_cameras(options.camera_dropout)
-    velocity = model(
+    out = model(
         torch.cat([batch.latents[:, :, :cut], noisy], dim=2),
         _timesteps(timesteps[index].to(clean), cut, options.noise),
         _without_text(batch.text, draws.dropped_texts(options.text_dropout), empty_text),
@@ -186,14 +191,31 @@ def batch_loss(
         _without(batch.target_poses, cameras_dropped),
         horizontal_fov=batch.horizontal_fov,
         **model_inputs,
-    ).sample[:, :, -frames:]
+    )
+    velocity = out.sample[:, :, -frames:]
     squared = (velocity.float() - (noise - clean).float()).square().mean(dim=1)  # [b, ft, h, w]
     share, phase = batch.subject[:, cut:], batch.phase[:, cut:]
     counted = squared if options.weighting == "none" else squared * weights[index].to(squared)[:, :, None, None]
     if options.subject_weight or options.reentry_weight:
         counted = counted * cell_weights(share, phase, options)
     losses = counted.mean(dim=(1, 2, 3))
+    if options.presence_weight:
+        losses = losses + options.presence_weight * presence_loss(out.presence, batch, options)
     return losses.mean(), {"loss": losses.detach(), **_errors(squared.detach(), share, phase)}
+
+
+def presence_loss(logits: Tensor | None, batch: Batch, options: ObjectiveOptions) -> Tensor:
+    """Cross-entropy ``[b]`` of ``logits [b, f, h, w]`` against subjects' shares; NaN cells do not count."""
+    if logits is None:
+        raise TrainingError(
+            "presence_weight is set, and the model does not tell presence: presence=True in its options"
+        )
+    known = ~logits.isnan()
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits.nan_to_num(), batch.subject.float(), reduction="none"
+    )
+    counted = entropy * cell_weights(batch.subject.float(), batch.phase, options) * known
+    return counted.sum(dim=(1, 2, 3)) / known.sum(dim=(1, 2, 3))
 
 
 def cell_weights(share: Tensor, phase: Tensor, options: ObjectiveOptions) -> Tensor:

@@ -143,5 +143,5 @@ def _muon(
 
 
 def _is_hidden(name: str, parameter: nn.Parameter) -> bool:
-    inputs = ("cam_encoder", "ray_encoder")
+    inputs = ("cam_encoder", "ray_encoder", "clock_encoder")
     return parameter.ndim == 2 and "blocks." in name and not any(part in name for part in inputs)

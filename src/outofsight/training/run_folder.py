@@ -115,7 +115,14 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
         )
     if objective.camera_dropout and by_pose:
         raise TrainingError("objective.camera_dropout takes the cameras away that this model's memory recalls by: 0")
-    if (objective.subject_weight or objective.reentry_weight) and not any(entry.annotated for entry in data.clips):
+    if bool(objective.presence_weight) != bool(model_config["presence"]):
+        raise TrainingError(
+            f"objective.presence_weight is {objective.presence_weight} and the model's presence "
+            f"{model_config['presence']}: the one needs the other (--set model_options.presence=true)"
+        )
+    if (objective.subject_weight or objective.reentry_weight or objective.presence_weight) and not any(
+        entry.annotated for entry in data.clips
+    ):
         raise TrainingError(
             f"no clip in {config.data} says where subjects are, so objective.subject_weight and reentry_weight would "
             "weigh nothing: 0 for both, or clips with masks"

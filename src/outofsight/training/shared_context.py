@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..memory.layout import take_frames
 from ..models.attention import ContextCache
 
 
@@ -82,26 +80,7 @@ def encode_context_with_gradients(
     plain: bool = False,
 ) -> ContextCache:
     """What ``model.encode_context`` returns, through which gradients flow to the context's weights."""
-    batch, cut = context_poses.shape[:2]
-    timestep = torch.zeros(batch, device=context_latents.device)
-    layout = model._layout(context_latents, timestep, context_poses, target_poses, horizontal_fov)
-    x = model._patchify(context_latents)
-    selection = model.memory.select_frames(layout)
-    if selection is not None:
-        layout = layout.keep_context(selection.indices)
-        x = take_frames(x, selection.indices)
-        cut = layout.context_frames
-    sequence = model._sequence(layout, range(cut), x, numerics, None, plain)
-    sequence.keep_from = model._plan(layout, range(cut, layout.frames), x.device).first_key
-    _, _, modulation = model._condition(layout, range(cut), context_latents.new_zeros(batch, 0, model.config.text_dim))
-    caches = []
-    x = x.flatten(1, 2)
-    no_text = x.new_zeros(batch, 0, x.shape[-1])
-    for block in model.blocks:
-        if model.gradient_checkpointing:
-            x, kept = model._gradient_checkpointing_func(block, x, no_text, modulation, sequence)
-        else:
-            x, kept = block(x, no_text, modulation, sequence)
-        caches.append(kept)
-    reprojected = model._reprojected(context_latents, layout, selection)
-    return ContextCache(tuple(caches), context_poses, target_poses, context_latents.shape[3:], selection, reprojected)
+    cache: ContextCache = model.encode_checked(
+        context_latents, context_poses, target_poses, horizontal_fov, numerics, plain
+    )
+    return cache
