@@ -13,6 +13,7 @@ from .commands.doctor import doctor
 from .commands.encode import encode
 from .commands.generate import generate
 from .commands.train import train
+from .commands.view import view
 from .commands.worlds import worlds
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(generate)
+app.command()(view)
 app.command()(convert)
 app.command()(worlds)
 app.command()(train)

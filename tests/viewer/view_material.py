@@ -1,0 +1,85 @@
+"""Runs made by hand, so that everything a report shows of them is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from held_out import write_data
+from outofsight.commands.sources import Job, load_inputs
+from outofsight.generation.outputs import OutputPaths, write_json
+from outofsight.generation.runs import Machine, RunRecord, Settings, Sources, sha256_file
+from outofsight.video import write_video
+from pipelines import FPS, FRAMES, HEIGHT, WIDTH
+
+LATENTS, STRIDE = 3, 4  # latent frames of each half, and video frames in one (but for the first)
+SETTINGS = Settings(num_inference_steps=2, guidance_scale=1.0, shift=3.0)
+
+
+def write_scene(root: Path, count: int = 1) -> Path:
+    """Clips with fates (see held_out.py), whose dog walks from the left to the right, 4 m ahead; returns clip-0."""
+    folder = write_data(root, count, fates=True)
+    for number in range(count):
+        file = folder / f"clip-{number}" / "character.json"
+        content = json.loads(file.read_text())
+        content["outofsight"]["subjects"][0]["positions"] = [[x, 0.0, 4.0] for x in np.linspace(-2, 2, 2 * FRAMES)]
+        file.write_text(json.dumps(content))
+    return folder / "clip-0"
+
+
+def grey_frames(count: int = FRAMES, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
+    """Frames of one grey each, that tell which frame it is: 20, 40, 60 ..."""
+    levels = 20 * (1 + np.arange(count, dtype=np.uint8))
+    return np.broadcast_to(levels[:, None, None, None], (count, height, width, 3)).copy()
+
+
+def trace_arrays() -> dict[str, np.ndarray]:
+    """2 steps, 3 blocks, 3 target frames, 3 memory tokens of one context frame each, 2 of them recalled.
+
+    Frame 0 recalls tokens 0 and 1 always (2 lies in its window). Frame 1 recalls, in the first step, in each block the
+    token of the block's number alone, in the second step 0 and 2. Frame 2 recalls token 1 alone.
+    """
+    picks = np.full((2, 3, 1, LATENTS, 2), -1, np.int16)
+    picks[:, :, 0, 0] = [0, 1]
+    picks[0, :, 0, 1, 0] = [0, 1, 2]
+    picks[1, :, 0, 1] = [2, 0]
+    picks[:, :, 0, 2, 0] = 1
+    selectable = np.ones((LATENTS, LATENTS), bool)
+    selectable[0, 2] = False
+    return {
+        "scores": np.zeros((2, 3, 1, LATENTS, LATENTS), np.float32),
+        "picks": picks,
+        "sources": np.array([[0, 0], [1, 1], [2, 2]]),
+        "selectable": selectable,
+        "windows": np.array([[2, 4], [3, 5], [3, 5]]),
+        "sigmas": np.array([1.0, 0.5]),
+        "first_query": np.array(LATENTS),
+        "context_frames": np.array(LATENTS),
+        "target_frames": np.array(LATENTS),
+    }
+
+
+def write_run(
+    place: Path, sources: Sources, made: np.ndarray | None = None, settings: Settings = SETTINGS, **changes: Any
+) -> Path:
+    """A run as generate leaves it, of grey frames unless others are given; changes: to its record."""
+    paths = OutputPaths(place)
+    frames = grey_frames() if made is None else made
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_video(paths.video, frames, FPS, crf=0)
+    inputs = load_inputs(Job(paths, sources), settings, STRIDE)
+    record: dict[str, Any] = {
+        "settings": settings, "sources": sources, "machine": Machine(), "seed": 7, "trace": True,
+        "inputs": inputs.record(), "model": {"name": "small", "folder": None, "files": {}}, "fingerprint": "f",
+        "outputs": {"video": {"file": place.name, "sha256": sha256_file(paths.video)}},
+    }  # fmt: skip
+    write_json(paths.record, RunRecord(**(record | changes)).to_json())
+    np.savez_compressed(paths.trace, **trace_arrays())  # type: ignore[arg-type]
+    return place
+
+
+def of_clip(folder: Path, **more: Any) -> Sources:
+    return Sources(clip=str(folder), **more)
