@@ -28,7 +28,8 @@ def test_a_clip_is_continued_scored_and_shown(tmp_path: Path, capsys: pytest.Cap
     small_pipeline(**CACHEABLE, memory_options={"top_k": 1, "window": 1}).save_pretrained(model)
     clip = write_data(tmp_path / "data", 1, fates=True) / "clip-0"
     settings = Settings(num_inference_steps=2, guidance_scale=1.0, negative_prompt="")
-    rows = run_demo(str(model), settings, clip, tmp_path / "out", seed=0)
+    rows, page = run_demo(str(model), settings, clip, tmp_path / "out", seed=0)
+    assert page == tmp_path / "out" / "generated.html" and "clip-0" in page.read_text()
     truth = held_out(read_clip(clip), clip)
     assert rows["hold"] == score(truth.hold(), truth)
     assert rows["model"] == score(read_video(tmp_path / "out" / "generated.mp4").frames, truth)

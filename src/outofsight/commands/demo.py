@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -20,20 +22,24 @@ def demo(
         bool, typer.Option("--fresh", help="Make another clip instead of taking the packaged one.")
     ] = False,
     model: Annotated[str, typer.Option(help="Another model of the same frame size: folder or hub id.")] = MODEL,
+    open_page: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open the report; by default on a terminal with a screen.")
+    ] = None,
 ) -> None:
     """Continue a clip in which somebody leaves the view and comes back, and hold the result against the truth.
 
-    Writes context, continuation and truth side by side, and what the memory recalled.
+    Writes context, continuation and truth side by side, what the memory recalled, and a report to click through.
     """
     from ..generation.outputs import check_folder_writable
     from ..generation.runs import Settings
     from .demo_run import fresh_clip, packaged_clip, run_demo
+    from .view import show
 
     quiet_libraries()
     check_folder_writable(out)
     clip = fresh_clip(out, seed) if fresh else packaged_clip(MODEL)
     note(f"clip: {clip} (scene and subject of the worlds' test split)")
-    run_demo(model, Settings(), clip, out, seed)
+    _, page = run_demo(model, Settings(), clip, out, seed)
     say(
         "\nnext:\n"
         f"  outofsight demo --fresh --seed {seed + 1}    (another clip, made now)\n"
@@ -42,3 +48,10 @@ def demo(
         "  outofsight worlds --clips 20 --out worlds    (more clips whose truth is known)\n"
         "  outofsight doctor    (what the full-size model would need here)"
     )
+    if open_page or (open_page is None and _has_screen()):
+        show(page)
+
+
+def _has_screen() -> bool:
+    here = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    return sys.stdout.isatty() and bool(here)

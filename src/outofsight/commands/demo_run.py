@@ -49,8 +49,10 @@ def fresh_clip(out: Path, seed: int) -> Path:
     return out / f"clip-{seed}" / "HM-World" / str(row["name"])
 
 
-def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -> dict[str, Scores]:
-    """Continue a clip with a model and write everything there is to see to ``out``; returns the scores by row.
+def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -> tuple[dict[str, Scores], Path]:
+    """Continue a clip with a model and write everything there is to see to ``out``.
+
+    Returns the scores by row, and the page of the report.
 
     Raises:
         OutOfSightError: the model, the clip or the place cannot be used.
@@ -61,8 +63,10 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     from ..generation.outputs import OutputPaths, check_folder_writable
     from ..generation.runs import Machine, Sources
     from ..video import read_video
+    from ..viewer import write_reports
     from .jobs import Request, run
     from .loading import choose_device
+    from .view import read_given
 
     check_folder_writable(out)
     request = Request(
@@ -84,8 +88,9 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     pictures = _write_pictures(truth, made, paths, out, model)
     say(scores_table(rows))
     note(verdict(rows, truth))
-    say("\n".join(str(picture) for picture in pictures))
-    return rows
+    page = write_reports(paths.video, None, None, read_given, note)
+    say("\n".join(str(file) for file in (*pictures, page)))
+    return rows, page
 
 
 def _write_pictures(clip: HeldOutClip, made: Any, paths: OutputPaths, out: Path, model: str) -> list[Path]:
