@@ -10,15 +10,17 @@ LATENTS is what ``outofsight encode DIR --model M --out LATENTS`` made of the cl
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from outofsight.errors import OutOfSightError
 from outofsight.evaluation.ablation import ABLATIONS
-from outofsight.generation.folders import resolve_model
+from outofsight.generation.folders import INDEX, resolve_model
 from outofsight.models import WorldTransformer3DModel
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.parts import load_parts
@@ -34,9 +36,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--clips", type=Path, required=True, nargs="+", help="folders of the same clips")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--clips-at-most", type=int)
-    parser.add_argument("--steps", type=int, default=ValidationSettings.steps)
-    parser.add_argument("--guidance", type=float, default=ValidationSettings.guidance)
-    parser.add_argument("--shift", type=float, default=ValidationSettings.shift)
+    parser.add_argument("--steps", type=int, help="of the sampler, like guidance and shift: the model's own by default")
+    parser.add_argument("--guidance", type=float)
+    parser.add_argument("--shift", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=ValidationSettings.batch)
     parser.add_argument("--videos", type=int, default=ValidationSettings.videos)
@@ -45,15 +47,27 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def sampling(options: argparse.Namespace) -> dict[str, Any]:
+    """Steps, guidance and shift: as given, else the model's own, else the validation's."""
+    index = Path(options.model) / INDEX
+    if not Path(options.model).is_dir():
+        index = resolve_model(options.model) / INDEX
+    own = json.loads(index.read_text()) if index.is_file() else {}
+    names = {"steps": "num_inference_steps", "guidance": "guidance_scale", "shift": "shift"}
+    given = {ours: getattr(options, ours) for ours in names}
+    return {
+        ours: own.get(theirs, getattr(ValidationSettings, ours)) if given[ours] is None else given[ours]
+        for ours, theirs in names.items()
+    }
+
+
 def main() -> None:
     options = parse()
     parts = load_parts(options.model)
     place = options.transformer or resolve_model(options.model) / "transformer"
     transformer = WorldTransformer3DModel.from_pretrained(place, torch_dtype=torch.float32, use_safetensors=True)
     settings = ValidationSettings(
-        steps=options.steps,
-        guidance=options.guidance,
-        shift=options.shift,
+        **sampling(options),
         seed=options.seed,
         clips=options.clips_at_most,
         batch=options.batch,

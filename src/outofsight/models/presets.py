@@ -153,9 +153,9 @@ TINY = ModelPreset(
     height=96,
     width=160,
     fps=6.0,
-    steps=8,
+    steps=2,
     guidance=1.0,
-    shift=3.0,
+    shift=5.0,
     byte_tokenizer=True,
 )
 
