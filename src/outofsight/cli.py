@@ -11,6 +11,7 @@ from .commands.convert import convert
 from .commands.demo import demo
 from .commands.doctor import doctor
 from .commands.encode import encode
+from .commands.evaluate import evaluate
 from .commands.generate import generate
 from .commands.train import train
 from .commands.view import view
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(generate)
+app.command()(evaluate)
 app.command()(view)
 app.command()(convert)
 app.command()(worlds)

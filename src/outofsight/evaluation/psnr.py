@@ -41,6 +41,11 @@ def frame_psnr(prediction: np.ndarray, truth: np.ndarray, where: np.ndarray | No
         counts = where.sum(axis=(1, 2))
         summed = np.where(where, errors, 0.0).sum(axis=(1, 2))
         mean = np.divide(summed, counts, out=np.full(len(errors), np.nan), where=counts > 0)
+    return decibels(mean)
+
+
+def decibels(mean: np.ndarray) -> np.ndarray:
+    """Mean squared errors on [0, 1] to dB, LARGEST at most; NaN stays."""
     with np.errstate(divide="ignore"):
         return np.minimum(-10 * np.log10(mean), LARGEST)
 

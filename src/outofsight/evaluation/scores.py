@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,12 +86,18 @@ def table(
     intervals: Mapping[str, Mapping[str, Interval]], columns: Sequence[str], shares: Sequence[str] = FATES
 ) -> str:
     """A Markdown table: a row for each row of the summary, mean and interval; shares in percent."""
-    lines = ["| | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    rows = []
     for row, values in intervals.items():
         cells = []
         for column in columns:
             known = values.get(column)
             percent = column in shares
             cells.append("" if known is None else known.words(0, 100) if percent else known.words(2))
-        lines.append(f"| {row} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append((row, cells))
+    return markdown_table(columns, rows)
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], rule: str = "---|") -> str:
+    """A Markdown table of rows, each a label and its cells; nothing is escaped. rule: "---:|" aligns to the right."""
+    lines = ["| | " + " | ".join(columns) + " |", "|---|" + rule * len(columns)]
+    return "\n".join([*lines, *(f"| {row} | " + " | ".join(cells) + " |" for row, cells in rows)])

@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
-from ...models.weight_files import read_tensors
 from .preprocess import check_pair, to_tensor
 
 TRUNK_FILE, HEADS_FILE = "alexnet-owt-7be5be79.pth", "alex.pth"
@@ -117,6 +116,8 @@ def load_lpips(folder: str | os.PathLike[str], device: str = "cpu") -> Lpips:
 
     Raises CheckpointError where a file is missing or another than it should be, with where to get it.
     """
+    from ...models.weight_files import read_tensors  # which imports diffusers
+
     folder = Path(folder)
     missing = [name for name in (TRUNK_FILE, HEADS_FILE) if not (folder / name).is_file()]
     if missing:

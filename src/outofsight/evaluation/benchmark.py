@@ -1,0 +1,232 @@
+"""The benchmark: folders of predictions against a folder of clips, to one result and its tables.
+
+Every table has floors (hold the last frame, copy the best view, subjects swapped for strangers) and ceilings (the
+ground truth itself, its reconstruction by a VAE). ``outofsight evaluate`` is this function on the command line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import LayoutError, OutOfSightError, OutputError
+from ..generation.outputs import check_writable
+from ..generation.runs import now, sha256_file, versions
+from ..processes import in_processes, locked
+from .collect import collect
+from .metrics.definitions import METRICS
+from .metrics.subject import BoxSource
+from .networks import NetworkFolders, VideoFeatures, weights_mark
+from .plan import Plan, Task, make_plan, name_rows
+from .predictions import PredictionError, listed, shown
+from .protocols import Protocol, protocol_named
+from .result import Evaluation, read_evaluation
+from .tables import save_tables
+from .work import Bench, Done, Worker, start_process, work
+
+PARTS = ".parts"
+# what computes the values: where any of it changes, no part made before is taken up
+_CODE = ("metrics/*.py", "answers.py", "cases.py", "fates.py", "measure.py", "psnr.py", "retrieval.py", "result.py",
+         "traces.py", "trivial.py")  # fmt: skip
+Report = Callable[[int, int], None]  # clips done, clips in all
+Place = str | os.PathLike[str]
+
+
+def evaluate(
+    predictions: Place,
+    against: Place,
+    out: Place | None = None,
+    *,
+    name: str | None = None,
+    rows: Mapping[str, Place] | None = None,
+    networks: NetworkFolders | None = None,
+    tracker: BoxSource | None = None,
+    video_features: VideoFeatures | None = None,
+    protocol: str = "all",
+    partial: bool = False,
+    horizontal_fov: float | None = None,
+    device: str = "cpu",
+    workers: int = 1,
+    report: Report | None = None,
+) -> Evaluation:
+    """Measure predictions of clips, beside floors and ceilings.
+
+    Args:
+        predictions: folder with one video a clip (see :mod:`.predictions`). against: folder of the clips, in any of
+            HM-World's layouts.
+        out: result.json to write; result.md and result.tex come beside it, and parts that let a stopped run go on into
+            result.json.parts/. None writes nothing.
+        name: of the row; the folder's by default. rows: further rows, each a folder of predictions of the same clips.
+        networks: local folders of networks; without one, its metrics are skipped with the reason.
+        tracker: finds subjects in predictions, in the place of a detector; its name stands for it in the parts.
+        video_features: for the Frechet distance.
+        protocol: "all", or a paper's ("hm-world").
+        partial: evaluate the clips that every row has a right prediction of; tables and result say PARTIAL.
+        horizontal_fov: degrees, for cameras that do not say (only the best view is chosen by it).
+        workers: processes, with networks of their own. report: told after each clip.
+
+    Raises:
+        PredictionError: predictions that do not fit the clips, all of them in one error; nothing is written.
+        CheckpointError: networks that are not there or not whole.
+        OutOfSightError: clips that cannot be read, names that cannot be, a full disk.
+    """
+    chosen, folders = protocol_named(protocol), networks or NetworkFolders()
+    named = name_rows(Path(predictions), name, {row: Path(folder) for row, folder in (rows or {}).items()})
+    if workers < 1:
+        raise OutOfSightError(f"workers is {workers}, expected 1 or more")
+    result = None if out is None else Path(out)
+    if result is not None:
+        _check_out(result)
+    plan = make_plan(named, Path(against), partial=partial, horizontal_fov=horizontal_fov)
+    settings, weights = _settings(chosen, device, horizontal_fov, tracker, video_features), folders.identities()
+    packages = _versions(device)
+    mark = _mark(settings, weights, packages)
+    with _parts(result) as parts:
+        bench = Bench(parts, chosen.metrics, folders, device, mark, tracker, video_features)
+        done = _run(plan, bench, workers, report)
+        faults = {one.clip: one.fault for one in done.values() if one.fault is not None}
+        if faults and (not partial or len(faults) == len(done)):
+            lines = [f"{shown(clip)}: {fault}" for clip, fault in faults.items()]
+            kept = "" if result is None else f"; the other clips are kept in {parts}, and no result is written"
+            raise PredictionError(listed(lines, f"videos that cannot be judged{kept}"))
+        found = collect(plan, {clip: one for clip, one in done.items() if one.fault is None}, parts, faults)
+    evaluation = Evaluation(
+        **found,
+        against=str(Path(against)),
+        settings=settings,
+        definitions={name: _definition(name) for name in chosen.metrics},
+        versions=packages,
+        weights=weights,
+        protocol=_of_paper(chosen, plan, weights, tracker),
+        created=now(),
+    )
+    if result is not None:
+        evaluation.save(result)
+        save_tables(evaluation, result)
+    return evaluation
+
+
+# --- before ---------------------------------------------------------------------------------------------------
+
+
+def _check_out(result: Path) -> None:
+    """Raises OutputError where the result cannot be written, or files that are not ours would be lost."""
+    check_writable(result, ".json")
+    there = [file for file in (result, result.with_suffix(".md"), result.with_suffix(".tex")) if file.exists()]
+    if not there:
+        return
+    try:
+        read_evaluation(result)
+    except LayoutError as cause:
+        names = ", ".join(str(file) for file in there)
+        raise OutputError(f"{names} would be replaced, and is not of an evaluation: give another --out") from cause
+
+
+def _settings(
+    protocol: Protocol, device: str, fov: float | None, tracker: BoxSource | None, features: VideoFeatures | None
+) -> dict[str, Any]:
+    return {
+        "protocol": protocol.name, "device": device, "horizontal_fov": fov,
+        "tracker": None if tracker is None else tracker.name,
+        "video_features": None if features is None else features.name,
+        "intervals": "95 %, percentile bootstrap over clips, 10,000 draws",
+    }  # fmt: skip
+
+
+def _versions(device: str) -> dict[str, str]:
+    return {**versions(device), **{package: version(package) for package in ("scipy", "pillow")}}
+
+
+def _mark(settings: Mapping[str, Any], weights: Mapping[str, Any], packages: Mapping[str, str]) -> str:
+    """All that decides a number besides clip and video."""
+    kept = {name: value for name, value in packages.items() if name != "platform"}
+    metrics = protocol_named(settings["protocol"]).metrics
+    files = sorted(file for pattern in _CODE for file in Path(__file__).parent.glob(pattern))
+    content = [metrics, dict(settings), weights_mark(weights), kept, [sha256_file(file) for file in files]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _definition(name: str) -> dict[str, Any]:
+    content = asdict(METRICS[name])
+    return {**content, "needs": sorted(content["needs"]), "network": METRICS[name].network}
+
+
+def _of_paper(
+    protocol: Protocol, plan: Plan, weights: Mapping[str, Any], tracker: BoxSource | None
+) -> dict[str, Any] | None:
+    """What is not as in the paper; its own numbers only where nothing of it departs."""
+    if protocol.paper is None:
+        return None
+    given = {*weights, *(["boxes"] if tracker is not None or "detector" in weights else [])}
+    wanted = [next(iter(task.predictions.values())).wanted for task in plan.tasks]
+    departures = protocol.departures(wanted, given)
+    reported = {} if departures else {method: dict(row) for method, row in protocol.paper.reported.items()}
+    return {
+        "name": protocol.name, "words": protocol.words, "departures": departures,
+        "remarks": list(protocol.paper.remarks), "reported": reported,
+    }  # fmt: skip
+
+
+# --- the run --------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _parts(result: Path | None) -> Iterator[Path]:
+    """The folder of parts, for this run alone."""
+    if result is None:
+        with tempfile.TemporaryDirectory(prefix="outofsight-") as temporary:
+            yield Path(temporary)
+        return
+    folder = result.with_name(result.name + PARTS)
+    with locked(folder):
+        for leftover in folder.glob(".*.json"):  # of a process that was killed while writing
+            leftover.unlink()
+        yield folder
+
+
+def _run(plan: Plan, bench: Bench, workers: int, report: Report | None) -> dict[str, Done]:
+    done: dict[str, Done] = {}
+    try:
+        for one in _outcomes(plan.tasks, bench, min(workers, len(plan.tasks))):
+            done[one.clip] = one
+            if report is not None:
+                report(len(done), len(plan.tasks))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{len(done)} of {len(plan.tasks)} clips are kept in {bench.parts}; the same command goes on from there"
+        ) from None
+    return {task.known.name: done[task.known.name] for task in plan.tasks}
+
+
+def _outcomes(tasks: tuple[Task, ...], bench: Bench, workers: int) -> Iterator[Done]:
+    networks = bench.networks()  # here too, so that what is wrong with them is told before processes are begun
+    if workers > 1:
+        try:
+            pickle.dumps(bench)
+        except (pickle.PicklingError, AttributeError, TypeError) as cause:
+            raise OutOfSightError(
+                f"the tracker or the video features cannot be sent to other processes ({cause}): define them in a "
+                "module, or use one worker"
+            ) from cause
+        del networks
+        yield from in_processes(work, tasks, workers, start_process, (bench,))
+        return
+    threads = torch.get_num_threads()
+    worker = Worker(bench, networks)
+    try:
+        torch.set_num_threads(1)  # the last bits of a sum depend on how many share it
+        for task in tasks:
+            yield worker(task)
+    finally:
+        torch.set_num_threads(threads)

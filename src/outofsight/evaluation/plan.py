@@ -1,0 +1,91 @@
+"""What an evaluation is to do: which clips, which rows, and everything that is wrong, before a frame is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutOfSightError
+from .answers import CEILINGS, FLOORS, Stranger, choose_strangers
+from .cases import KnownClip, known_clips
+from .predictions import PredictionError, Predictions, Wanted, find_predictions, refuse, shown
+
+
+@dataclass(frozen=True)
+class Video:
+    """One row's prediction of one clip."""
+
+    file: Path
+    wanted: Wanted
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Everything about one clip: what is known of it, whom it is shuffled with, and each row's prediction of it."""
+
+    known: KnownClip
+    stranger: Stranger | None
+    predictions: Mapping[str, Video]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """tasks: clips that every row has a right prediction of. of: clips in the folder. left_out: the others, with the
+    reasons, and strays: videos that belong to no clip; both empty unless part of the predictions is enough.
+    """
+
+    against: Path
+    rows: Mapping[str, Path]
+    tasks: tuple[Task, ...]
+    of: int
+    left_out: Mapping[str, str]
+    strays: tuple[str, ...]
+
+
+def make_plan(rows: Mapping[str, Path], against: Path, *, partial: bool, horizontal_fov: float | None) -> Plan:
+    """Read the annotations of every clip, and look at every prediction.
+
+    Raises:
+        PredictionError: predictions that do not fit the clips (with ``partial``: none does).
+        LayoutError, CameraError, VideoError: clips that cannot be read.
+    """
+    clips = list(known_clips(against, horizontal_fov))
+    wanted = {known.name: Wanted.of(known.clip) for known in clips}
+    found = [find_predictions(row, folder, wanted) for row, folder in rows.items()]
+    if not partial:
+        refuse(found, wanted)
+    faults = {name: _faults(found, name) for name in wanted}
+    strangers = choose_strangers(clips)
+    tasks = tuple(
+        Task(
+            known, strangers[known.name], {row.row: Video(row.videos[known.name], wanted[known.name]) for row in found}
+        )
+        for known in clips
+        if not faults[known.name]
+    )
+    if not tasks:
+        refuse(found, wanted)
+    left_out = {name: told for name, told in faults.items() if told}
+    strays = tuple(f"{shown(row.row)}: {shown(stray)}" for row in found for stray in row.strays)
+    return Plan(against, rows, tasks, len(clips), left_out, strays)
+
+
+def name_rows(predictions: Path, name: str | None, others: Mapping[str, Path]) -> dict[str, Path]:
+    """Rows and their folders; the first is called as its folder where no name is given.
+
+    Raises OutOfSightError for a name that is empty, taken twice, or that of a floor or ceiling.
+    """
+    if not predictions.is_dir():
+        raise PredictionError(f"{shown(str(predictions))} is no folder; expected one with a video of each clip")
+    main = name if name is not None else predictions.resolve().name
+    if main in others:
+        raise OutOfSightError(f"two rows are called {shown(main)!r}: name the first one with --name")
+    for row in (main, *others):
+        if not row.strip() or row in (*FLOORS, *CEILINGS):
+            raise OutOfSightError(f"a row cannot be called {shown(row)!r}: give it another name")
+    return {main: predictions, **others}
+
+
+def _faults(rows: list[Predictions], clip: str) -> str:
+    return "; ".join(f"{shown(row.row)}: {row.faults[clip]}" for row in rows if clip in row.faults)

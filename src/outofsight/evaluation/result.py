@@ -1,0 +1,234 @@
+"""What an evaluation found: values of every clip and frame, means with intervals, and what was not measured, and why.
+
+The JSON file holds all of it (``FORMAT``), with the definitions, versions and weights that decided the numbers. Values
+per frame are rounded to six decimals there; means, parts and intervals are whole.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..errors import LayoutError
+from ..files import replacing
+from .bootstrap import Interval
+from .scores import Scores, difference, summary, to_json
+
+FORMAT = "outofsight evaluation 1"
+_DECIMALS = 6
+
+Frames = tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One metric of one video.
+
+    parts: means by name: "target" (all frames), the phases, "inside", "outside", "re-entered inside"; None where there
+    is no such frame or pixel. frames: of each target frame, or of each by subject; None where a metric has none.
+    facts: what else it found, by name.
+    """
+
+    parts: Mapping[str, float | None]
+    frames: Frames | Mapping[str, Frames] | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self, decimals: int | None = None) -> dict[str, Any]:
+        """decimals: to which values per frame are rounded; None: not."""
+        frames: Any = self.frames
+        if isinstance(frames, Mapping):
+            frames = {name: _rounded(track, decimals) for name, track in frames.items()}
+        elif frames is not None:
+            frames = _rounded(frames, decimals)
+        content = {"parts": dict(self.parts), "frames": frames, "facts": dict(self.facts), "notes": list(self.notes)}
+        return {name: part for name, part in content.items() if part not in (None, {}, [])}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Value:
+        frames = content.get("frames")
+        if isinstance(frames, dict):
+            frames = {name: tuple(track) for name, track in frames.items()}
+        elif frames is not None:
+            frames = tuple(frames)
+        return cls(content.get("parts", {}), frames, content.get("facts", {}), tuple(content.get("notes", ())))
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """One row's video of one clip, measured.
+
+    skipped: metric -> why it was not computed. boxes: where the subjects' boxes in the video come from. seconds: of
+    processor time, by metrics computed together. sources: SHA-256 of the files it was made of, by what they are.
+    features: of the whole clip, for the Frechet distance.
+    """
+
+    values: Mapping[str, Value]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    boxes: str | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    features: tuple[float, ...] | None = None
+
+    def flat(self) -> Scores:
+        """Numbers by name, as ``scores.summary`` takes them: "psnr", "psnr hidden" ..., "fate", "retrieval_chance"."""
+        found: Scores = {}
+        for name, value in self.values.items():
+            for part, number in value.parts.items():
+                found[name if part == "target" else f"{name} {part}"] = number
+            if "nearest" in value.facts:
+                found["fate"] = value.facts["nearest"]
+            if "chance" in value.facts:
+                found["retrieval_chance"] = value.facts["chance"]
+        return found
+
+    def to_json(self, decimals: int | None = None, features: bool = True) -> dict[str, Any]:
+        content: dict[str, Any] = {
+            "values": {name: value.to_json(decimals) for name, value in self.values.items()},
+            "skipped": dict(self.skipped), "boxes": self.boxes, "seconds": dict(self.seconds),
+            "sources": dict(self.sources),
+        }  # fmt: skip
+        if features and self.features is not None:
+            content["features"] = list(self.features)
+        return content
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> ClipScores:
+        values = {name: Value.from_json(value) for name, value in content["values"].items()}
+        features = content.get("features")
+        return cls(
+            values, content["skipped"], content["boxes"], content["seconds"], content["sources"],
+            None if features is None else tuple(features),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the tables.
+
+    kind: "prediction", "floor" or "ceiling". source: the folder, or how the answers are made. not_measured: clip ->
+    why there is no answer to it. sets: metrics of all clips together, by name.
+    """
+
+    name: str
+    kind: str
+    source: str
+    clips: Mapping[str, ClipScores]
+    not_measured: Mapping[str, str] = field(default_factory=dict)
+    sets: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def flat(self) -> dict[str, Scores]:
+        return {name: scores.flat() for name, scores in self.clips.items()}
+
+    @cached_property
+    def summary(self) -> Mapping[str, Interval]:
+        """Mean over clips and 95 % interval, by value; see :meth:`ClipScores.flat`."""
+        return summary({self.name: self.flat})[self.name]
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Metrics that no clip has, with the reason (the first clip's)."""
+        found: dict[str, str] = {}
+        for scores in self.clips.values():
+            for name, reason in scores.skipped.items():
+                if all(name in other.skipped for other in self.clips.values()):
+                    found.setdefault(name, reason)
+        return found
+
+    @property
+    def boxes(self) -> tuple[str, ...]:
+        """Where its boxes come from."""
+        return tuple(sorted({scores.boxes for scores in self.clips.values() if scores.boxes is not None}))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind, "source": self.source, "boxes": list(self.boxes),
+            "summary": to_json({self.name: self.summary})[self.name], "sets": dict(self.sets),
+            "skipped": self.skipped, "not_measured": dict(self.not_measured),
+            "clips": {name: scores.to_json(_DECIMALS, features=False) for name, scores in self.clips.items()},
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A benchmark's result.
+
+    rows: predictions first, then floors, then ceilings. clips: what is known of each clip. partial: None, or what was
+    left out: {"clips", "of", "left_out": clip -> reasons, "strays"}. definitions, versions, weights, settings: what
+    decided the numbers. protocol: None, or {"name", "departures": what is not as in the paper, "reported"}.
+    """
+
+    rows: Mapping[str, Row]
+    clips: Mapping[str, Mapping[str, Any]]
+    against: str
+    settings: Mapping[str, Any]
+    definitions: Mapping[str, Any]
+    versions: Mapping[str, str]
+    weights: Mapping[str, Any]
+    partial: Mapping[str, Any] | None = None
+    protocol: Mapping[str, Any] | None = None
+    created: str = ""
+
+    @property
+    def main(self) -> Row:
+        """The row of the predictions that were named first."""
+        return next(iter(self.rows.values()))
+
+    def difference(self, row: str, other: str, value: str) -> Interval | None:
+        """Clip by clip, a value of one row less the other's, with its interval; None where no clip has both."""
+        return difference(self.rows[row].flat, self.rows[other].flat, value)
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Of processor time over all rows and clips, by metrics computed together."""
+        found: dict[str, float] = {}
+        for row in self.rows.values():
+            for scores in row.clips.values():
+                for name, spent in scores.seconds.items():
+                    found[name] = found.get(name, 0.0) + spent
+        return found
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT, "created": self.created, "partial": self.partial, "against": self.against,
+            "predictions": self.main.name, "protocol": self.protocol, "settings": dict(self.settings),
+            "versions": dict(self.versions), "weights": dict(self.weights), "definitions": dict(self.definitions),
+            "seconds": self.seconds, "clips": {name: dict(clip) for name, clip in self.clips.items()},
+            "rows": {name: row.to_json() for name, row in self.rows.items()},
+        }  # fmt: skip
+
+    def save(self, path: Path) -> None:
+        """Write the JSON file, whole or not at all; raises OutputError."""
+        # names on disk need not be Unicode: escaped, they survive
+        with replacing(path) as beside:
+            text = json.dumps(self.to_json(), separators=(",", ":"), allow_nan=False)
+            beside.write_text(text + "\n", encoding="utf-8")
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read a result again. Raises LayoutError for a file that is none, or one of another version."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise LayoutError(f"{path}: format {content['format']!r}, expected {FORMAT!r}: evaluate again")
+        rows = {}
+        for name, row in content["rows"].items():
+            clips = {clip: ClipScores.from_json(scores) for clip, scores in row["clips"].items()}
+            rows[name] = Row(name, row["kind"], row["source"], clips, row["not_measured"], row["sets"])
+        names = ("clips", "against", "settings", "definitions", "versions", "weights", "partial", "protocol", "created")
+        return Evaluation(rows, **{name: content[name] for name in names})
+    except OSError as cause:
+        raise LayoutError(f"{path}: cannot be read ({cause.strerror or cause})") from cause
+    except (KeyError, TypeError, AttributeError, ValueError) as cause:
+        if isinstance(cause, LayoutError):
+            raise
+        raise LayoutError(f"{path}: not the result of an evaluation ({cause})") from cause
+
+
+def _rounded(values: Frames, decimals: int | None) -> list[float | None]:
+    return [value if value is None or decimals is None else round(value, decimals) for value in values]
