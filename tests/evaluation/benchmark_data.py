@@ -13,6 +13,7 @@ import torch
 
 from outofsight.clips import Clip, SubjectTrack
 from outofsight.datasets import read_clip, write_clip
+from outofsight.evaluation import Evaluation
 from outofsight.evaluation.metrics import Sought
 from outofsight.video import write_video
 from pipelines import FRAMES, HEIGHT, WIDTH, camera_json, cameras, frames
@@ -118,3 +119,14 @@ def write_networks(folder: Path) -> dict[str, Path]:
     heads = {f"lin{n}.model.1.weight": torch.rand(1, 6, 1, 1) for n in range(5)}
     torch.save(heads, folder / "lpips" / "alex.pth")
     return {name: folder / name for name in ("lpips", "dino", "clip_b32", "clip_b16")}
+
+
+def content(found: Evaluation) -> dict[str, Any]:
+    """All but the times."""
+
+    def untimed(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {name: untimed(inner) for name, inner in part.items() if name not in ("seconds", "created")}
+        return [untimed(inner) for inner in part] if isinstance(part, list) else part
+
+    return dict(untimed(json.loads(json.dumps(found.to_json()))))
