@@ -134,7 +134,7 @@ def verdict(rows: Mapping[str, Scores], clip: HeldOutClip) -> str:
     fate = rows["model"].get("fate")
     meaning = {
         "true": "where it really is by then",
-        "vanished": "as if it had vanished: not remembered",
+        "vanished": "a world without it: it is not remembered",
         "frozen": "where it was last seen, as if time had stopped",
     }
     return told + (f" The subject is drawn nearest to {meaning[fate]}." if isinstance(fate, str) else "")
