@@ -15,6 +15,7 @@ from models import narrow_model
 from outofsight.errors import CheckpointError, TrainingError
 from outofsight.training import TrainConfig
 from outofsight.training.ema import Ema
+from outofsight.training.muon import KernelMuon
 from outofsight.training.optimizers import Optimizer
 
 
@@ -53,10 +54,13 @@ def test_muon_takes_the_blocks_matrices_and_adamw_the_rest() -> None:
     model = with_gradients()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     optimizer = Optimizer(config(optimizer="muon", lr=0.01, weight_decay=0.0), named(model), model)
-    muon, adamw = optimizer.parts
-    assert isinstance(muon, torch.optim.Muon) and isinstance(adamw, torch.optim.AdamW)
+    muon, kernels, adamw = optimizer.parts
+    assert isinstance(muon, torch.optim.Muon) and isinstance(kernels, KernelMuon)
+    assert isinstance(adamw, torch.optim.AdamW)
     names = {id(p): name for name, p in model.named_parameters()}
     hidden = {names[id(p)] for group in muon.param_groups for p in group["params"]}
+    tokenizers = {names[id(p)] for group in kernels.param_groups for p in group["params"]}
+    assert tokenizers == {f"blocks.{block}.attn1.tokenizer.conv.weight" for block in range(2)}
     assert {"blocks.0.attn1.to_q.weight", "blocks.1.ffn.net.2.weight", "blocks.0.projector.weight"} <= hidden
     assert not any("cam_encoder" in n or "ray_encoder" in n or "blocks." not in n or "bias" in n for n in hidden)
     optimizer.step(0.01)
@@ -64,6 +68,19 @@ def test_muon_takes_the_blocks_matrices_and_adamw_the_rest() -> None:
     for name, parameter in model.named_parameters():
         size = (parameter - before[name]).square().mean().sqrt()
         assert 0.001 < size < 0.011, name
+
+
+def test_adamw_takes_its_share_of_the_rate_beside_muon() -> None:
+    steps = []
+    for share in (1.0, 0.25):
+        model = with_gradients()
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        Optimizer(config(optimizer="muon", weight_decay=0.0, adamw_lr=share), named(model), model).step(0.01)
+        steps.append({name: (p - before[name]).norm().item() for name, p in model.named_parameters()})
+    for name in ("blocks.0.attn1.to_q.weight", "blocks.0.attn1.tokenizer.conv.weight"):
+        assert steps[1][name] == pytest.approx(steps[0][name])
+    for name in ("patch_embedding.weight", "blocks.0.attn1.to_q.bias", "proj_out.weight"):
+        assert steps[1][name] == pytest.approx(0.25 * steps[0][name], rel=1e-3)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -29,6 +29,7 @@ def tiny(data: Path, out: Path) -> TrainConfig:
         lr=4e-3,
         warmup=50,
         optimizer="muon",
+        adamw_lr=0.25,
         betas=(0.9, 0.95),
         ema=0.998,
         precision="bf16",

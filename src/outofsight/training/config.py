@@ -63,7 +63,8 @@ class TrainConfig:
         draws: noisy targets for each clip of a step, which share the pass over its context (cacheable models).
         lr, warmup, schedule, cooldown: learning rate; steps of linear rise; then "constant" or "cosine" (to 0); the
             last ``cooldown`` steps go linearly to 0.
-        optimizer: "adamw", "adamw8bit" (bitsandbytes) or "muon" (2-D weights of the blocks, AdamW for the rest).
+        optimizer: "adamw", "adamw8bit" (bitsandbytes) or "muon" (weights of the blocks, AdamW for the rest).
+        adamw_lr: what share of ``lr`` AdamW takes beside Muon.
         betas, weight_decay: of AdamW; decay on the weights of linear and convolution layers alone.
         max_grad_norm: clipping of the gradient's norm; None leaves it.
         ema: decay of the running mean of the weights, or None; early on it is (1 + n) / (10 + n) after n updates.
@@ -99,6 +100,7 @@ class TrainConfig:
     schedule: Literal["constant", "cosine"] = "constant"
     cooldown: int = 0
     optimizer: Literal["adamw", "adamw8bit", "muon"] = "adamw"
+    adamw_lr: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.01
     max_grad_norm: float | None = 1.0
@@ -143,6 +145,8 @@ class TrainConfig:
                 f"warmup {self.warmup} and cooldown {self.cooldown} do not fit in {self.steps} steps; set them too "
                 "(--set warmup=0 --set cooldown=0)"
             )
+        if not self.adamw_lr > 0:
+            raise TrainingError(f"adamw_lr is {self.adamw_lr}, expected a share of lr above 0, such as 0.25")
         if self.ema is not None and not 0 < self.ema < 1:
             raise TrainingError(f"ema is {self.ema}, expected a decay between 0 and 1, such as 0.999, or none")
         if self.max_grad_norm is not None and not self.max_grad_norm > 0:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, TrainingError
 from .config import TrainConfig
+from .muon import KernelMuon
 from .sharding import like_parameter, whole
 
 
@@ -36,7 +37,7 @@ class Optimizer:
         """One step at learning rate ``lr``; gradients are freed."""
         for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group.get("times", 1.0)
             part.step()
             part.zero_grad(set_to_none=True)
 
@@ -119,17 +120,18 @@ def _adamw_8bit(
 def _muon(
     config: TrainConfig, named: Mapping[str, nn.Parameter], decaying: frozenset[str]
 ) -> list[torch.optim.Optimizer]:
-    """Muon (K. Jordan 2024) for the blocks' square-ish matrices, AdamW for embeddings, cameras, head and vectors.
+    """Muon (K. Jordan 2024) for the blocks' matrices and convolutions, AdamW for embeddings, cameras, head and vectors.
 
-    Steps are scaled to AdamW's usual size (Liu et al. 2025), so that one learning rate serves both.
+    Steps are scaled to AdamW's usual size (Liu et al. 2025); AdamW takes ``config.adamw_lr`` of the rate.
     """
     if not hasattr(torch.optim, "Muon"):
         raise TrainingError(
             f"optimizer 'muon' is torch.optim.Muon, which torch {torch.__version__} has not: torch 2.9 or later, or "
             "optimizer 'adamw'"
         )
-    hidden = {name: p for name, p in named.items() if name in decaying and _is_hidden(name, p)}
-    rest = {name: p for name, p in named.items() if name not in hidden}
+    hidden = {name: p for name, p in named.items() if name in decaying and _is_hidden(name) and p.ndim == 2}
+    kernels = {name: p for name, p in named.items() if name in decaying and _is_hidden(name) and p.ndim > 2}
+    rest = {name: p for name, p in named.items() if name not in hidden and name not in kernels}
     parts: list[torch.optim.Optimizer] = []
     if hidden:
         parts.append(
@@ -137,11 +139,14 @@ def _muon(
                 hidden.values(), lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
             )
         )
+    if kernels:  # torch's takes matrices alone; AdamW at Muon's rate would scramble a memory's tokenizer
+        parts.append(KernelMuon(kernels.values(), lr=config.lr))
     if rest:
-        parts.append(_adamw(config, _groups(config, rest, decaying), rest.values()))
+        groups = [group | {"times": config.adamw_lr} for group in _groups(config, rest, decaying)]
+        parts.append(_adamw(config, groups, rest.values()))
     return parts
 
 
-def _is_hidden(name: str, parameter: nn.Parameter) -> bool:
+def _is_hidden(name: str) -> bool:
     inputs = ("cam_encoder", "ray_encoder", "clock_encoder")
-    return parameter.ndim == 2 and "blocks." in name and not any(part in name for part in inputs)
+    return "blocks." in name and not any(part in name for part in inputs)
