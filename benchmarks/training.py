@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
 import torch
@@ -30,7 +29,7 @@ from outofsight.training import ObjectiveOptions, TrainConfig, batch_loss
 from outofsight.training.dataset import Batch
 from outofsight.training.draws import Draws
 from outofsight.training.optimizers import Optimizer
-from outofsight.training.shared_context import SharedContext, encode_context_with_gradients
+from outofsight.training.shared_context import SharedContext
 
 CLEAN = {"context_timestep": "clean", "context_attention": "context_only"}
 
@@ -70,7 +69,6 @@ class Step:
             self.model.enable_gradient_checkpointing()
         self.called: Any = self.model
         if how != "plain" and draws > 1 and self.model.cacheable:
-            self.model.encode_context_with_gradients = MethodType(encode_context_with_gradients, self.model)
             self.called = SharedContext(self.model, draws)
         if how == "compiled":
             self.model.compile_repeated_blocks()

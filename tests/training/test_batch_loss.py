@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MethodType
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from outofsight.training import ObjectiveOptions, batch_loss, training_loss, tra
 from outofsight.training.dataset import Batch
 from outofsight.training.draws import Draws
 from outofsight.training.objective import cell_weights, presence_loss
-from outofsight.training.shared_context import SharedContext, encode_context_with_gradients
+from outofsight.training.shared_context import SharedContext
 
 
 def batch_of(*numbers: int) -> Batch:
@@ -204,7 +203,6 @@ def test_draws_that_share_a_context_have_the_gradient_of_draws_that_do_not(memor
     batch, options = batch_of(0, 1, 2), ObjectiveOptions(noise="clip", text_dropout=0.3, presence_weight=0.5)
     empty, draws = torch.zeros(batch.text.shape[1:]), Draws(2, 2, range(3), copies=2)
     nets = [model(**kind) for _ in range(2)]
-    nets[0].encode_context_with_gradients = MethodType(encode_context_with_gradients, nets[0])
     shared = batch_loss(SharedContext(nets[0], 2), batch, draws, options, empty_text=empty)
     apart = batch_loss(nets[1], batch, draws, options, empty_text=empty)
     torch.testing.assert_close(shared[1]["loss"], apart[1]["loss"])

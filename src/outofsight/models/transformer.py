@@ -288,8 +288,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_poses: Tensor,
         target_poses: Tensor,
         horizontal_fov: float | Tensor | None,
-        numerics: str,
-        plain: bool,
+        numerics: str = "accurate",
+        plain: bool = False,
     ) -> ContextCache:
         """:meth:`encode_context` without its checks, and with gradients where they are on."""
         batch, target = latents.shape[0], target_poses.shape[1]

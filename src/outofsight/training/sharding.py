@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from datetime import timedelta
-from types import MethodType
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from ..errors import TrainingError
 from .config import TrainConfig
-from .shared_context import SharedContext, encode_context_with_gradients
+from .shared_context import SharedContext
 
 _PATIENCE = timedelta(hours=2)  # others wait while the first process validates or writes
 
@@ -43,9 +42,9 @@ def make_accelerator(config: TrainConfig, *, idle_parameters: bool) -> Any:
         DistributedDataParallelKwargs(find_unused_parameters=idle_parameters, gradient_as_bucket_view=True),
         InitProcessGroupKwargs(timeout=_PATIENCE),
     ]
-    # precision is autocast's, in the step: Accelerate's own would be fixed for the life of the Python process
     # without a GPU Accelerate must be told, or it takes processes that torchrun started for single ones
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
+    # precision is autocast's, in the step: Accelerate's own would be fixed for the life of the Python process
     accelerator = Accelerator(mixed_precision="no", cpu=on_cpu, kwargs_handlers=handlers)
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         raise TrainingError(
@@ -65,12 +64,11 @@ def distribute(model: Any, accelerator: Any, config: TrainConfig) -> nn.Module:
     """The model as the step calls it: wrapped by DDP, sharded in place by FSDP2, or moved to the device alone."""
     called: nn.Module = model
     if config.draws > 1:
-        model.encode_context_with_gradients = MethodType(encode_context_with_gradients, model)
         called = SharedContext(model, config.draws)
     if config.sharding == "fsdp2" and accelerator.num_processes > 1:
         shard(model, accelerator.device, config.precision)
         if config.draws > 1:
-            register_fsdp_forward_method(model, "encode_context_with_gradients")
+            register_fsdp_forward_method(model, "encode_checked")
         return called
     called = accelerator.prepare_model(called)
     return called

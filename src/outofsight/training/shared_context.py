@@ -13,7 +13,6 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..models.attention import ContextCache
 
 
 class SharedContext(nn.Module):
@@ -49,11 +48,11 @@ class SharedContext(nn.Module):
     ) -> Transformer2DModelOutput:
         """As the model's own; ``.sample [copies*n, c, ft, h, w]`` has the target frames alone."""
         clips, cut = len(hidden_states) // self.copies, context_poses.shape[1]
-        cache = self.model.encode_context_with_gradients(
+        cache = self.model.encode_checked(
             hidden_states[:clips, :, :cut],
             context_poses[:clips],
             target_poses[:clips],
-            horizontal_fov=None if horizontal_fov is None else horizontal_fov[:clips],
+            None if horizontal_fov is None else horizontal_fov[:clips],
             **inputs,
         ).repeat(self.copies)
         out: Transformer2DModelOutput = self.model(
@@ -67,20 +66,3 @@ class SharedContext(nn.Module):
             **inputs,
         )
         return out
-
-
-def encode_context_with_gradients(
-    model: Any,
-    context_latents: Tensor,
-    context_poses: Tensor,
-    target_poses: Tensor,
-    *,
-    horizontal_fov: Tensor | None = None,
-    numerics: str = "accurate",
-    plain: bool = False,
-) -> ContextCache:
-    """What ``model.encode_context`` returns, through which gradients flow to the context's weights."""
-    cache: ContextCache = model.encode_checked(
-        context_latents, context_poses, target_poses, horizontal_fov, numerics, plain
-    )
-    return cache

@@ -6,8 +6,6 @@ files are the same whatever the number of workers.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import multiprocessing
 import os
 import shutil
@@ -20,8 +18,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import OutputError, WorldsError
-from ..files import reason
+from ..errors import WorldsError
+from ..processes import locked
 from . import manifest
 from .generate import DATA, MAKING, ClipMaker, Seconds, preset_of, row_of, write
 from .manifest import Row, Settings
@@ -69,7 +67,7 @@ def make_clips(
     check(settings, clips)
     if workers < 1:
         raise WorldsError(f"--workers {workers}: expected at least 1")
-    with _locked(out):
+    with locked(out):
         manifest.open_folder(out, settings, VERSION)
         rows = manifest.verified(out, DATA, MAKING, manifest.read_rows(out))
         beyond = sorted(index for index in rows if index >= clips)
@@ -145,26 +143,6 @@ def _on_this_machine(settings: Settings, todo: list[int], out: Path, workers: in
                 process.terminate()
             for process in processes:
                 process.join()
-
-
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """One run at a time in a folder; the lock goes with the process, however that ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        handle = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as cause:
-        raise OutputError(f"{out}: cannot be written to ({reason(cause)}); give another --out") from cause
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as cause:
-            raise OutputError(
-                f"{out}: another run is writing to it; wait for its end, or give another --out"
-            ) from cause
-        yield
-    finally:
-        os.close(handle)
 
 
 _maker: ClipMaker | None = None
