@@ -13,6 +13,7 @@ from .commands.doctor import doctor
 from .commands.encode import encode
 from .commands.evaluate import evaluate
 from .commands.generate import generate
+from .commands.study import study
 from .commands.train import train
 from .commands.view import view
 from .commands.worlds import worlds
@@ -32,6 +33,7 @@ app.command()(convert)
 app.command()(worlds)
 app.command()(train)
 app.command()(encode)
+app.command()(study)
 app.command()(doctor)
 
 

@@ -53,3 +53,7 @@ class DatasetError(OutOfSightError):
 
 class TrainingError(OutOfSightError):
     """A training run that cannot begin, go on or be resumed as asked."""
+
+
+class StudyError(OutOfSightError):
+    """A study that cannot be run or told: unknown rows, values of other settings."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from outofsight.errors import OutOfSightError
-from outofsight.evaluation.bootstrap import interval
+from outofsight.evaluation.bootstrap import difference_over_runs, interval
 
 
 def test_one_clip_or_equal_clips_leave_no_doubt() -> None:
@@ -43,3 +43,30 @@ def test_nothing_or_nan_has_no_interval() -> None:
     for values in ([], [1.0, float("nan")], [[1.0]]):
         with pytest.raises(OutOfSightError, match="one number per clip"):
             interval(np.array(values))
+
+
+def test_a_difference_over_runs_of_one_run_is_that_of_pairs() -> None:
+    random = np.random.default_rng(0)
+    one, other = random.normal(size=(2, 50))
+    found = difference_over_runs(one[None], other[None])
+    paired = interval(one - other)
+    assert found.mean == pytest.approx((one - other).mean()) and found.clips == 50
+    assert (found.low, found.high) == pytest.approx((paired.low, paired.high), abs=0.02)
+
+
+@pytest.mark.parametrize(("seeds_matter", "least", "most"), [(0.0, 0.90, 0.99), (1.0, 0.78, 0.93)])
+def test_a_difference_over_runs_covers_the_truth(seeds_matter: float, least: float, most: float) -> None:
+    random = np.random.default_rng(1)
+    held = 0
+    for draw in range(200):
+        clips = random.normal(size=64)  # shared by both, so that pairs matter
+        one, other = (clips + seeds_matter * random.normal(size=(3, 1)) + random.normal(size=(3, 64)) for _ in range(2))
+        found = difference_over_runs(one, other, draws=500, seed=draw)
+        held += found.low <= 0 <= found.high
+    assert least <= held / 200 <= most
+
+
+def test_a_difference_over_runs_needs_the_same_clips() -> None:
+    for one, other in ((np.ones((2, 3)), np.ones((2, 4))), (np.ones(3), np.ones(3)), (np.full((1, 2), np.nan),) * 2):
+        with pytest.raises(OutOfSightError, match="over runs"):
+            difference_over_runs(one, other)

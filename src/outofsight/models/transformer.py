@@ -170,6 +170,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         numerics: str = "accurate",
         target_only: bool = False,
         plain: bool = False,
+        reprojections_kept: Tensor | None = None,
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
     ) -> WorldTransformerOutput | tuple[Tensor]:
@@ -188,6 +189,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             target_only: return the target frames' velocity alone, which is all that sampling uses. The last block
                 then computes nothing else, unless a trace is recorded, gradients are kept or a step cache is on.
             plain: take the plain attention path (slow; what the fast one is held equal to).
+            reprojections_kept: bool ``[b]``, clips whose target is told the reprojections (training); None: all.
 
         Returns:
             ``.sample`` of the shape of ``hidden_states``, or of its target frames. Context frames that a pose-driven
@@ -216,7 +218,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         if context_cache is None:
             reprojected = self._reprojected(hidden_states, layout, selection)
         if self.reprojection_encoder is not None and reprojected is not None:
-            x = self.reprojection_encoder(x, reprojected)
+            x = self.reprojection_encoder(x, reprojected, reprojections_kept)
         queries = range(layout.context_frames if context_cache else 0, layout.frames)
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)

@@ -186,9 +186,10 @@ class TrainConfig:
     def differences(self, earlier: Mapping[str, Any]) -> list[str]:
         """What differs from the settings (``to_json``) that a run was begun with and changes what it computes.
 
-        The number of steps may grow where the learning rate does not depend on it.
+        The number of steps may grow where the learning rate does not depend on it. A setting that was not known then
+        counts as its default.
         """
-        ours, theirs = flat(self.to_json()), flat(earlier)
+        ours, theirs = flat(self.to_json()), with_defaults(flat(earlier))
         free = set(_FREE)
         if self.schedule == "constant" and not self.cooldown:
             free.add("steps")
@@ -197,3 +198,10 @@ class TrainConfig:
             for name in sorted(ours.keys() | theirs.keys())
             if name.split(".")[0] not in free and ours.get(name) != theirs.get(name)
         ]
+
+
+def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat settings of a run, with the defaults of those that did not exist when it was begun."""
+    known = {name.split(".")[0] for name in settings if "." in name}  # mappings that are there count as they are
+    defaults = flat(TrainConfig(Path(), Path()).to_json())
+    return {**{name: value for name, value in defaults.items() if name not in known}, **settings}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 # what a number is drawn for; the values are part of a run's identity
-_ORDER, _NOISE, _LEVEL, _SHARED_LEVEL, _TEXT, _CAMERA = range(6)
+_ORDER, _NOISE, _LEVEL, _SHARED_LEVEL, _TEXT, _CAMERA, _REPROJECTION = range(7)
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:
@@ -95,6 +95,10 @@ class Draws:
     def dropped_cameras(self, probability: float) -> Tensor:
         """``[b]`` bool: clips whose cameras are left out."""
         return self._below(_CAMERA, probability)
+
+    def dropped_reprojections(self, probability: float) -> Tensor:
+        """``[b]`` bool: clips whose target is not told the reprojections."""
+        return self._below(_REPROJECTION, probability)
 
     def _below(self, purpose: int, probability: float) -> Tensor:
         return torch.tensor([self._of(purpose, place).random() < probability for place in self.places])

@@ -112,6 +112,19 @@ def cut_after(path: Path, columns: Sequence[str] | None, step: int) -> None:
         csv.writer(file, lineterminator="\n").writerows([heading, *whole])
 
 
+def read_metrics(path: Path) -> list[StepMetrics]:
+    """The lines of a run's metrics.csv. Raises TrainingError where it is missing or not one."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return [
+            StepMetrics(int(row["step"]), **{name.name: float(row[name.name]) for name in fields(StepMetrics)[1:]})
+            for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise TrainingError(f"{path} cannot be read as a run's metrics ({cause})") from cause
+
+
 def _tensorboard(folder: Path, resumed_at: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter

@@ -42,6 +42,8 @@ class ObjectiveOptions:
             velocity's errors are; for models that have one.
         text_dropout: probability of a clip's text being replaced by the embedding of no text, for guidance.
         camera_dropout: probability of its poses being replaced by zeros.
+        reprojection_dropout: probability of its target not being told the reprojections, so that memory tokens learn to
+            say what they say; for models that have them.
     """
 
     shift: float = 5.0
@@ -53,6 +55,7 @@ class ObjectiveOptions:
     presence_weight: float = 0.0
     text_dropout: float = 0.0
     camera_dropout: float = 0.0
+    reprojection_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -66,9 +69,11 @@ class ObjectiveOptions:
             raise TrainingError(
                 f"weights {self.subject_weight}, {self.reentry_weight}, {self.presence_weight}: expected 0 or more"
             )
-        if not all(0 <= dropped <= 1 for dropped in (self.text_dropout, self.camera_dropout)):
+        dropouts = (self.text_dropout, self.camera_dropout, self.reprojection_dropout)
+        if not all(0 <= dropped <= 1 for dropped in dropouts):
             raise TrainingError(
-                f"dropout is {self.text_dropout} and {self.camera_dropout}, expected probabilities from 0 to 1"
+                f"dropout is {', '.join(map(str, dropouts))} of text, cameras and reprojections, expected "
+                "probabilities from 0 to 1"
             )
         if not len(self.level_indices()):
             raise TrainingError(f"no noise level of shift {self.shift} lies in sigma_range {self.sigma_range}")
@@ -183,6 +188,9 @@ def batch_loss(
     sigma = sigmas[index].to(clean)[:, None, :, None, None]
     noisy = (1 - sigma) * clean + sigma * noise
     cameras_dropped = draws.dropped_cameras(options.camera_dropout)
+    if options.reprojection_dropout:
+        dropped = draws.dropped_reprojections(options.reprojection_dropout)
+        model_inputs["reprojections_kept"] = ~dropped.to(clean.device)
     out = model(
         torch.cat([batch.latents[:, :, :cut], noisy], dim=2),
         _timesteps(timesteps[index].to(clean), cut, options.noise),

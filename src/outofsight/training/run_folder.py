@@ -115,6 +115,11 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
         )
     if objective.camera_dropout and by_pose:
         raise TrainingError("objective.camera_dropout takes the cameras away that this model's memory recalls by: 0")
+    if objective.reprojection_dropout and "reprojections" not in model_config["camera_inputs"]:
+        raise TrainingError(
+            f"objective.reprojection_dropout is {objective.reprojection_dropout} and the model has no reprojections: "
+            '0, or "reprojections" in model_options.camera_inputs'
+        )
     if bool(objective.presence_weight) != bool(model_config["presence"]):
         raise TrainingError(
             f"objective.presence_weight is {objective.presence_weight} and the model's presence "

@@ -44,6 +44,7 @@ class SharedContext(nn.Module):
         target_poses: Tensor,
         *,
         horizontal_fov: Tensor | None = None,
+        reprojections_kept: Tensor | None = None,
         **inputs: Any,
     ) -> Transformer2DModelOutput:
         """As the model's own; ``.sample [copies*n, c, ft, h, w]`` has the target frames alone."""
@@ -63,6 +64,7 @@ class SharedContext(nn.Module):
             cache.target_poses,
             horizontal_fov=horizontal_fov,
             context_cache=cache,
+            reprojections_kept=reprojections_kept,
             **inputs,
         )
         return out

@@ -70,14 +70,21 @@ class Validator:
         """Continue every clip and measure it; folder: where side-by-side videos go (none are written without)."""
         found = ValidationReport(self.settings)
         for row in (MODEL, *self.settings.ablations):
-            found.rows[row] = {}
-            for clip, video, scores in self._generated(model, None if row == MODEL else row):
-                found.rows[row][clip.name] = scores
-                if folder is not None and len(found.rows[row]) <= self.settings.videos:
-                    self._write(folder, row, clip, video)
-                if report is not None:
-                    report(row, len(found.rows[row]), self.count)
-        found.rows |= self._fixed_rows(report)
+            found.rows[row] = self.measure(model, None if row == MODEL else row, folder, report)
+        found.rows |= self.fixed_rows(report)
+        return found
+
+    def measure(
+        self, model: Any, ablation: str | None = None, folder: Path | None = None, report: Report | None = None
+    ) -> dict[str, Scores]:
+        """One row: every clip continued by the model, its memory taken away or not; clip -> scores."""
+        row, found = ablation or MODEL, {}
+        for clip, video, scores in self._generated(model, ablation):
+            found[clip.name] = scores
+            if folder is not None and len(found) <= self.settings.videos:
+                self._write(folder, row, clip, video)
+            if report is not None:
+                report(row, len(found), self.count)
         return found
 
     def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[HeldOutClip, np.ndarray, Scores]]:
@@ -138,7 +145,7 @@ class Validator:
         hits = retrieval_hits(arrays, visible > 0, wanted > 0, sample) if len(visible) else None
         return {} if hits is None else {"retrieval": hits.rate, "retrieval chance": hits.chance}
 
-    def _fixed_rows(self, report: Report | None) -> dict[str, dict[str, Scores]]:
+    def fixed_rows(self, report: Report | None = None) -> dict[str, dict[str, Scores]]:
         """The rows that no model changes: trivial answers and the VAE's ceiling; measured once."""
         for number in range(self.count if not self._fixed else 0):
             encoded = self.latents[number]

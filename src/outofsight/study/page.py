@@ -1,0 +1,203 @@
+"""docs/results.md, made from the stored values alone: answers, tables, plots, and every run that was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import StudyError
+from ..evaluation.fates import FATES
+from ..evaluation.scores import markdown_table
+from ..files import replacing
+from .claims import CLAIMS, QUESTIONS, RE_ENTERED, TARGET, Answer, answer, matrix, mean_over_runs
+from .pictures import pictures
+from .rows import ROWS, SEEDS
+from .values import RunValues, Stored, read_stored
+
+PARTS = (TARGET, "hidden", RE_ENTERED, "re-entered inside")
+_TITLES = {"re-entered inside": "subject regions, re-entered", TARGET: "whole target"}
+_MARKS = {"held": "**held**", "did not hold": "**did not hold**", "undecided": "undecided", "not run": "not run"}
+
+
+def write_page(values: Path, page: Path, unfinished: Mapping[str, int] | None = None) -> Path:
+    """Write the page and its plots (beside it, in the values' folder).
+
+    Args:
+        values: folder of a study's value files. page: the Markdown file.
+        unfinished: runs that were begun and have no values, with their steps; they are listed.
+
+    Raises:
+        StudyError: no values, or values that cannot stand in one table, or lie outside of the page's folder.
+        OutputError: something cannot be written.
+    """
+    stored = read_stored(values)
+    try:
+        place = values.resolve().relative_to(page.resolve().parent).as_posix()
+    except ValueError:
+        raise StudyError(
+            f"{page} shows plots that lie with the values in {values}: that must be a folder beside or below the page"
+        ) from None
+    for name, svg in pictures(stored).items():
+        _write(values / f"{name}.svg", svg)
+    _write(page, render(stored, place, unfinished or {}))
+    return page
+
+
+def render(stored: Stored, place: str, unfinished: Mapping[str, int]) -> str:
+    """The page's Markdown. place: of plots and value files, as seen from the page."""
+    first = stored.runs[0]
+    clips = len(first.clips)
+    sections = [
+        "# Memories compared at small scale",
+        f"Made by `outofsight study` from the values in [{place}/]({place}); not written by hand. {clips} held-out "
+        "clips of unseen scenes and subjects, PSNR in dB on the target. Intervals are 95 %, by bootstrap over clips "
+        "and, where a row has several seeds, over seeds.",
+        "## What the runs say to the paper's claims",
+        "Differences of PSNR in the re-entered phase, and over the whole target. A claim is decided where all seeds "
+        f"({', '.join(map(str, SEEDS))}) of both rows were run, agree, and the interval lies on one side of zero"
+        " (of -0.1 dB, where the claim is that something gains nothing). The verdict is that of the re-entered phase.",
+        _claims(stored, CLAIMS, "paper (PSNR)"),
+        "Asked beside them:",
+        _claims(stored, QUESTIONS, "paper (PSNR)"),
+        *_answer_in_words(stored),
+        "## The rows",
+        _rows_table(stored),
+        "Fates: the share of clips in which the subject regions are nearest to that fate. Recall: how often a recalled "
+        "memory token covers a frame in which the wanted subject was seen, and how often a random one would.",
+        f"![PSNR in the re-entered phase by row, with seeds]({place}/rows.svg)",
+        f"![Differences to HyDRA]({place}/differences.svg)",
+        f"![Error in frames of re-entry along the training]({place}/curves.svg)",
+        "## Every run",
+        _runs_table(stored.runs),
+        *_left(stored, unfinished),
+        "## How it was done",
+        *_method(first),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+# --- answers ----------------------------------------------------------------------------------------------------
+
+
+def _claims(stored: Stored, claims: Sequence[Any], paper: str) -> str:
+    lines = []
+    for claim in claims:
+        back, whole = answer(claim, stored, RE_ENTERED), answer(claim, stored, TARGET)
+        seeds = ", ".join(f"{gap:+.2f}" for _, gap in back.by_seed)
+        cells = [claim.paper, _gap(back), seeds or "-", _gap(whole), _MARKS[back.verdict]]
+        lines.append((claim.words, cells))
+    return markdown_table((paper, "re-entered, dB", "by seed", "whole target, dB", "verdict"), lines)
+
+
+def _gap(found: Answer) -> str:
+    if found.difference is None:
+        return "-"
+    gap = found.difference
+    one = "" if found.seeds >= len(SEEDS) else f" ({found.seeds} seed{'s' if found.seeds > 1 else ''})"
+    return f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]{one}"
+
+
+def _answer_in_words(stored: Stored) -> list[str]:
+    """The hypothesis, answered in a sentence."""
+    against = [(claim, answer(claim, stored)) for claim in CLAIMS[:2]]
+    if any(found.difference is None for _, found in against):
+        return ['The hypothesis "HyDRA beats full context and FOV overlap in the re-entered phase": not yet run.']
+    verdicts = {found.verdict for _, found in against}
+    overall = verdicts.pop() if len(verdicts) == 1 else "did not hold" if "did not hold" in verdicts else "undecided"
+    told = " and ".join(
+        f"{_gap(found)} dB against {ROWS[claim.worse].label} ({found.verdict})" for claim, found in against
+    )
+    return [f'**"HyDRA beats full context and FOV overlap in the re-entered phase": {overall}.** {told}.']
+
+
+# --- tables -----------------------------------------------------------------------------------------------------
+
+
+def _rows_table(stored: Stored) -> str:
+    columns = [*(_TITLES.get(part, part) for part in PARTS), *FATES, "recall", "seeds", "parameters", "s a step"]
+    lines = [(name, [*_cells(clips), *[""] * 4]) for name, clips in stored.answers.items()]
+    for row in ROWS.values():
+        runs = stored.of(row.name)
+        if runs:
+            facts = runs[0].facts
+            step = float(np.mean([run.facts["seconds"] / run.facts["steps"] for run in runs]))
+            tail = [_recall(runs), str(len(runs)), f"{facts['parameters'] / 1e6:.2f} M", f"{step:.2f}"]
+            lines.append((row.label, [*_cells([run.clips for run in runs]), *tail]))
+    return markdown_table(columns, lines)
+
+
+def _cells(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    parts = [mean_over_runs(runs, lambda scores, part=part: scores.get(part)) for part in PARTS]  # type: ignore[misc]
+    shares = [mean_over_runs(runs, lambda scores, fate=fate: _is(scores.get("fate"), fate)) for fate in FATES]  # type: ignore[misc]
+    return [
+        *("-" if found is None else found.words() for found in parts),
+        *("-" if found is None else f"{100 * found.mean:.0f} %" for found in shares),
+    ]
+
+
+def _is(given: Any, fate: str) -> float | None:
+    return None if given is None else float(given == fate)
+
+
+def _recall(runs: Sequence[RunValues]) -> str:
+    clips = [run.clips for run in runs]
+    found = mean_over_runs(clips, lambda scores: scores.get("retrieval"))
+    chance = mean_over_runs(clips, lambda scores: scores.get("retrieval chance"))
+    return "-" if found is None or chance is None else f"{100 * found.mean:.0f} % (chance {100 * chance.mean:.0f})"
+
+
+def _runs_table(runs: Sequence[RunValues]) -> str:
+    lines = []
+    for run in runs:
+        means = [f"{matrix([run], part).mean():.2f}" if matrix([run], part).size else "-" for part in PARTS]
+        facts = run.facts
+        cells = [str(run.seed), str(facts["steps"]), f"{facts['seconds'] / 60:.0f} min", facts["machine"], *means]
+        lines.append((ROWS[run.row].label, [*cells, facts["finished"][:10]]))
+    titles = [_TITLES.get(part, part) for part in PARTS]
+    return markdown_table(("seed", "steps", "training", "machine", *titles, "day"), lines)
+
+
+def _left(stored: Stored, unfinished: Mapping[str, int]) -> list[str]:
+    """What is missing, in words."""
+    lines = []
+    for row in ROWS.values():
+        missing = [seed for seed in SEEDS if seed not in {run.seed for run in stored.of(row.name)}]
+        if missing:
+            words = "not run" if len(missing) == len(SEEDS) else f"seeds {', '.join(map(str, missing))} not run"
+            lines.append(f"- {row.label} ({row.about}): {words}")
+    begun = [f"- {name}: begun, {steps} steps, no values yet" for name, steps in unfinished.items()]
+    return (
+        ["Missing:", "\n".join([*lines, *begun])]
+        if lines or begun
+        else ["Nothing is missing: every row has every seed."]
+    )
+
+
+# --- method -----------------------------------------------------------------------------------------------------
+
+
+def _method(first: RunValues) -> list[str]:
+    settings = first.settings
+    options, objective = settings["model_options"], settings["objective"]
+    rows = "\n".join(f"- {row.label} (`{row.name}`): {row.about}" for row in ROWS.values())
+    return [
+        f"One recipe (`recipes/micro.py`): {options['num_layers']} blocks, {options['num_attention_heads']} heads, "
+        f"{settings['steps']} steps of 4 clips with 2 noisy targets each (joint rows: 8 clips with one), subjects "
+        f"weighed {objective['subject_weight']:g}. Runs of one seed see the same clips and noise in the same order "
+        "(joint rows: other ones); the mean weights are judged, their answer taken in one step from noise that depends "
+        "on the clip alone.",
+        "The models are far smaller and trained far shorter than the paper's, from nothing and not from Wan: what "
+        "holds here is evidence on mechanisms at this size, not on the paper's numbers. FOV overlap stands for "
+        "Context-as-Memory. HyDRA's tokenizers add parameters, as in the paper; steps are equal, time is not.",
+        rows,
+        "Again: `outofsight study --out study --page docs/results.md` makes clips, latents, runs and this page, and "
+        "goes on where it was stopped; `--rows`, `--seeds` and `--jobs` choose; `--page-only` makes the page alone.",
+    ]
+
+
+def _write(file: Path, text: str) -> None:
+    with replacing(file) as beside:
+        beside.write_text(text, encoding="utf-8")

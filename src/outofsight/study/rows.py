@@ -1,0 +1,138 @@
+"""What is compared: memories, each trained alike but for itself, and how one run of the study is set up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import StudyError
+from ..recipes import micro
+from ..training import with_settings
+from ..training.config import TrainConfig, with_defaults
+from ..training.settings import flat
+
+SEEDS = (0, 1, 2)
+# what tells one run from another; everything else of a run's settings is the same for all
+_OWN = ("seed", "batch_size", "draws", "model_options.memory", "model_options.context_attention")
+_PLACES = ("data", "out", "parts", "device", "keep", "checkpoint_every", "log_every")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A memory of the study.
+
+    Args:
+        name: of files and on the command line. label: in tables.
+        memory, options: of the transformer; options over the recipe's for "hydra", whole for others.
+        about: what it is, or how it differs from the main HyDRA row, in a few words.
+        main: one of the rows that are owed with every seed; the others are ablations.
+        model: further arguments of the transformer. settings: of training, where the row cannot take the recipe's.
+    """
+
+    name: str
+    label: str
+    memory: str
+    about: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    main: bool = False
+    model: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+# joint attention cannot share a pass over the context among noisy targets: as many targets a step, each with its own
+_JOINT: dict[str, Any] = {"model": {"context_attention": "joint"}, "settings": {"batch_size": 8, "draws": 1}}
+
+# Seven of thirteen context frames and four of seven memory tokens: about half, as the paper's 10 of 18 or 20 are
+ROWS: Mapping[str, Row] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Row("full", "full context", "full", "every frame sees every frame", main=True),
+            Row(
+                "fov", "FOV overlap", "fov", "the 7 of 13 context frames of most view overlap, seen whole",
+                {"top_k": 7}, main=True,
+            ),
+            Row("hydra", "HyDRA", "hydra", "window of 5, 4 of 7 memory tokens of 2x2x2 by pooled affinity", main=True),
+            Row("hydra-kernel1", "HyDRA, temporal kernel 1", "hydra", "4 of 13 tokens of 1x2x2", {"kernel": (1, 2, 2)}),
+            Row("hydra-k2", "HyDRA, K = 2", "hydra", "2 of 7 tokens", {"top_k": 2}),
+            Row("hydra-k6", "HyDRA, K = 6", "hydra", "6 of 7 tokens", {"top_k": 6}),
+            Row("hydra-all", "HyDRA, K = all", "hydra", "all tokens outside the window", {"top_k": None}),
+            Row("hydra-fov", "HyDRA, recall by FOV", "hydra", "tokens chosen by view overlap", {"affinity": "fov"}),
+            Row("hydra-joint", "HyDRA, joint attention", "hydra", "the paper's bank; context sees the target",
+                {"bank": "context"}, **_JOINT),
+            Row("hydra-release", "HyDRA, the release's bank", "hydra",
+                "joint; noisy target frames are recalled too, by all", {"bank": "all", "queries": "all"}, **_JOINT),
+        )
+    }
+)  # fmt: skip
+
+
+def choose_rows(names: str) -> tuple[Row, ...]:
+    """Rows by a comma-separated list of names, "main", "ablations" or "all"; in ROWS' order, each once.
+
+    Raises StudyError for a name that is none.
+    """
+    groups: dict[str, list[str]] = {
+        "all": list(ROWS),
+        "main": [row.name for row in ROWS.values() if row.main],
+        "ablations": [row.name for row in ROWS.values() if not row.main],
+    }
+    wanted: set[str] = set()
+    for name in (part.strip() for part in names.split(",")):
+        if name not in groups and name not in ROWS:
+            raise StudyError(f"no row {name!r}; there are {', '.join((*groups, *ROWS))}")
+        wanted.update(groups.get(name, [name]))
+    return tuple(row for row in ROWS.values() if row.name in wanted)
+
+
+def choose_seeds(text: str) -> tuple[int, ...]:
+    """Seeds by a comma-separated list. Raises StudyError where it is none."""
+    try:
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        raise StudyError(f"seeds are {text!r}, expected whole numbers such as 0,1,2") from None
+    if min(seeds) < 0:
+        raise StudyError(f"seeds are {text!r}, expected 0 or more")
+    return seeds
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row with one seed."""
+
+    row: Row
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.row.name}-seed{self.seed}"
+
+    def config(self, data: Path, out: Path, parts: Path, settings: Sequence[str] = ()) -> TrainConfig:
+        """Its training. settings: changes to the recipe, for all runs alike (see ``outofsight train --set``).
+
+        Raises TrainingError for settings that cannot be.
+        """
+        base = with_settings(replace(micro(data, out), parts=parts), settings)
+        row = self.row
+        options = dict(base.model_options)
+        inherited = options["memory_options"] if row.memory == "hydra" else {}
+        options |= {"memory": row.memory, "memory_options": {**inherited, **row.options}, **row.model}
+        return replace(base, model_options=options, seed=self.seed, **row.settings)
+
+
+def runs_of(rows: Iterable[Row], seeds: Sequence[int]) -> list[Run]:
+    """Every row with every seed, a seed at a time, so that a study that stops early can still compare its rows."""
+    rows = tuple(rows)
+    return [Run(row, seed) for seed in seeds for row in rows]
+
+
+def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run's settings (``TrainConfig.to_json``), what all runs of a study must have alike."""
+    return {
+        name: value
+        for name, value in with_defaults(flat(settings)).items()
+        if not name.startswith(_OWN) and name.split(".")[0] not in _PLACES
+    }

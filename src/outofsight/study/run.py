@@ -1,0 +1,150 @@
+"""One run of the study: trained, judged, and its values left in a file. All of it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import StudyError
+from ..generation.runs import now, versions
+from ..models import WorldTransformer3DModel
+from ..models.presets import TINY
+from ..training import train
+from ..training.config import TrainConfig
+from ..training.dataset import LatentDataset
+from ..training.logs import StepMetrics, read_metrics
+from ..training.parts import load_parts
+from ..training.run_folder import data_fingerprint
+from ..training.validate import Validator
+from ..training.validation_report import ValidationSettings
+from .rows import Run
+from .values import Floors, RunValues, already_done
+
+# the model's mean answer from pure noise, as the shipped model gives it (docs/tiny.md)
+JUDGED = ValidationSettings(steps=TINY.steps, guidance=TINY.guidance, shift=TINY.shift, videos=2, batch=8)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where a study's clips, runs and values are.
+
+    Args:
+        latents: training clips, encoded. test_latents, test_clips: held-out ones, encoded and as video with fates.
+        parts: folder of the VAE, text encoder and tokenizer they were encoded with.
+        runs: a folder for each run. values: a file for each finished run.
+        settings: changes to the recipe, for all runs alike. clips: judge on the first so many; None takes all.
+    """
+
+    latents: Path
+    test_latents: Path
+    test_clips: Path
+    parts: Path
+    runs: Path
+    values: Path
+    settings: tuple[str, ...] = ()
+    clips: int | None = None
+
+    def config(self, run: Run) -> TrainConfig:
+        return run.config(self.latents, self.runs / run.name, self.parts, self.settings)
+
+    def data(self) -> dict[str, str]:
+        """Fingerprints of the clips. Raises DatasetError for folders that hold none."""
+        test = data_fingerprint(LatentDataset(self.test_latents))
+        judged = f"{test}, first {self.clips}" if self.clips is not None else test
+        return {"train": data_fingerprint(LatentDataset(self.latents)), "test": judged}
+
+    def validator(self) -> Validator:
+        """What judges. Raises DatasetError for clips that are missing or not those that were encoded."""
+        settings = JUDGED if self.clips is None else replace(JUDGED, clips=self.clips)
+        return Validator(load_parts(str(self.parts)).vae, LatentDataset(self.test_latents), [self.test_clips], settings)
+
+    def done(self, run: Run) -> bool:
+        """Whether the run's values are there. Raises StudyError where they are of other settings or clips."""
+        return already_done(run, self.values, self.config(run).to_json(), self.data())
+
+
+def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | None = None) -> RunValues:
+    """Train a run to its end, judge its mean weights, write its values.
+
+    report: told what is being done, and of how much how much is done.
+
+    Raises what training and judging raise; what was done stays, and the same call goes on from there.
+    """
+    config = study.config(run)
+    started = any(config.out.glob("checkpoints/step-*"))
+
+    def trained(step: int, _: float, __: Any) -> None:
+        if report is not None:
+            report("training", step, config.steps)
+
+    result = train(config, resume=started, report=trained)
+    if result.checkpoint is None:
+        raise StudyError(f"{config.out} has no checkpoint although its training ended; remove it and run again")
+    place = result.checkpoint.folder / ("ema" if config.ema is not None else "transformer")
+    model = WorldTransformer3DModel.from_pretrained(place, torch_dtype=torch.float32, use_safetensors=True).eval()
+    if torch.cuda.is_available() and config.device == "auto":
+        model = model.to("cuda")
+
+    def judged(_: str, done: int, total: int) -> None:
+        if report is not None:
+            report("judging", done, total)
+
+    clips = study.validator().measure(model, folder=config.out / "videos", report=judged)
+    lines = read_metrics(config.out / "metrics.csv")
+    values = RunValues(
+        row=run.row.name,
+        seed=run.seed,
+        settings=config.to_json(),
+        data=study.data(),
+        facts={
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "steps": config.steps,
+            "seconds": round(_seconds(lines), 1),
+            "machine": _machine(model.device),
+            "versions": versions(str(model.device)),
+            "finished": now(),
+        },
+        curve=_curve(lines),
+        clips=clips,
+    )
+    values.save(study.values)
+    return values
+
+
+def measure_floors(study: Study, report: Callable[[str, int, int], None] | None = None) -> Floors:
+    """The trivial answers and the VAE's ceiling, measured and written."""
+    data = {"test": study.data()["test"]}
+
+    def judged(_: str, done: int, total: int) -> None:
+        if report is not None:
+            report("trivial answers", done, total)
+
+    floors = Floors(study.validator().fixed_rows(judged), data)
+    floors.save(study.values)
+    return floors
+
+
+def _seconds(lines: Sequence[StepMetrics]) -> float:
+    """Of the training, on the clock; what checkpoints took is in it, what a stop took is not."""
+    before = [0, *(line.step for line in lines)]
+    return sum(line.seconds * (line.step - last) for line, last in zip(lines, before, strict=False))
+
+
+def _curve(lines: Sequence[StepMetrics]) -> tuple[tuple[float | None, ...], ...]:
+    return tuple(
+        (line.step, *(round(value, 4) if math.isfinite(value) else None for value in (line.error, line.reentry_error)))
+        for line in lines
+    )
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{torch.get_num_threads()} of {os.cpu_count()} CPUs ({platform.machine()})"

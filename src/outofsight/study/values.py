@@ -1,0 +1,200 @@
+"""What a finished run leaves: a file with its settings, its cost, its learning curve and every clip's values.
+
+``ROW-seedN.json``, and ``floors.json`` for the answers that no model changes. They are small, lie in the repository
+beside the page that is made from them, and are all that it is made from.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import StudyError
+from ..evaluation.scores import Scores
+from ..files import replacing
+from .rows import ROWS, Run, shared_settings
+
+FORMAT = "outofsight study 1"
+FLOORS = "floors"
+_DECIMALS = 5
+_KEPT = ("target", "hidden", "re-entered", "inside", "outside", "re-entered inside", "fate", "fate margin",
+         "retrieval", "retrieval chance")  # fmt: skip
+
+Clips = Mapping[str, Scores]
+
+
+@dataclass(frozen=True)
+class RunValues:
+    """One run, judged.
+
+    Args:
+        row, seed: which.
+        settings: of the training (``TrainConfig.to_json``).
+        data: fingerprints of the clips it was trained on ("train") and judged on ("test").
+        facts: parameters, seconds of training, steps, machine, versions, date.
+        curve: (step, mean squared velocity error, the same in frames of re-entry or None) along the training.
+        clips: name -> values (see ``evaluation.scores``).
+    """
+
+    row: str
+    seed: int
+    settings: Mapping[str, Any]
+    data: Mapping[str, str]
+    facts: Mapping[str, Any]
+    curve: tuple[tuple[float | None, ...], ...]
+    clips: Clips = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        return f"{self.row}-seed{self.seed}"
+
+    def save(self, folder: Path) -> Path:
+        """Write ROW-seedN.json whole or not at all. Raises OutputError."""
+        content = asdict(self) | {"clips": {name: _kept(scores) for name, scores in self.clips.items()}}
+        return _write(folder / f"{self.name}.json", content)
+
+
+@dataclass(frozen=True)
+class Floors:
+    """rows: "hold last frame", "copy best view", "VAE reconstruction", each clip -> values; data: as in RunValues."""
+
+    rows: Mapping[str, Clips]
+    data: Mapping[str, str]
+
+    def save(self, folder: Path) -> Path:
+        rows = {row: {name: _kept(scores) for name, scores in clips.items()} for row, clips in self.rows.items()}
+        return _write(folder / f"{FLOORS}.json", {"rows": rows, "data": dict(self.data)})
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Everything a folder holds; runs in the order of ROWS and seeds."""
+
+    runs: tuple[RunValues, ...]
+    floors: Floors | None
+
+    @property
+    def answers(self) -> dict[str, list[Clips]]:
+        """The floors' rows, each as a single run; none where they were not measured."""
+        return {} if self.floors is None else {name: [clips] for name, clips in self.floors.rows.items()}
+
+    def of(self, row: str) -> tuple[RunValues, ...]:
+        return tuple(run for run in self.runs if run.row == row)
+
+
+def read_values(file: Path) -> RunValues:
+    """A finished run's file. Raises StudyError for one that is broken or of another version."""
+    content = _read(file)
+    try:
+        run = RunValues(
+            **{name: content[name] for name in ("row", "seed", "settings", "data", "facts", "clips")},
+            curve=tuple(tuple(line) for line in content["curve"]),
+        )
+        if run.row not in ROWS:
+            raise StudyError(f"{file} is of row {run.row!r}, which is none of {', '.join(ROWS)}")
+        if not run.clips or file.stem != run.name:
+            raise StudyError(f"{file} holds {len(run.clips)} clips of {run.name}; expected those of {file.stem}")
+    except (KeyError, TypeError, AttributeError) as cause:
+        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run it again") from cause
+    return run
+
+
+def read_stored(folder: Path) -> Stored:
+    """All files of a folder, held against one another.
+
+    Raises:
+        StudyError: no run there, a broken file, or runs that are not alike in all but memory and seed.
+    """
+    files = sorted(folder.glob("*-seed*.json"))
+    runs = sorted((read_values(file) for file in files), key=lambda run: (list(ROWS).index(run.row), run.seed))
+    if not runs:
+        raise StudyError(f"{folder} holds no finished run (ROW-seedN.json): run the study first")
+    floors = _read_floors(folder)
+    for other in runs[1:]:
+        refuse_different(runs[0], other.settings, other.data, other.name)
+        if other.clips.keys() != runs[0].clips.keys():
+            raise StudyError(f"{other.name} was judged on other clips than {runs[0].name}: remove one, run it again")
+    if floors is not None and floors.data["test"] != runs[0].data["test"]:
+        raise StudyError(f"{folder / FLOORS}.json is of other clips than {runs[0].name}: remove it and run again")
+    return Stored(tuple(runs), floors)
+
+
+def refuse_different(known: RunValues, settings: Mapping[str, Any], data: Mapping[str, str], name: str) -> None:
+    """Raises StudyError, listing what differs, where a run is not comparable with one that is known."""
+    ours, theirs = shared_settings(settings), shared_settings(known.settings)
+    lines = [
+        f"{key}: {theirs.get(key, 'not set')!r} in {known.name}, {ours.get(key, 'not set')!r} in {name}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    ]
+    lines += [f"{key} clips differ" for key in sorted(data) if data[key] != known.data.get(key)]
+    if lines:
+        listed = "\n  ".join(lines)
+        raise StudyError(
+            f"runs of a study must be alike in all but memory and seed:\n  {listed}\n"
+            "use the same clips and settings, or another folder for the values"
+        )
+
+
+def already_done(run: Run, folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> bool:
+    """Whether the run's file is there, made with these settings on these clips. Raises StudyError where with others."""
+    file = folder / f"{run.name}.json"
+    if not file.is_file():
+        return False
+    known = read_values(file)
+    refuse_different(known, settings, data, f"this {run.name}")
+    return True
+
+
+def _kept(scores: Scores) -> Scores:
+    return {
+        name: round(value, _DECIMALS) if isinstance(value, float) else value
+        for name, value in scores.items()
+        if name in _KEPT
+    }
+
+
+def _read_floors(folder: Path) -> Floors | None:
+    file = folder / f"{FLOORS}.json"
+    if not file.is_file():
+        return None
+    content = _read(file)
+    try:
+        return Floors(dict(content["rows"]), {"test": content["data"]["test"]})
+    except (KeyError, TypeError, ValueError) as cause:
+        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run again") from cause
+
+
+def _write(file: Path, content: Mapping[str, Any]) -> Path:
+    with replacing(file) as beside:
+        beside.write_text(_lines({"format": FORMAT, **content}) + "\n", encoding="utf-8")
+    return file
+
+
+def _lines(content: Mapping[str, Any]) -> str:
+    """JSON with a line for each clip, so that files can be compared line by line."""
+    text = {name: json.dumps(value, allow_nan=False) for name, value in content.items()}
+    for name in ("clips", "rows"):
+        if name in content:
+            text[name] = _by_line(content[name])
+    return "{\n" + ",\n".join(f"{json.dumps(name)}: {value}" for name, value in text.items()) + "\n}"
+
+
+def _by_line(clips: Mapping[str, Any]) -> str:
+    lines: Iterable[str] = (
+        f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in clips.items()
+    )
+    return "{\n " + ",\n ".join(lines) + "\n}"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise StudyError(f"{file} cannot be read ({cause}): remove it and run it again") from cause
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise StudyError(f"{file} is not a file of this version's studies ({FORMAT}): remove it and run it again")
+    return content

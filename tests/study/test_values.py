@@ -1,0 +1,92 @@
+"""Files of finished runs: read as they were written, refused where they cannot stand in one table."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from study_values import DATA, floors, run_values
+
+from outofsight.errors import StudyError
+from outofsight.study.rows import ROWS, Run
+from outofsight.study.values import already_done, read_stored, read_values
+
+
+def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
+    run = run_values("hydra", 1, 0.5)
+    file = run.save(tmp_path)
+    assert file.name == "hydra-seed1.json"
+    read = read_values(file)
+    assert (read.row, read.seed, read.settings, read.curve) == ("hydra", 1, run.settings, run.curve)
+    assert read.clips["clip-03"]["target"] == pytest.approx(run.clips["clip-03"]["target"], abs=1e-5)
+    assert read.clips["clip-03"]["fate"] == "frozen" and read.clips["clip-02"]["hidden"] is None
+    assert file.read_text().count("\n") > len(run.clips)  # a line for each clip, so that changes can be read
+
+
+def test_a_folder_in_the_order_of_rows_and_seeds(tmp_path: Path) -> None:
+    for row, seed in (("hydra", 1), ("fov", 0), ("hydra", 0), ("full", 2)):
+        run_values(row, seed).save(tmp_path)
+    floors().save(tmp_path)
+    stored = read_stored(tmp_path)
+    assert [run.name for run in stored.runs] == ["full-seed2", "fov-seed0", "hydra-seed0", "hydra-seed1"]
+    assert [run.seed for run in stored.of("hydra")] == [0, 1] and stored.of("hydra-k2") == ()
+    assert stored.floors is not None and "VAE reconstruction" in stored.floors.rows
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"settings": {**run_values("fov", 0).settings, "lr": 0.1}}, r"lr: 0\.004 in full-seed0, 0\.1 in hydra-seed0"),
+        ({"data": {**DATA, "train": "c" * 64}}, "train clips differ"),
+        ({"clips": dict(list(run_values("fov", 0).clips.items())[:-1])}, "judged on other clips"),
+    ],
+)
+def test_runs_that_cannot_stand_in_one_table(tmp_path: Path, other: dict, told: str) -> None:
+    run_values("full", 0).save(tmp_path)
+    replace(run_values("hydra", 0), **other).save(tmp_path)
+    with pytest.raises(StudyError, match=told):
+        read_stored(tmp_path)
+
+
+def test_settings_that_are_newer_than_a_file_count_as_their_defaults(tmp_path: Path) -> None:
+    settings = dict(run_values("full", 0).settings)
+    objective = {name: value for name, value in settings["objective"].items() if name != "reprojection_dropout"}
+    run_values("full", 0).save(tmp_path)
+    run_values("hydra", 0, settings={**settings, "objective": objective}).save(tmp_path)
+    assert len(read_stored(tmp_path).runs) == 2
+
+
+def test_files_that_are_broken(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="holds no finished run"):
+        read_stored(tmp_path)
+    file = run_values("full", 0).save(tmp_path)
+    whole = json.loads(file.read_text())
+    for content, told in (
+        ("{", "cannot be read"),
+        ("[]", "not a file of this version"),
+        (json.dumps({**whole, "format": "outofsight study 0"}), "not a file of this version"),
+        (json.dumps({name: value for name, value in whole.items() if name != "clips"}), "clips"),
+        (json.dumps({**whole, "row": "vmem"}), "none of"),
+        (json.dumps({**whole, "seed": 5}), "full-seed5"),
+    ):
+        file.write_text(content)
+        with pytest.raises(StudyError, match=told):
+            read_stored(tmp_path)
+    run_values("full", 0).save(tmp_path)
+    (tmp_path / "floors.json").write_text(json.dumps({"format": whole["format"], "rows": 3}))
+    with pytest.raises(StudyError, match=r"floors\.json"):
+        read_stored(tmp_path)
+
+
+def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
+    run = Run(ROWS["hydra"], 0)
+    made = run_values("hydra", 0)
+    assert not already_done(run, tmp_path, made.settings, DATA)
+    made.save(tmp_path)
+    assert already_done(run, tmp_path, made.settings, DATA)
+    with pytest.raises(StudyError, match="steps: 600 in hydra-seed0, 5 in this hydra-seed0"):
+        already_done(run, tmp_path, {**made.settings, "steps": 5}, DATA)
+    with pytest.raises(StudyError, match="test clips differ"):
+        already_done(run, tmp_path, made.settings, {**DATA, "test": "x"})
