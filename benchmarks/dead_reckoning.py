@@ -5,8 +5,8 @@ How far a memory can come that knows everything the context showed, and no more?
 that comes back is pasted into it as it truly looks, but where the past says it should be:
 
 - held: where it was last seen.
-- straight: at the velocity of its last second in view.
-- turning: at its mean speed and rate of turning over its last two seconds in view.
+- straight: on at its velocity over the second before it was last seen.
+- turning: on at its mean speed and rate of turning over the two seconds before.
 
 - faint: at its true place, shown to 30, 50 and 70 %, as a mean over possible places would.
 

@@ -57,7 +57,7 @@ def in_processes(
     except BrokenProcessPool as cause:
         raise OutOfSightError(
             "a worker process ended unexpectedly (killed, or out of memory); what is finished is kept: run the same "
-            "command again, perhaps with fewer --workers"
+            "command again, perhaps with fewer --workers (--jobs)"
         ) from cause
     finally:
         processes = list((getattr(pool, "_processes", None) or {}).values())

@@ -54,8 +54,8 @@ def test_a_difference_over_runs_of_one_run_is_that_of_pairs() -> None:
     assert (found.low, found.high) == pytest.approx((paired.low, paired.high), abs=0.02)
 
 
-@pytest.mark.parametrize(("seeds_matter", "least", "most"), [(0.0, 0.90, 0.99), (1.0, 0.78, 0.93)])
-def test_a_difference_over_runs_covers_the_truth(seeds_matter: float, least: float, most: float) -> None:
+@pytest.mark.parametrize("seeds_matter", [0.0, 0.3, 3.0])
+def test_a_difference_over_runs_covers_the_truth(seeds_matter: float) -> None:
     random = np.random.default_rng(1)
     held = 0
     for draw in range(200):
@@ -63,7 +63,7 @@ def test_a_difference_over_runs_covers_the_truth(seeds_matter: float, least: flo
         one, other = (clips + seeds_matter * random.normal(size=(3, 1)) + random.normal(size=(3, 64)) for _ in range(2))
         found = difference_over_runs(one, other, draws=500, seed=draw)
         held += found.low <= 0 <= found.high
-    assert least <= held / 200 <= most
+    assert held / 200 >= 0.92
 
 
 def test_a_difference_over_runs_needs_the_same_clips() -> None:

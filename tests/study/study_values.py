@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from outofsight.recipes import micro
+from outofsight.study.rows import ROWS, Run
 from outofsight.study.values import Floors, RunValues
 
-DATA = {"train": "a" * 64, "test": "b" * 64}
+DATA = {"train": "a" * 64, "test": "b" * 64, "judging": "1 steps"}
 
 
 def run_values(row: str, seed: int, gain: float = 0.0, clips: int = 40, **other: Any) -> RunValues:
@@ -31,7 +31,7 @@ def run_values(row: str, seed: int, gain: float = 0.0, clips: int = 40, **other:
     }
     facts = {"parameters": 1_200_000, "steps": 600, "seconds": 900.0, "machine": "1 of 2 CPUs", "versions": {},
              "finished": "2026-01-02T03:04:05+00:00"}  # fmt: skip
-    settings = {**micro(Path("data"), Path("out")).to_json(), "seed": seed}
+    settings = Run(ROWS[row], seed).config(Path("data"), Path("out"), Path("parts")).to_json()
     curve = ((25, 2.0, 2.5), (50, 1.5, None), (75, 1.0, 1.25))
     return RunValues(**{
         "row": row, "seed": seed, "settings": settings, "data": DATA, "facts": facts, "curve": curve, "clips": scores,

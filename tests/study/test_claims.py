@@ -35,6 +35,8 @@ def stored(hydra: list[float], full: list[float], folder: Path) -> Stored:
         ([-0.05, -0.05, -0.05], NO_GAIN, "held"),
         ([-0.5, -0.5, -0.5], NO_GAIN, "did not hold"),
         ([-0.15, -0.05, 0.05], NO_GAIN, "undecided"),
+        ([-0.08, -0.09, -0.10], NO_GAIN, "undecided"),  # below zero, and no more than nothing gained
+        ([1.0, 0.1, 0.1], CLAIM, "undecided"),  # three seeds so far apart say little of a fourth
     ],
 )
 def test_verdicts(hydra: list[float], claim: Claim, verdict: str, tmp_path: Path) -> None:

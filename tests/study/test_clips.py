@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from outofsight.errors import WorldsError
+from outofsight.errors import StudyError, WorldsError
 from outofsight.study.clips import prepare
 from outofsight.training.dataset import LatentDataset
 
@@ -14,16 +14,15 @@ from outofsight.training.dataset import LatentDataset
 def test_clips_and_latents_are_made_once(tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     try:
-        prepare(tmp_path, "tiny", train=1, test=1, workers=1, report=lambda *each: told.append(each))
+        latents = prepare(tmp_path, "tiny", "test", 1, workers=1, report=lambda *each: told.append(each))
     except WorldsError as error:
         pytest.skip(f"cannot render here: {error}")
-    assert ("train clips", 1, 1) in told and ("encoding test clips", 1, 1) in told
-    names = {
-        split: [clip.name for clip in LatentDataset(tmp_path / "latents" / split).clips] for split in ("train", "test")
-    }
-    assert names == {"train": ["train-100-000000"], "test": ["test-9-000000"]}
-    fates = {split: list((tmp_path / split).rglob("vanished.mp4")) for split in names}
-    assert len(fates["test"]) == 1 and not fates["train"]  # what is judged by, and no training clip needs
+    assert told == [("test clips", 1, 1), ("encoding test clips", 1, 1)]
+    assert latents == tmp_path / "latents" / "test"
+    assert [clip.name for clip in LatentDataset(latents).clips] == ["test-9-000000"]
+    assert len(list((tmp_path / "test").rglob("vanished.mp4"))) == 1  # what is judged by
     told.clear()
-    prepare(tmp_path, "tiny", train=1, test=1, workers=1, report=lambda *each: told.append(each))
+    assert prepare(tmp_path, "tiny", "test", 1, workers=1, report=lambda *each: told.append(each)) == latents
     assert told == []
+    with pytest.raises(StudyError, match=r"holds 1 clips and 2 are asked for: give --test-count 1"):
+        prepare(tmp_path, "tiny", "test", 2, workers=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def values(tmp_path: Path) -> Path:
 
 
 def test_a_page_of_all_that_was_run(values: Path) -> None:
-    page = write_page(values, values.parent / "results.md", {"fov-seed9": 40}).read_text()
+    page = write_page(values, values.parent / "results.md", {"fov-seed9": "begun, 40 steps"}).read_text()
     held = line_of(page, "HyDRA beats full context")
     assert held[1] == "20.357 against 18.696" and held[2].startswith("+0.5") and held[-1] == "**held**"
     assert re.fullmatch(r"\+0\.\d\d, \+0\.\d\d, \+0\.\d\d", held[3])
@@ -53,8 +54,8 @@ def test_a_page_of_all_that_was_run(values: Path) -> None:
     assert sum(line.startswith("| ") for line in runs.splitlines()) - 1 == 10
     missing = page.split("Missing:")[1].split("## ")[0]
     assert "HyDRA, K = 2 (2 of 7 tokens): seeds 1, 2 not run" in missing and "K = all" in missing
-    assert "fov-seed9: begun, 40 steps" in missing and "full context" not in missing
-    assert "600 steps of 4 clips" in page
+    assert "fov-seed9: begun, 40 steps, no values" in missing and "full context" not in missing
+    assert "600 steps of 4 clips" in page and "micro.py`):" in page
 
 
 def test_the_same_values_make_the_same_page(values: Path) -> None:
@@ -69,6 +70,25 @@ def test_pictures_of_the_page_are_there(values: Path) -> None:
     page = write_page(values, values.parent / "results.md")
     shown = re.findall(r"\]\((results/\w+\.svg)\)", page.read_text())
     assert len(shown) == 3 and all((page.parent / name).is_file() for name in shown)
+
+
+def test_the_page_says_what_was_set_otherwise(tmp_path: Path) -> None:
+    run = run_values("full", 5)
+    replace(run, settings={**run.settings, "steps": 30, "batch_size": 2}).save(tmp_path / "results")
+    page = write_page(tmp_path / "results", tmp_path / "results.md").read_text()
+    assert "with steps=30): " in page and "30 steps of 2 clips with 2 noisy targets" in page
+    assert "- full context (every frame sees every frame): seeds 0, 1, 2 not run" in page
+    assert "not yet run" in page
+
+
+def test_clips_in_which_nobody_comes_back(tmp_path: Path) -> None:
+    for row in ("full", "hydra"):
+        run = run_values(row, 0)
+        clips = {name: {**scores, "re-entered": None} for name, scores in run.clips.items()}
+        replace(run, clips=clips).save(tmp_path / "results")
+    page = write_page(tmp_path / "results", tmp_path / "results.md").read_text()
+    assert line_of(page, "HyDRA beats full context")[-1] == "undecided"
+    assert "no values" in (tmp_path / "results" / "rows.svg").read_text()
 
 
 def test_values_elsewhere_and_no_values(values: Path, tmp_path: Path) -> None:

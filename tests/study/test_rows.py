@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from outofsight.errors import StudyError, TrainingError
-from outofsight.study.rows import ROWS, Run, choose_rows, choose_seeds, runs_of, shared_settings
+from outofsight.study.rows import ROWS, Run, choose_rows, choose_seeds, row_settings, runs_of, shared_settings
 from outofsight.training.parameters import build_model
 
 PLACES = (Path("data"), Path("out"), Path("parts"))
@@ -42,24 +42,39 @@ def test_runs_differ_in_memory_and_seed_alone() -> None:
     assert not {"seed", "data", "model_options.memory"} & shared[0].keys()
     other = Run(ROWS["full"], 0).config(*PLACES, [*SMALL, "lr=0.001"])
     assert shared_settings(other.to_json()) != shared[0]
+    rows = [row_settings(Run(ROWS["full"], seed).config(*PLACES, SMALL).to_json()) for seed in (0, 1)]
+    assert rows[0] == rows[1] and rows[0]["model_options.memory"] == "full"
     # as many noisy targets a step, shared passes or not
     assert {config.batch_size * config.draws for config in configs.values()} == {8}
+    joint = Run(ROWS["hydra-joint"], 0).config(*PLACES, [*SMALL, "batch_size=3"])
+    assert (joint.batch_size, joint.draws) == (6, 1)
+    # the two joint rows differ in the bank alone
+    one, other = (configs[name].model_options["memory_options"] for name in ("hydra-joint", "hydra-release"))
+    assert {name for name in one if one[name] != other.get(name)} == {"bank"} and one.keys() == other.keys()
 
 
 def test_every_row_makes_a_model_with_its_memory() -> None:
     models = {row.name: build_model(Run(row, 0).config(*PLACES, SMALL)) for row in ROWS.values()}
-    assert {name: model.memory.name for name, model in models.items()} == {
-        name: "full" if name == "full" else "fov" if name == "fov" else "hydra" for name in ROWS
-    }
-    assert models["fov"].memory.options.top_k == 7
+    assert {name: model.memory.name for name, model in models.items()} == {name: name.split("-")[0] for name in ROWS}
+    thinned = [models[name].memory.options for name in ("fov", "fov-thinned")]
+    assert [(options.top_k, options.run) for options in thinned] == [(7, 1), (7, 2)]
     options = {name: model.memory.options for name, model in models.items() if name.startswith("hydra")}
     assert (options["hydra"].kernel, options["hydra"].top_k, options["hydra"].window) == ((2, 2, 2), 4, 5)
-    assert options["hydra-kernel1"].kernel == (1, 2, 2) and options["hydra-fov"].affinity == "fov"
+    assert options["hydra-kernel1"].kernel == (1, 2, 2) and options["hydra-fine"].kernel == (2, 1, 1)
+    assert options["hydra-fov"].affinity == "fov"
     assert [options[f"hydra-{name}"].top_k for name in ("k2", "k6", "all")] == [2, 6, None]
     assert (options["hydra-joint"].bank, options["hydra-release"].bank) == ("context", "all")
     assert models["hydra"].cacheable and not models["hydra-release"].cacheable
     assert models["full"].config.camera_inputs == models["hydra"].config.camera_inputs
     assert "reprojections" not in models["hydra"].config.camera_inputs
+
+
+@pytest.mark.parametrize(
+    "name", ["seed", "data", "model_options", "model_options.memory", "model_options.memory_options.window"]
+)
+def test_settings_that_the_study_sets_itself(name: str) -> None:
+    with pytest.raises(StudyError, match=f"--set {name}: a study sets it itself"):
+        Run(ROWS["full"], 0).config(*PLACES, [f"{name}=3"])
 
 
 def test_settings_that_do_not_exist() -> None:

@@ -10,8 +10,7 @@ import pytest
 from study_values import DATA, floors, run_values
 
 from outofsight.errors import StudyError
-from outofsight.study.rows import ROWS, Run
-from outofsight.study.values import already_done, read_stored, read_values
+from outofsight.study.values import Stored, read_any, read_stored, read_values, refuse_different
 
 
 def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -38,8 +37,11 @@ def test_a_folder_in_the_order_of_rows_and_seeds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        ({"settings": {**run_values("fov", 0).settings, "lr": 0.1}}, r"lr: 0\.004 in full-seed0, 0\.1 in hydra-seed0"),
-        ({"data": {**DATA, "train": "c" * 64}}, "train clips differ"),
+        (
+            {"settings": {**run_values("hydra", 0).settings, "lr": 0.1}},
+            r"lr: 0\.004 in full-seed0, 0\.1 in hydra-seed0",
+        ),
+        ({"data": {**DATA, "train": "c" * 64}}, "train clips are others than those of full-seed0"),
         ({"clips": dict(list(run_values("fov", 0).clips.items())[:-1])}, "judged on other clips"),
     ],
 )
@@ -80,13 +82,30 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
         read_stored(tmp_path)
 
 
-def test_what_is_done_is_not_done_again(tmp_path: Path) -> None:
-    run = Run(ROWS["hydra"], 0)
+def test_a_planned_run_is_held_against_what_is_stored(tmp_path: Path) -> None:
     made = run_values("hydra", 0)
-    assert not already_done(run, tmp_path, made.settings, DATA)
+    refuse_different(read_any(tmp_path), "hydra", made.settings, DATA, "this")  # nothing is there
     made.save(tmp_path)
-    assert already_done(run, tmp_path, made.settings, DATA)
-    with pytest.raises(StudyError, match="steps: 600 in hydra-seed0, 5 in this hydra-seed0"):
-        already_done(run, tmp_path, {**made.settings, "steps": 5}, DATA)
-    with pytest.raises(StudyError, match="test clips differ"):
-        already_done(run, tmp_path, made.settings, {**DATA, "test": "x"})
+    floors().save(tmp_path)
+    stored = read_any(tmp_path)
+    other = run_values("full", 1)
+    refuse_different(stored, "hydra", {**made.settings, "seed": 4, "out": "elsewhere"}, DATA, "this")
+    refuse_different(stored, "full", other.settings, DATA, "this")
+    wider = {**made.settings, "model_options": {**made.settings["model_options"], "memory_options": {"window": 3}}}
+    for row, settings, data, told in (
+        ("full", {**other.settings, "steps": 5}, DATA, "steps: 600 in hydra-seed0, 5 in this"),
+        ("hydra", wider, DATA, "memory_options.window: 5 in hydra-seed0, 3 in this"),
+        ("hydra", {**made.settings, "batch_size": 9}, DATA, "batch_size: 4 in hydra-seed0"),
+        ("full", other.settings, {**DATA, "test": "x"}, "test clips are others than those of hydra-seed0"),
+        ("full", other.settings, {**DATA, "judging": "4 steps"}, "judging: 1 steps in hydra-seed0, 4 steps now"),
+    ):
+        with pytest.raises(StudyError, match=told):
+            refuse_different(stored, row, settings, data, "this")
+    with pytest.raises(StudyError, match=r"floors\.json is of other"):
+        refuse_different(Stored((), stored.floors), "full", other.settings, {**DATA, "test": "x"}, "this")
+
+
+def test_what_a_killed_process_was_writing_is_passed_over(tmp_path: Path) -> None:
+    run_values("hydra", 0).save(tmp_path)
+    (tmp_path / ".hydra-seed1.k2.json").write_text("{")
+    assert [run.name for run in read_stored(tmp_path).runs] == ["hydra-seed0"]

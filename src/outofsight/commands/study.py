@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -47,37 +48,49 @@ def study(
     it stopped; other --rows and --seeds add to the same page.
     """
     quiet_libraries()
+    from ..errors import StudyError
     from ..generation.folders import resolve_model
     from ..study import Study, choose_rows, choose_seeds, run_study, runs_of
-    from ..study.clips import cores, prepare
-    from ..study.page import write_page
+    from ..study.clips import TEST, TRAIN, cores, prepare
+    from ..study.page import place_of, write_page
     from ..study.runner import unfinished
     from ..study.values import read_stored
 
     target = page or out / "results.md"
     stored = values or target.parent / "results"
+    place_of(stored, target)
     chosen = runs_of(choose_rows(rows), choose_seeds(seeds))
+    failed: dict[str, str] = {}
     if not page_only:
-        given = (latents, test_latents, test_clips)
+        if (test_latents is None) != (test_clips is None):
+            raise StudyError("give both --test-latents and --test-clips, or neither: they are the same clips")
+        parts = resolve_model(model)
+        places = out / "latents"
+        study_of = Study(
+            latents=latents or places / TRAIN,
+            test_latents=test_latents or places / TEST,
+            test_clips=test_clips or out / TEST,
+            parts=parts,
+            runs=out / "runs",
+            values=stored,
+            settings=tuple(setting or ()),
+        )
+        for run in chosen:
+            study_of.config(run)  # what is wrong with settings is told before clips are made
         with _progress() as report:
-            if not all(given):
-                prepare(
-                    out, model, train=train_count, test=test_count, workers=cores(),
-                    report=lambda what, done, of: report("clips", what, done, of),
-                )  # fmt: skip
-            plan = Study(
-                latents=latents or out / "latents" / "train",
-                test_latents=test_latents or out / "latents" / "test",
-                test_clips=test_clips or out / "test",
-                parts=resolve_model(model),
-                runs=out / "runs",
-                values=stored,
-                settings=tuple(setting or ()),
-            )
-            made = run_study(plan, chosen, jobs=jobs or _jobs(), report=report)
-        note(f"{made} runs made, {len(chosen) - made} were there")
+            clips = partial(report, "clips")
+            for split, given, count in ((TRAIN, latents, train_count), (TEST, test_latents, test_count)):
+                if given is None:
+                    prepare(out, str(parts), split, count, workers=cores(), report=clips)
+            outcome = run_study(study_of, chosen, jobs=jobs or _jobs(), report=report)
+        failed = outcome.failed
+        note(f"{len(outcome.made)} runs made, {len(chosen) - len(outcome.made) - len(failed)} were there")
+    if failed and not any(stored.glob("*-seed*.json")):
+        raise StudyError("\n".join(failed.values()))
     done = [run.name for run in read_stored(stored).runs]
     say(str(write_page(stored, target, unfinished(out / "runs", done))))
+    if failed:
+        raise StudyError("\n".join(("the page is written, and these runs failed:", *failed.values())))
 
 
 def _jobs() -> int:
@@ -95,9 +108,12 @@ def _progress() -> Iterator[Callable[[str, str, int, int], None]]:
 
     console = _console()
     if not console.is_terminal:
+        told: dict[tuple[str, str], int] = {}
 
         def line(run: str, what: str, done: int, of: int) -> None:
-            if done == of or done % max(1, of // 10) == 0:
+            tenth = 10 * done // of
+            if told.get((run, what), 0) != tenth:
+                told[run, what] = tenth
                 console.print(f"{run}: {what} {done} of {of}")
 
         yield line

@@ -6,37 +6,48 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from ..errors import StudyError
+from ..training.dataset import LatentDataset
 from ..training.encode import EncodeOptions, encode_clips
 from ..training.shards import INDEX
 from ..worlds.manifest import Settings
 from ..worlds.runner import make_clips
 
-TRAIN_SEED, TEST_SEED = 100, 9
 TRAIN, TEST = "train", "test"
+SEEDS = {TRAIN: 100, TEST: 9}
 
 Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 
-def prepare(out: Path, model: str, *, train: int, test: int, workers: int, report: Report | None = None) -> None:
-    """Clips in out/train and out/test, their latents in out/latents/train and out/latents/test.
+def prepare(out: Path, model: str, split: str, count: int, *, workers: int, report: Report | None = None) -> Path:
+    """Clips in out/SPLIT and their latents in out/latents/SPLIT, which is returned.
 
-    Train and test have no scene and no subject in common. What is there stays; after a stop the same call goes on.
+    Train and test have no scene and no subject in common; test clips have fates. What is there stays; after a stop the
+    same call goes on.
 
     Args:
-        model: whose VAE and text encoder encode. train, test: how many clips.
+        model: whose VAE and text encoder encode. split: "train" or "test". count: of clips.
 
-    Raises what ``worlds`` and ``encode`` raise.
+    Raises:
+        StudyError: another number of clips is there. What ``worlds`` and ``encode`` raise.
     """
-    for split, seed, count in ((TRAIN, TRAIN_SEED, train), (TEST, TEST_SEED, test)):
-        latents = out / "latents" / split
-        if (latents / INDEX).is_file():
-            continue
-        told = _Counting(report, f"{split} clips", count)
-        settings = Settings(seed, "tiny", split, "re-entry", None, split == TEST)
-        make_clips(settings, count, out / split, workers=workers, report=lambda *_: told())  # noqa: B023
-        encoded = _Counting(report, f"encoding {split} clips", count)
-        options = EncodeOptions(model=model, precision="bfloat16" if split == TRAIN else "float32")
-        encode_clips([out / split], latents, options, workers=workers, report=lambda done, _: encoded(done.clips))  # noqa: B023
+    latents = out / "latents" / split
+    if (latents / INDEX).is_file():
+        known = len(LatentDataset(latents))
+        if known != count:
+            raise StudyError(
+                f"{latents} holds {known} clips and {count} are asked for: give --{split}-count {known}, or another "
+                "--out"
+            )
+        return latents
+    made = _Counting(report, f"{split} clips", count)
+    settings = Settings(SEEDS[split], "tiny", split, "re-entry", None, split == TEST)
+    make_clips(settings, count, out / split, workers=workers, report=lambda *_: made())
+    encoded = _Counting(report, f"encoding {split} clips", count)
+    encode_clips(
+        [out / split], latents, EncodeOptions(model), workers=workers, report=lambda done, _: encoded(done.clips)
+    )
+    return latents
 
 
 class _Counting:

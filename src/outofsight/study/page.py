@@ -12,9 +12,10 @@ from ..errors import StudyError
 from ..evaluation.fates import FATES
 from ..evaluation.scores import markdown_table
 from ..files import replacing
-from .claims import CLAIMS, QUESTIONS, RE_ENTERED, TARGET, Answer, answer, matrix, mean_over_runs
+from ..recipes import micro
+from .claims import AS_GOOD, CLAIMS, QUESTIONS, RE_ENTERED, TARGET, Answer, answer, matrix, mean_over_runs
 from .pictures import pictures
-from .rows import ROWS, SEEDS
+from .rows import ROWS, SEEDS, shared_settings
 from .values import RunValues, Stored, read_stored
 
 PARTS = (TARGET, "hidden", RE_ENTERED, "re-entered inside")
@@ -22,43 +23,48 @@ _TITLES = {"re-entered inside": "subject regions, re-entered", TARGET: "whole ta
 _MARKS = {"held": "**held**", "did not hold": "**did not hold**", "undecided": "undecided", "not run": "not run"}
 
 
-def write_page(values: Path, page: Path, unfinished: Mapping[str, int] | None = None) -> Path:
+def place_of(values: Path, page: Path) -> str:
+    """The values' folder as seen from the page. Raises StudyError where it is not beside or below it."""
+    try:
+        return values.resolve().relative_to(page.resolve().parent).as_posix()
+    except ValueError:
+        raise StudyError(
+            f"{page} shows plots that lie with the values in {values}: that must be a folder beside or below the page"
+        ) from None
+
+
+def write_page(values: Path, page: Path, unfinished: Mapping[str, str] | None = None) -> Path:
     """Write the page and its plots (beside it, in the values' folder).
 
     Args:
         values: folder of a study's value files. page: the Markdown file.
-        unfinished: runs that were begun and have no values, with their steps; they are listed.
+        unfinished: runs that have no values, and how far they came; they are listed.
 
     Raises:
         StudyError: no values, or values that cannot stand in one table, or lie outside of the page's folder.
         OutputError: something cannot be written.
     """
-    stored = read_stored(values)
-    try:
-        place = values.resolve().relative_to(page.resolve().parent).as_posix()
-    except ValueError:
-        raise StudyError(
-            f"{page} shows plots that lie with the values in {values}: that must be a folder beside or below the page"
-        ) from None
+    place, stored = place_of(values, page), read_stored(values)
     for name, svg in pictures(stored).items():
         _write(values / f"{name}.svg", svg)
     _write(page, render(stored, place, unfinished or {}))
     return page
 
 
-def render(stored: Stored, place: str, unfinished: Mapping[str, int]) -> str:
+def render(stored: Stored, place: str, unfinished: Mapping[str, str]) -> str:
     """The page's Markdown. place: of plots and value files, as seen from the page."""
     first = stored.runs[0]
     clips = len(first.clips)
     sections = [
         "# Memories compared at small scale",
         f"Made by `outofsight study` from the values in [{place}/]({place}); not written by hand. {clips} held-out "
-        "clips of unseen scenes and subjects, PSNR in dB on the target. Intervals are 95 %, by bootstrap over clips "
-        "and, where a row has several seeds, over seeds.",
+        "clips of unseen scenes and subjects, PSNR in dB on the target. Intervals are 95 %, over clips (bootstrap) "
+        "and, where a row has several seeds, over seeds (Student's t, so few seeds make them wide).",
         "## What the runs say to the paper's claims",
         "Differences of PSNR in the re-entered phase, and over the whole target. A claim is decided where all seeds "
-        f"({', '.join(map(str, SEEDS))}) of both rows were run, agree, and the interval lies on one side of zero"
-        " (of -0.1 dB, where the claim is that something gains nothing). The verdict is that of the re-entered phase.",
+        f"({', '.join(map(str, SEEDS))}) of both rows were run, agree, and the interval lies on one side of zero (of "
+        f"-{AS_GOOD:g} dB, where the claim is that something gains nothing). The verdict is that of the re-entered "
+        "phase.",
         _claims(stored, CLAIMS, "paper (PSNR)"),
         "Asked beside them:",
         _claims(stored, QUESTIONS, "paper (PSNR)"),
@@ -66,7 +72,8 @@ def render(stored: Stored, place: str, unfinished: Mapping[str, int]) -> str:
         "## The rows",
         _rows_table(stored),
         "Fates: the share of clips in which the subject regions are nearest to that fate. Recall: how often a recalled "
-        "memory token covers a frame in which the wanted subject was seen, and how often a random one would.",
+        "memory token covers a frame in which the wanted subject was seen, and how often a random one would. Seconds a "
+        "step are those of the machines listed below, whatever else they did.",
         f"![PSNR in the re-entered phase by row, with seeds]({place}/rows.svg)",
         f"![Differences to HyDRA]({place}/differences.svg)",
         f"![Error in frames of re-entry along the training]({place}/curves.svg)",
@@ -74,7 +81,7 @@ def render(stored: Stored, place: str, unfinished: Mapping[str, int]) -> str:
         _runs_table(stored.runs),
         *_left(stored, unfinished),
         "## How it was done",
-        *_method(first),
+        *_method(stored),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -102,15 +109,16 @@ def _gap(found: Answer) -> str:
 
 def _answer_in_words(stored: Stored) -> list[str]:
     """The hypothesis, answered in a sentence."""
+    asked = '"HyDRA beats full context and FOV overlap in the re-entered phase"'
     against = [(claim, answer(claim, stored)) for claim in CLAIMS[:2]]
-    if any(found.difference is None for _, found in against):
-        return ['The hypothesis "HyDRA beats full context and FOV overlap in the re-entered phase": not yet run.']
+    if any(found.verdict == "not run" for _, found in against):
+        return [f"The hypothesis {asked}: not yet run."]
     verdicts = {found.verdict for _, found in against}
     overall = verdicts.pop() if len(verdicts) == 1 else "did not hold" if "did not hold" in verdicts else "undecided"
     told = " and ".join(
         f"{_gap(found)} dB against {ROWS[claim.worse].label} ({found.verdict})" for claim, found in against
     )
-    return [f'**"HyDRA beats full context and FOV overlap in the re-entered phase": {overall}.** {told}.']
+    return [f"**{asked}: {overall}.** {told}."]
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
@@ -160,42 +168,50 @@ def _runs_table(runs: Sequence[RunValues]) -> str:
     return markdown_table(("seed", "steps", "training", "machine", *titles, "day"), lines)
 
 
-def _left(stored: Stored, unfinished: Mapping[str, int]) -> list[str]:
+def _left(stored: Stored, unfinished: Mapping[str, str]) -> list[str]:
     """What is missing, in words."""
     lines = []
     for row in ROWS.values():
-        missing = [seed for seed in SEEDS if seed not in {run.seed for run in stored.of(row.name)}]
+        known = {run.seed for run in stored.of(row.name)}
+        missing = [seed for seed in SEEDS if seed not in known]
         if missing:
-            words = "not run" if len(missing) == len(SEEDS) else f"seeds {', '.join(map(str, missing))} not run"
+            words = f"seeds {', '.join(map(str, missing))} not run" if known else "not run"
             lines.append(f"- {row.label} ({row.about}): {words}")
-    begun = [f"- {name}: begun, {steps} steps, no values yet" for name, steps in unfinished.items()]
-    return (
-        ["Missing:", "\n".join([*lines, *begun])]
-        if lines or begun
-        else ["Nothing is missing: every row has every seed."]
-    )
+    lines += [f"- {name}: {words}, no values" for name, words in unfinished.items()]
+    return ["Missing:", "\n".join(lines)] if lines else ["Nothing is missing: every row has every seed."]
 
 
 # --- method -----------------------------------------------------------------------------------------------------
 
 
-def _method(first: RunValues) -> list[str]:
-    settings = first.settings
-    options, objective = settings["model_options"], settings["objective"]
+def _method(stored: Stored) -> list[str]:
+    usual = next((run for run in stored.runs if not ROWS[run.row].joint), stored.runs[0])
+    settings, options = usual.settings, usual.settings["model_options"]
     rows = "\n".join(f"- {row.label} (`{row.name}`): {row.about}" for row in ROWS.values())
+    changed = _changed(settings)
     return [
-        f"One recipe (`recipes/micro.py`): {options['num_layers']} blocks, {options['num_attention_heads']} heads, "
-        f"{settings['steps']} steps of 4 clips with 2 noisy targets each (joint rows: 8 clips with one), subjects "
-        f"weighed {objective['subject_weight']:g}. Runs of one seed see the same clips and noise in the same order "
-        "(joint rows: other ones); the mean weights are judged, their answer taken in one step from noise that depends "
-        "on the clip alone.",
+        f"One recipe (`recipes/micro.py`{changed}): {options['num_layers']} blocks, {options['num_attention_heads']} "
+        f"heads, {settings['steps']} steps of {settings['batch_size']} clips with {settings['draws']} noisy targets "
+        "each (joint rows: as many targets, each with a clip of its own), subjects weighed "
+        f"{settings['objective']['subject_weight']:g}. Runs of one seed see the same clips and noise in the same "
+        "order (joint rows: other ones). The mean weights are judged; their answer is taken in one step from noise "
+        "that depends on the clip alone.",
         "The models are far smaller and trained far shorter than the paper's, from nothing and not from Wan: what "
         "holds here is evidence on mechanisms at this size, not on the paper's numbers. FOV overlap stands for "
-        "Context-as-Memory. HyDRA's tokenizers add parameters, as in the paper; steps are equal, time is not.",
+        "Context-as-Memory. HyDRA's tokenizers add parameters, as in the paper; steps are equal, time is not. Of the "
+        "recipe's frames (6x10 tokens) a kernel of 2x2 leaves 3x5; the paper's 4x4 leaves 7x13 of 30x52.",
         rows,
-        "Again: `outofsight study --out study --page docs/results.md` makes clips, latents, runs and this page, and "
-        "goes on where it was stopped; `--rows`, `--seeds` and `--jobs` choose; `--page-only` makes the page alone.",
+        "Again: `outofsight study --out study --rows all` makes clips, latents, runs and a page of its own, and goes "
+        "on where it was stopped; `--rows`, `--seeds` and `--jobs` choose. `--page docs/results.md --page-only` makes "
+        "this page anew from its values.",
     ]
+
+
+def _changed(settings: Mapping[str, Any]) -> str:
+    """What differs from the recipe, in words."""
+    ours, recipe = shared_settings(settings), shared_settings(micro(Path(), Path()).to_json())
+    changed = [f"{name}={value}" for name, value in ours.items() if recipe.get(name) != value]
+    return f" with {', '.join(changed)}" if changed else ""
 
 
 def _write(file: Path, text: str) -> None:

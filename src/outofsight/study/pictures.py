@@ -45,12 +45,16 @@ def _differences(stored: Stored) -> str:
 
 
 def _curves(rows: dict[str, tuple[RunValues, ...]]) -> str:
-    main = {ROWS[runs[0].row].label: runs for runs in rows.values() if ROWS[runs[0].row].main}
-    points = {
-        label: [[(float(line[0] or 0), line[2]) for line in run.curve if line[2] is not None] for run in runs]
-        for label, runs in main.items()
-    }
+    """Without the first sixth, whose fall would leave the rest no room."""
+    main = {label: runs for label, runs in rows.items() if ROWS[runs[0].row].main}
+    points = {label: [_points(run) for run in runs] for label, runs in main.items()}
     return curves_svg("Velocity error in frames of re-entry, while training (means of seeds)", points)
+
+
+def _points(run: RunValues) -> list[tuple[float, float]]:
+    points = [(line[0], line[2]) for line in run.curve]
+    last = max((step for step, _ in points if step is not None), default=0)
+    return [(step, error) for step, error in points if step is not None and error is not None and step >= last / 6]
 
 
 def _back(scores: dict[str, float | None]) -> float | None:

@@ -23,6 +23,8 @@ def dots_svg(
     lines: Mapping[str, float],
 ) -> str:
     """A row for each name: its interval as a bar, its mean as a square, dots of its runs; named vertical lines."""
+    if not intervals:
+        return _page(title, [_text(WIDTH / 2, _TOP + 20, "no values", "middle")], _TOP + 40)
     values = [v for i in intervals.values() for v in (i.low, i.high)] + [v for row in dots.values() for v in row]
     axis = _Axis.over([*values, *lines.values()], LABELS, WIDTH - RIGHT)
     bottom = _TOP + _ROW * len(intervals)

@@ -15,9 +15,11 @@ from ..training.config import TrainConfig, with_defaults
 from ..training.settings import flat
 
 SEEDS = (0, 1, 2)
-# what tells one run from another; everything else of a run's settings is the same for all
-_OWN = ("seed", "batch_size", "draws", "model_options.memory", "model_options.context_attention")
+# what tells one row from another; everything else of a run's settings is the same for all
+_OWN = ("batch_size", "draws", "model_options.memory", "model_options.context_attention")
 _PLACES = ("data", "out", "parts", "device", "keep", "checkpoint_every", "log_every")
+# what a study sets itself, so that no --set may
+_SET_HERE = ("data", "out", "parts", "seed", "model", "model_options", *_OWN[2:])
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Row:
         memory, options: of the transformer; options over the recipe's for "hydra", whole for others.
         about: what it is, or how it differs from the main HyDRA row, in a few words.
         main: one of the rows that are owed with every seed; the others are ablations.
-        model: further arguments of the transformer. settings: of training, where the row cannot take the recipe's.
+        joint: context sees the target. Noisy targets then cannot share a pass over their context: a step takes as many
+            clips as other rows take targets, with one target each.
     """
 
     name: str
@@ -38,12 +41,10 @@ class Row:
     about: str
     options: Mapping[str, Any] = field(default_factory=dict)
     main: bool = False
-    model: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    joint: bool = False
 
 
-# joint attention cannot share a pass over the context among noisy targets: as many targets a step, each with its own
-_JOINT: dict[str, Any] = {"model": {"context_attention": "joint"}, "settings": {"batch_size": 8, "draws": 1}}
+_SHORTENED = {"remainder": "repeat"}  # what "hydra" does with 13 frames in tokens of two; joint attention drops one
 
 # Seven of thirteen context frames and four of seven memory tokens: about half, as the paper's 10 of 18 or 20 are
 ROWS: Mapping[str, Row] = MappingProxyType(
@@ -52,19 +53,28 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         for row in (
             Row("full", "full context", "full", "every frame sees every frame", main=True),
             Row(
-                "fov", "FOV overlap", "fov", "the 7 of 13 context frames of most view overlap, seen whole",
-                {"top_k": 7}, main=True,
+                "fov", "FOV overlap", "fov", "the last and the 6 other context frames of most view overlap, seen whole",
+                {"top_k": 7, "run": 1}, main=True,
             ),
             Row("hydra", "HyDRA", "hydra", "window of 5, 4 of 7 memory tokens of 2x2x2 by pooled affinity", main=True),
+            Row(
+                "fov-thinned", "FOV overlap, thinned", "fov",
+                "of each two neighbours the one of more view overlap, and the last: 7 of 13", {"top_k": 7, "run": 2},
+            ),
             Row("hydra-kernel1", "HyDRA, temporal kernel 1", "hydra", "4 of 13 tokens of 1x2x2", {"kernel": (1, 2, 2)}),
+            Row("hydra-fine", "HyDRA, spatial kernel 1", "hydra", "4 of 7 tokens of 2x1x1", {"kernel": (2, 1, 1)}),
             Row("hydra-k2", "HyDRA, K = 2", "hydra", "2 of 7 tokens", {"top_k": 2}),
             Row("hydra-k6", "HyDRA, K = 6", "hydra", "6 of 7 tokens", {"top_k": 6}),
             Row("hydra-all", "HyDRA, K = all", "hydra", "all tokens outside the window", {"top_k": None}),
             Row("hydra-fov", "HyDRA, recall by FOV", "hydra", "tokens chosen by view overlap", {"affinity": "fov"}),
-            Row("hydra-joint", "HyDRA, joint attention", "hydra", "the paper's bank; context sees the target",
-                {"bank": "context"}, **_JOINT),
-            Row("hydra-release", "HyDRA, the release's bank", "hydra",
-                "joint; noisy target frames are recalled too, by all", {"bank": "all", "queries": "all"}, **_JOINT),
+            Row(
+                "hydra-joint", "HyDRA, joint attention", "hydra", "context sees the target; twice as many clips",
+                {"bank": "context", **_SHORTENED}, joint=True,
+            ),
+            Row(
+                "hydra-release", "HyDRA, joint, the release's bank", "hydra",
+                "as before; noisy target frames can be recalled too", {"bank": "all", **_SHORTENED}, joint=True,
+            ),
         )
     }
 )  # fmt: skip
@@ -113,14 +123,22 @@ class Run:
     def config(self, data: Path, out: Path, parts: Path, settings: Sequence[str] = ()) -> TrainConfig:
         """Its training. settings: changes to the recipe, for all runs alike (see ``outofsight train --set``).
 
-        Raises TrainingError for settings that cannot be.
+        Raises StudyError for settings that are not the user's to make, TrainingError for those that cannot be.
         """
-        base = with_settings(replace(micro(data, out), parts=parts), settings)
-        row = self.row
-        options = dict(base.model_options)
-        inherited = options["memory_options"] if row.memory == "hydra" else {}
-        options |= {"memory": row.memory, "memory_options": {**inherited, **row.options}, **row.model}
-        return replace(base, model_options=options, seed=self.seed, **row.settings)
+        for name in (setting.partition("=")[0].strip() for setting in settings):
+            if name in _SET_HERE or name.startswith(_OWN[2:]):
+                raise StudyError(f"--set {name}: a study sets it itself, by row, seed and folder")
+        base = with_settings(replace(micro(data, out), parts=parts, seed=self.seed), settings)
+        inherited = base.model_options["memory_options"] if self.row.memory == "hydra" else {}
+        options = {
+            **base.model_options,
+            "memory": self.row.memory,
+            "memory_options": {**inherited, **self.row.options},
+        }
+        if not self.row.joint:
+            return replace(base, model_options=options)
+        options["context_attention"] = "joint"
+        return replace(base, model_options=options, batch_size=base.batch_size * base.draws, draws=1)
 
 
 def runs_of(rows: Iterable[Row], seeds: Sequence[int]) -> list[Run]:
@@ -129,10 +147,15 @@ def runs_of(rows: Iterable[Row], seeds: Sequence[int]) -> list[Run]:
     return [Run(row, seed) for seed in seeds for row in rows]
 
 
-def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a run's settings (``TrainConfig.to_json``), what all runs of a study must have alike."""
+def row_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run's settings (``TrainConfig.to_json``), what all runs of its row must have alike."""
     return {
         name: value
         for name, value in with_defaults(flat(settings)).items()
-        if not name.startswith(_OWN) and name.split(".")[0] not in _PLACES
+        if name != "seed" and name.split(".")[0] not in _PLACES
     }
+
+
+def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What all runs of a study must have alike, whatever their row."""
+    return {name: value for name, value in row_settings(settings).items() if not name.startswith(_OWN)}

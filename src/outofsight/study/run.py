@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ..errors import StudyError
+from ..errors import CheckpointError, StudyError, TrainingError
 from ..generation.runs import now, versions
 from ..models import WorldTransformer3DModel
 from ..models.presets import TINY
@@ -22,10 +22,11 @@ from ..training.dataset import LatentDataset
 from ..training.logs import StepMetrics, read_metrics
 from ..training.parts import load_parts
 from ..training.run_folder import data_fingerprint
+from ..training.trainer import TrainingInterrupted
 from ..training.validate import Validator
 from ..training.validation_report import ValidationSettings
 from .rows import Run
-from .values import Floors, RunValues, already_done
+from .values import Floors, RunValues, read_any, refuse_different
 
 # the model's mean answer from pure noise, as the shipped model gives it (docs/tiny.md)
 JUDGED = ValidationSettings(steps=TINY.steps, guidance=TINY.guidance, shift=TINY.shift, videos=2, batch=8)
@@ -55,19 +56,32 @@ class Study:
         return run.config(self.latents, self.runs / run.name, self.parts, self.settings)
 
     def data(self) -> dict[str, str]:
-        """Fingerprints of the clips. Raises DatasetError for folders that hold none."""
+        """Fingerprints of the clips, and how runs are judged. Raises DatasetError for folders that hold no clips."""
         test = data_fingerprint(LatentDataset(self.test_latents))
         judged = f"{test}, first {self.clips}" if self.clips is not None else test
-        return {"train": data_fingerprint(LatentDataset(self.latents)), "test": judged}
+        judging = f"{JUDGED.steps} steps, guidance {JUDGED.guidance:g}, shift {JUDGED.shift:g}, seed {JUDGED.seed}"
+        return {"train": data_fingerprint(LatentDataset(self.latents)), "test": judged, "judging": judging}
 
     def validator(self) -> Validator:
         """What judges. Raises DatasetError for clips that are missing or not those that were encoded."""
         settings = JUDGED if self.clips is None else replace(JUDGED, clips=self.clips)
         return Validator(load_parts(str(self.parts)).vae, LatentDataset(self.test_latents), [self.test_clips], settings)
 
+    def check(self, runs: Sequence[Run]) -> None:
+        """Hold the runs against one another and against the values that are there, before anything is computed.
+
+        Raises:
+            StudyError: they cannot stand in one table. TrainingError: settings that cannot be.
+            DatasetError: clips that are missing, or not those that were encoded.
+        """
+        self.validator()
+        stored, data = read_any(self.values), self.data()
+        for run in runs:
+            refuse_different(stored, run.row.name, self.config(run).to_json(), data, f"this {run.name}")
+
     def done(self, run: Run) -> bool:
-        """Whether the run's values are there. Raises StudyError where they are of other settings or clips."""
-        return already_done(run, self.values, self.config(run).to_json(), self.data())
+        """Whether the run's values are there (:meth:`check` says whether they are of these settings)."""
+        return (self.values / f"{run.name}.json").is_file()
 
 
 def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | None = None) -> RunValues:
@@ -75,7 +89,9 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
 
     report: told what is being done, and of how much how much is done.
 
-    Raises what training and judging raise; what was done stays, and the same call goes on from there.
+    Raises:
+        StudyError: training cannot begin, go on or end well.
+        TrainingInterrupted: Ctrl-C; what was done stays, and the same call goes on from there.
     """
     config = study.config(run)
     started = any(config.out.glob("checkpoints/step-*"))
@@ -84,7 +100,14 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
         if report is not None:
             report("training", step, config.steps)
 
-    result = train(config, resume=started, report=trained)
+    try:
+        result = train(config, resume=started, report=trained)
+    except TrainingInterrupted as stop:
+        raise TrainingInterrupted(f"{run.name} is kept as far as it came; the same command goes on") from stop
+    except (TrainingError, CheckpointError) as error:
+        raise StudyError(
+            f"{run.name}: {error}\n(in a study: go back to its settings, or remove {config.out} to begin this run anew)"
+        ) from error
     if result.checkpoint is None:
         raise StudyError(f"{config.out} has no checkpoint although its training ended; remove it and run again")
     place = result.checkpoint.folder / ("ema" if config.ema is not None else "transformer")

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import StudyError
 from ..evaluation.scores import Scores
 from ..files import replacing
-from .rows import ROWS, Run, shared_settings
+from .rows import ROWS, row_settings, shared_settings
 
 FORMAT = "outofsight study 1"
 FLOORS = "floors"
@@ -33,7 +33,7 @@ class RunValues:
     Args:
         row, seed: which.
         settings: of the training (``TrainConfig.to_json``).
-        data: fingerprints of the clips it was trained on ("train") and judged on ("test").
+        data: fingerprints of the clips it was trained on ("train") and judged on ("test"), and how it was ("judging").
         facts: parameters, seconds of training, steps, machine, versions, date.
         curve: (step, mean squared velocity error, the same in frames of re-entry or None) along the training.
         clips: name -> values (see ``evaluation.scores``).
@@ -108,45 +108,52 @@ def read_stored(folder: Path) -> Stored:
     Raises:
         StudyError: no run there, a broken file, or runs that are not alike in all but memory and seed.
     """
-    files = sorted(folder.glob("*-seed*.json"))
-    runs = sorted((read_values(file) for file in files), key=lambda run: (list(ROWS).index(run.row), run.seed))
-    if not runs:
+    stored = read_any(folder)
+    if not stored.runs:
         raise StudyError(f"{folder} holds no finished run (ROW-seedN.json): run the study first")
-    floors = _read_floors(folder)
-    for other in runs[1:]:
-        refuse_different(runs[0], other.settings, other.data, other.name)
-        if other.clips.keys() != runs[0].clips.keys():
-            raise StudyError(f"{other.name} was judged on other clips than {runs[0].name}: remove one, run it again")
-    if floors is not None and floors.data["test"] != runs[0].data["test"]:
-        raise StudyError(f"{folder / FLOORS}.json is of other clips than {runs[0].name}: remove it and run again")
-    return Stored(tuple(runs), floors)
+    return stored
 
 
-def refuse_different(known: RunValues, settings: Mapping[str, Any], data: Mapping[str, str], name: str) -> None:
-    """Raises StudyError, listing what differs, where a run is not comparable with one that is known."""
-    ours, theirs = shared_settings(settings), shared_settings(known.settings)
-    lines = [
-        f"{key}: {theirs.get(key, 'not set')!r} in {known.name}, {ours.get(key, 'not set')!r} in {name}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
-    ]
-    lines += [f"{key} clips differ" for key in sorted(data) if data[key] != known.data.get(key)]
-    if lines:
-        listed = "\n  ".join(lines)
-        raise StudyError(
-            f"runs of a study must be alike in all but memory and seed:\n  {listed}\n"
-            "use the same clips and settings, or another folder for the values"
-        )
+def read_any(folder: Path) -> Stored:
+    """:func:`read_stored` of a folder that may be empty, or not there yet."""
+    # hidden files are what a killed process was writing
+    files = [file for file in sorted(folder.glob("*-seed*.json")) if not file.name.startswith(".")]
+    runs = sorted((read_values(file) for file in files), key=lambda run: (list(ROWS).index(run.row), run.seed))
+    stored = Stored(tuple(runs), _read_floors(folder))
+    for number, run in enumerate(runs):
+        refuse_different(Stored(tuple(runs[:number]), stored.floors), run.row, run.settings, run.data, run.name)
+        if run.clips.keys() != runs[0].clips.keys():
+            raise StudyError(f"{run.name} was judged on other clips than {runs[0].name}: remove one, run it again")
+    return stored
 
 
-def already_done(run: Run, folder: Path, settings: Mapping[str, Any], data: Mapping[str, str]) -> bool:
-    """Whether the run's file is there, made with these settings on these clips. Raises StudyError where with others."""
-    file = folder / f"{run.name}.json"
-    if not file.is_file():
-        return False
-    known = read_values(file)
-    refuse_different(known, settings, data, f"this {run.name}")
-    return True
+def refuse_different(stored: Stored, row: str, settings: Mapping[str, Any], data: Mapping[str, str], name: str) -> None:
+    """Raises StudyError, listing what differs, where a run cannot stand beside those that are stored."""
+    for known in (*stored.runs[:1], *stored.of(row)[:1]):
+        chosen = row_settings if known.row == row else shared_settings
+        ours, theirs = chosen(settings), chosen(known.settings)
+        lines = [
+            f"{key}: {theirs.get(key, 'not set')!r} in {known.name}, {ours.get(key, 'not set')!r} in {name}"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key) != theirs.get(key)
+        ]
+        lines += [
+            _other(key, known.data.get(key), data[key], known.name) for key in data if data[key] != known.data.get(key)
+        ]
+        if lines:
+            listed = "\n  ".join(lines)
+            raise StudyError(
+                f"runs of a study must be alike in all but memory and seed:\n  {listed}\n"
+                "use the same clips and settings, or other folders for the values and the runs"
+            )
+    if stored.floors is not None and stored.floors.data["test"] != data["test"]:
+        raise StudyError(f"{FLOORS}.json is of other held-out clips than {name}: remove it, or use another folder")
+
+
+def _other(key: str, theirs: str | None, ours: str, known: str) -> str:
+    if key == "judging":
+        return f"judging: {theirs} in {known}, {ours} now"
+    return f"the {key} clips are others than those of {known}"
 
 
 def _kept(scores: Scores) -> Scores:

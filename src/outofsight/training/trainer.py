@@ -242,7 +242,7 @@ class Trainer:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM end the run after the step; a second Ctrl-C ends it at once."""
+        """Ctrl-C and SIGTERM end the run after the step; a second Ctrl-C ends it at once. What is ignored stays so."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -252,7 +252,8 @@ class Trainer:
                 raise KeyboardInterrupt("at once; the last checkpoint stays")
             self._stop = signal.Signals(number)
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, ask) for number in heard}
         try:
             yield
         finally:
