@@ -75,7 +75,7 @@ def render(stored: Stored, place: str, unfinished: Mapping[str, str]) -> str:
         "memory token covers a frame in which the wanted subject was seen, and how often a random one would. Seconds a "
         "step are those of the machines listed below, whatever else they did.",
         f"![PSNR in the re-entered phase by row, with seeds]({place}/rows.svg)",
-        f"![Differences to HyDRA]({place}/differences.svg)",
+        f"![Differences between rows]({place}/differences.svg)",
         f"![Error in frames of re-entry along the training]({place}/curves.svg)",
         "## Every run",
         _runs_table(stored.runs),
