@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def test_a_folder_that_loads_and_samples_as_its_preset_says(tmp_path: Path) -> N
     made, preset = WorldModelPipeline.from_pretrained(out, torch_dtype=torch.float32), PRESETS["tiny"]
     assert made.config.num_inference_steps == preset.steps and made.config.shift == preset.shift
     assert made.config.guidance_scale == preset.guidance and made.config.negative_prompt == ""
+    assert json.loads((out / "transformer" / "config.json").read_text())["_name_or_path"] == "tiny"  # no place of ours
     assert made.config.max_text_tokens == whole.config.max_text_tokens
     for ours, theirs in zip(made.vae.parameters(), whole.vae.parameters(), strict=True):
         assert torch.equal(ours, theirs)

@@ -41,6 +41,7 @@ def tiny(data: Path, out: Path) -> TrainConfig:
             subject_weight=16.0,
             presence_weight=1.0,
             text_dropout=0.1,
+            reprojection_dropout=0.5,
         ),
         checkpoint_every=100,
         log_every=25,

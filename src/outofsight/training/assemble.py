@@ -40,6 +40,7 @@ def assemble(parts: str, transformer: Path, out: Path, preset: str, dtype: torch
     coders, settings = load_parts(parts), PRESETS[preset]
     try:
         model = WorldTransformer3DModel.from_pretrained(transformer, torch_dtype=dtype, use_safetensors=True)
+        model.register_to_config(_name_or_path=preset)  # and not the place on this machine
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{transformer}: no transformer that can be loaded: {error}") from error
     width, channels = int(coders.text_encoder.config.d_model), int(coders.vae.config.z_dim)
