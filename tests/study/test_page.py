@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from outofsight.errors import StudyError
 from outofsight.evaluation.bootstrap import Interval
 from outofsight.study.page import write_page
 from outofsight.study.plots import curves_svg, dots_svg
+from outofsight.study.values import save_unfinished
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -36,7 +38,8 @@ def values(tmp_path: Path) -> Path:
 
 
 def test_a_page_of_all_that_was_run(values: Path) -> None:
-    page = write_page(values, values.parent / "results.md", {"fov-seed9": "begun, 40 steps"}).read_text()
+    save_unfinished(values, {"fov-seed9": "begun, 40 steps", "fov-seed0": "begun, 600 steps"})  # the one is done now
+    page = write_page(values, values.parent / "results.md").read_text()
     held = line_of(page, "HyDRA beats full context")
     assert held[1] == "20.357 against 18.696" and held[2].startswith("+0.5") and held[-1] == "**held**"
     assert re.fullmatch(r"\+0\.\d\d, \+0\.\d\d, \+0\.\d\d", held[3])
@@ -54,7 +57,11 @@ def test_a_page_of_all_that_was_run(values: Path) -> None:
     assert sum(line.startswith("| ") for line in runs.splitlines()) - 1 == 10
     missing = page.split("Missing:")[1].split("## ")[0]
     assert "HyDRA, K = 2 (2 of 7 tokens): seeds 1, 2 not run" in missing and "K = all" in missing
-    assert "fov-seed9: begun, 40 steps, no values" in missing and "full context" not in missing
+    assert (
+        "fov-seed9: begun, 40 steps, no values" in missing
+        and "full context" not in missing
+        and "fov-seed0" not in missing
+    )
     assert "600 steps of 4 clips" in page and "micro.py`):" in page
 
 
@@ -120,3 +127,12 @@ def test_curves_are_means_of_their_runs() -> None:
     lines = [line.get("points") for line in svg.iter(f"{SVG}polyline")]
     assert lines[0] == lines[2] and len(lines[0].split()) == 2  # type: ignore[union-attr]
     assert "no values" in curves_svg("t", {"one": [[]]})
+
+
+def test_the_page_in_docs_is_that_of_its_values(tmp_path: Path) -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    shutil.copytree(docs / "results", tmp_path / "results", ignore=shutil.ignore_patterns("*.svg"))
+    page = write_page(tmp_path / "results", tmp_path / "results.md")
+    assert page.read_text() == (docs / "results.md").read_text()
+    for plot in (docs / "results").glob("*.svg"):
+        assert (tmp_path / "results" / plot.name).read_text() == plot.read_text()

@@ -54,7 +54,7 @@ def study(
     from ..study.clips import TEST, TRAIN, cores, prepare
     from ..study.page import place_of, write_page
     from ..study.runner import unfinished
-    from ..study.values import read_stored
+    from ..study.values import save_unfinished
 
     target = page or out / "results.md"
     stored = values or target.parent / "results"
@@ -82,13 +82,18 @@ def study(
             for split, given, count in ((TRAIN, latents, train_count), (TEST, test_latents, test_count)):
                 if given is None:
                     prepare(out, str(parts), split, count, workers=cores(), report=clips)
-            outcome = run_study(study_of, chosen, jobs=jobs or _jobs(), report=report)
+            try:
+                outcome = run_study(study_of, chosen, jobs=jobs or _jobs(), report=report)
+            finally:
+                if stored.is_dir():
+                    save_unfinished(
+                        stored, unfinished(out / "runs", {file.stem for file in stored.glob("*-seed*.json")})
+                    )
         failed = outcome.failed
         note(f"{len(outcome.made)} runs made, {len(chosen) - len(outcome.made) - len(failed)} were there")
     if failed and not any(stored.glob("*-seed*.json")):
         raise StudyError("\n".join(failed.values()))
-    done = [run.name for run in read_stored(stored).runs]
-    say(str(write_page(stored, target, unfinished(out / "runs", done))))
+    say(str(write_page(stored, target)))
     if failed:
         raise StudyError("\n".join(("the page is written, and these runs failed:", *failed.values())))
 

@@ -33,12 +33,11 @@ def place_of(values: Path, page: Path) -> str:
         ) from None
 
 
-def write_page(values: Path, page: Path, unfinished: Mapping[str, str] | None = None) -> Path:
-    """Write the page and its plots (beside it, in the values' folder).
+def write_page(values: Path, page: Path) -> Path:
+    """Write the page and its plots (beside it, in the values' folder), from the values alone.
 
     Args:
         values: folder of a study's value files. page: the Markdown file.
-        unfinished: runs that have no values, and how far they came; they are listed.
 
     Raises:
         StudyError: no values, or values that cannot stand in one table, or lie outside of the page's folder.
@@ -47,11 +46,11 @@ def write_page(values: Path, page: Path, unfinished: Mapping[str, str] | None = 
     place, stored = place_of(values, page), read_stored(values)
     for name, svg in pictures(stored).items():
         _write(values / f"{name}.svg", svg)
-    _write(page, render(stored, place, unfinished or {}))
+    _write(page, render(stored, place))
     return page
 
 
-def render(stored: Stored, place: str, unfinished: Mapping[str, str]) -> str:
+def render(stored: Stored, place: str) -> str:
     """The page's Markdown. place: of plots and value files, as seen from the page."""
     first = stored.runs[0]
     clips = len(first.clips)
@@ -79,7 +78,7 @@ def render(stored: Stored, place: str, unfinished: Mapping[str, str]) -> str:
         f"![Error in frames of re-entry along the training]({place}/curves.svg)",
         "## Every run",
         _runs_table(stored.runs),
-        *_left(stored, unfinished),
+        *_left(stored),
         "## How it was done",
         *_method(stored),
     ]
@@ -168,7 +167,7 @@ def _runs_table(runs: Sequence[RunValues]) -> str:
     return markdown_table(("seed", "steps", "training", "machine", *titles, "day"), lines)
 
 
-def _left(stored: Stored, unfinished: Mapping[str, str]) -> list[str]:
+def _left(stored: Stored) -> list[str]:
     """What is missing, in words."""
     lines = []
     for row in ROWS.values():
@@ -177,7 +176,7 @@ def _left(stored: Stored, unfinished: Mapping[str, str]) -> list[str]:
         if missing:
             words = f"seeds {', '.join(map(str, missing))} not run" if known else "not run"
             lines.append(f"- {row.label} ({row.about}): {words}")
-    lines += [f"- {name}: {words}, no values" for name, words in unfinished.items()]
+    lines += [f"- {name}: {words}, no values" for name, words in stored.unfinished.items()]
     return ["Missing:", "\n".join(lines)] if lines else ["Nothing is missing: every row has every seed."]
 
 

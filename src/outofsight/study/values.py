@@ -1,13 +1,14 @@
 """What a finished run leaves: a file with its settings, its cost, its learning curve and every clip's values.
 
-``ROW-seedN.json``, and ``floors.json`` for the answers that no model changes. They are small, lie in the repository
+``ROW-seedN.json``; ``floors.json`` for the answers that no model changes; ``unfinished.json`` for runs that were begun
+and left no values. They are small, lie in the repository
 beside the page that is made from them, and are all that it is made from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ..files import replacing
 from .rows import ROWS, row_settings, shared_settings
 
 FORMAT = "outofsight study 1"
-FLOORS = "floors"
+FLOORS, UNFINISHED = "floors", "unfinished"
 _DECIMALS = 5
 _KEPT = ("target", "hidden", "re-entered", "inside", "outside", "re-entered inside", "fate", "fate margin",
          "retrieval", "retrieval chance")  # fmt: skip
@@ -71,10 +72,11 @@ class Floors:
 
 @dataclass(frozen=True)
 class Stored:
-    """Everything a folder holds; runs in the order of ROWS and seeds."""
+    """Everything a folder holds; runs in the order of ROWS and seeds. unfinished: other runs, and how far they came."""
 
     runs: tuple[RunValues, ...]
     floors: Floors | None
+    unfinished: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def answers(self) -> dict[str, list[Clips]]:
@@ -119,7 +121,7 @@ def read_any(folder: Path) -> Stored:
     # hidden files are what a killed process was writing
     files = [file for file in sorted(folder.glob("*-seed*.json")) if not file.name.startswith(".")]
     runs = sorted((read_values(file) for file in files), key=lambda run: (list(ROWS).index(run.row), run.seed))
-    stored = Stored(tuple(runs), _read_floors(folder))
+    stored = Stored(tuple(runs), _read_floors(folder), _read_unfinished(folder, {run.name for run in runs}))
     for number, run in enumerate(runs):
         refuse_different(Stored(tuple(runs[:number]), stored.floors), run.row, run.settings, run.data, run.name)
         if run.clips.keys() != runs[0].clips.keys():
@@ -162,6 +164,20 @@ def _kept(scores: Scores) -> Scores:
         for name, value in scores.items()
         if name in _KEPT
     }
+
+
+def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
+    """Write down which runs have no values, and how far they came. Raises OutputError."""
+    return _write(folder / f"{UNFINISHED}.json", {"begun": dict(runs)})
+
+
+def _read_unfinished(folder: Path, done: Collection[str]) -> dict[str, str]:
+    file = folder / f"{UNFINISHED}.json"
+    try:
+        begun = dict(_read(file)["begun"]) if file.is_file() else {}
+    except (KeyError, TypeError, ValueError) as cause:
+        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it") from cause
+    return {name: words for name, words in begun.items() if name not in done}
 
 
 def _read_floors(folder: Path) -> Floors | None:
