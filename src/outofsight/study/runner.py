@@ -117,8 +117,10 @@ _process: _Process | None = None
 def _start(study: Study, messages: Any) -> None:
     """The parent alone hears Ctrl-C (see processes.py); it asks by SIGTERM, which must not kill at once."""
     import torch
+    from transformers.utils import logging
 
     global _process
+    logging.disable_progress_bar()  # several processes would write over one another
     torch.set_num_threads(1)
     signal.signal(signal.SIGTERM, _stop)
     _process = _Process(study, messages)
