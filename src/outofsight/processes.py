@@ -83,6 +83,11 @@ def _end_with(parent: Any) -> None:
     os._exit(1)
 
 
+def cpu_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One run at a time in a folder, which is made if need be; the lock goes with the process, however that ends.

@@ -18,6 +18,9 @@ from outofsight.evaluation.metrics import Sought
 from outofsight.video import write_video
 from pipelines import FRAMES, HEIGHT, WIDTH, camera_json, cameras, frames
 
+NAMES = ("clip-0", "clip-1", "clip-2")
+FIXED = ("hold last frame", "copy best view", "shuffled identity", "ground truth", "VAE reconstruction")
+
 
 def write_predictions(folder: Path, data: Path, names: Sequence[str], faded: float = 0.8, row: str = "made") -> Path:
     """Of each clip its true target, faded."""

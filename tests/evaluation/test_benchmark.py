@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmark_data import (
+    FIXED,
+    NAMES,
     Colours,
     Fixed,
     content,
     write_example,
     write_flagged,
-    write_networks,
     write_pair,
     write_predictions,
 )
 
-from held_out import write_data
 from outofsight.datasets import read_clip
 from outofsight.errors import OutOfSightError, OutputError
 from outofsight.evaluation import Evaluation, NetworkFolders, PredictionError, evaluate, interval, read_evaluation
@@ -33,29 +33,6 @@ from outofsight.evaluation.tables import latex, markdown, text
 from outofsight.generation.codec import decode_latents, encode_video
 from outofsight.video import read_video, write_video
 from pipelines import FRAMES, HEIGHT, WIDTH, frames, small_pipeline
-
-NAMES = ("clip-0", "clip-1", "clip-2")
-FIXED = ("hold last frame", "copy best view", "shuffled identity", "ground truth", "VAE reconstruction")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"), fates=True)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    return write_predictions(tmp_path_factory.mktemp("made"), data, NAMES)
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_networks(tmp_path_factory.mktemp("networks"))
-
-
-@pytest.fixture(scope="module")
-def plain(data: Path, made: Path) -> Evaluation:
-    return evaluate(made, data)
 
 
 def clip_of(data: Path, name: str = "clip-0") -> HeldOutClip:

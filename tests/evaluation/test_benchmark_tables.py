@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from benchmark_data import (
+    NAMES,
     Colours,
     content,
-    write_networks,
     write_predictions,
 )
 
@@ -24,30 +24,6 @@ from outofsight.evaluation.protocols import HM_WORLD
 from outofsight.evaluation.tables import latex, markdown, tables, text
 from outofsight.video import write_video
 from pipelines import frames
-
-NAMES = ("clip-0", "clip-1", "clip-2")
-FIXED = ("hold last frame", "copy best view", "shuffled identity", "ground truth", "VAE reconstruction")
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data"), fates=True)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
-    return write_predictions(tmp_path_factory.mktemp("made"), data, NAMES)
-
-
-@pytest.fixture(scope="module")
-def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return write_networks(tmp_path_factory.mktemp("networks"))
-
-
-@pytest.fixture(scope="module")
-def plain(data: Path, made: Path) -> Evaluation:
-    return evaluate(made, data)
-
 
 # --- bad input --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,6 +39,7 @@ def encode(
     stopped; with more clips in the folders it adds them.
     """
     from ..errors import DatasetError
+    from ..processes import cpu_cores
     from ..training.encode import EncodeOptions, encode_clips
     from .loading import choose_device, choose_dtype
 
@@ -56,7 +56,7 @@ def encode(
         device=where,
         videos_at_once=batch,
     )
-    cores = len(os.sched_getaffinity(0))
+    cores = cpu_cores()
     count = workers or (cores if where == "cpu" else 1)
     if count > cores:
         note(f"{count} workers share {cores} CPU cores")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,11 +54,11 @@ def evaluate(
     from ..evaluation import NetworkFolders
     from ..evaluation import evaluate as run
     from ..evaluation.tables import partial_words, text
+    from ..processes import cpu_cores
     from .loading import choose_device
 
     quiet_libraries()
     where = choose_device(device)
-    cores = len(os.sched_getaffinity(0))
     with _progress() as report:
         found = run(
             predictions,
@@ -72,7 +71,7 @@ def evaluate(
             partial=partial,
             horizontal_fov=horizontal_fov,
             device=where,
-            workers=workers or (cores if where == "cpu" else 1),
+            workers=workers or (cpu_cores() if where == "cpu" else 1),
             report=report,
         )
     say(text(found))

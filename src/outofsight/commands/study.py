@@ -50,11 +50,12 @@ def study(
     quiet_libraries()
     from ..errors import StudyError
     from ..generation.folders import resolve_model
+    from ..processes import cpu_cores
     from ..study import Study, choose_rows, choose_seeds, run_study, runs_of
-    from ..study.clips import TEST, TRAIN, cores, prepare
+    from ..study.clips import TEST, TRAIN, prepare
     from ..study.page import place_of, write_page
     from ..study.runner import unfinished
-    from ..study.values import save_unfinished
+    from ..study.values import finished, save_unfinished
 
     target = page or out / "results.md"
     stored = values or target.parent / "results"
@@ -81,17 +82,15 @@ def study(
             clips = partial(report, "clips")
             for split, given, count in ((TRAIN, latents, train_count), (TEST, test_latents, test_count)):
                 if given is None:
-                    prepare(out, str(parts), split, count, workers=cores(), report=clips)
+                    prepare(out, str(parts), split, count, workers=cpu_cores(), report=clips)
             try:
                 outcome = run_study(study_of, chosen, jobs=jobs or _jobs(), report=report)
             finally:
                 if stored.is_dir():
-                    save_unfinished(
-                        stored, unfinished(out / "runs", {file.stem for file in stored.glob("*-seed*.json")})
-                    )
+                    save_unfinished(stored, unfinished(out / "runs", finished(stored)))
         failed = outcome.failed
         note(f"{len(outcome.made)} runs made, {len(chosen) - len(outcome.made) - len(failed)} were there")
-    if failed and not any(stored.glob("*-seed*.json")):
+    if failed and not finished(stored):
         raise StudyError("\n".join(failed.values()))
     say(str(write_page(stored, target)))
     if failed:
@@ -101,9 +100,9 @@ def study(
 def _jobs() -> int:
     import torch
 
-    from ..study.clips import cores
+    from ..processes import cpu_cores
 
-    return 1 if torch.cuda.is_available() else cores()
+    return 1 if torch.cuda.is_available() else cpu_cores()
 
 
 @contextmanager

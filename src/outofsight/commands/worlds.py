@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,11 +45,12 @@ def worlds(
     The folder has HM-World's released layout, a manifest beside it, and in each clip world.json. After Ctrl-C or a
     crash, the same command goes on where it stopped.
     """
+    from ..processes import cpu_cores
     from ..worlds.manifest import Settings
     from ..worlds.runner import make_clips
 
     settings = Settings(seed, preset, split, mix, subjects, split == "test" if fates is None else fates)
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or cpu_cores()
     with _progress(clips) as report:
         outcome = make_clips(settings, clips, out, workers=count, report=report)
     made = len(outcome.rows) - outcome.kept

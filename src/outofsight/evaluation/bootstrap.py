@@ -40,9 +40,7 @@ def interval(
         raise OutOfSightError(f"an interval needs one number per clip, got {given.shape} with NaN or nothing in it")
     picked = np.random.default_rng(seed).integers(0, len(given), size=(draws, len(given)))
     means = given[picked].mean(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(given.mean()), float(low), float(high), len(given))
+    return _between(float(given.mean()), means, confidence, len(given))
 
 
 def difference_over_runs(
@@ -72,6 +70,11 @@ def difference_over_runs(
         if runs > 1:
             deviation = values.mean(axis=1).std(ddof=1)
             means += random.standard_t(runs - 1, size=draws) * deviation / np.sqrt(runs)
+    return _between(float(gap.mean()), means, confidence, clips)
+
+
+def _between(mean: float, means: np.ndarray, confidence: float, clips: int) -> Interval:
+    """The middle of the drawn means, as much as the confidence asks for."""
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(gap.mean()), float(low), float(high), clips)
+    return Interval(mean, float(low), float(high), clips)

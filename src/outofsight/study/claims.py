@@ -1,7 +1,8 @@
 """What the paper says, and what the study's runs say to it.
 
 A claim is decided only by rows with every seed: it held (or did not) where the 95 % interval of the difference, over
-clips and seeds, lies on one side of nothing and every pair of seeds agrees. All else is undecided.
+clips and seeds, lies on one side of zero (of -AS_GOOD dB, where the claim is that something gains nothing) and every
+pair of seeds agrees. All else is undecided.
 """
 
 from __future__ import annotations

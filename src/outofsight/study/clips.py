@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,8 +59,3 @@ class _Counting:
         self.done += more
         if self.report is not None:
             self.report(self.what, self.done, self.of)
-
-
-def cores() -> int:
-    """CPUs this process may use."""
-    return len(os.sched_getaffinity(0))

@@ -13,7 +13,7 @@ from ..evaluation.fates import FATES
 from ..evaluation.scores import markdown_table
 from ..files import replacing
 from ..recipes import micro
-from .claims import AS_GOOD, CLAIMS, QUESTIONS, RE_ENTERED, TARGET, Answer, answer, matrix, mean_over_runs
+from .claims import AS_GOOD, CLAIMS, QUESTIONS, RE_ENTERED, TARGET, Answer, Claim, answer, matrix, mean_over_runs
 from .pictures import pictures
 from .rows import ROWS, SEEDS, shared_settings
 from .values import RunValues, Stored, read_stored
@@ -64,9 +64,9 @@ def render(stored: Stored, place: str) -> str:
         f"({', '.join(map(str, SEEDS))}) of both rows were run, agree, and the interval lies on one side of zero (of "
         f"-{AS_GOOD:g} dB, where the claim is that something gains nothing). The verdict is that of the re-entered "
         "phase.",
-        _claims(stored, CLAIMS, "paper (PSNR)"),
+        _claims(stored, CLAIMS),
         "Asked beside them:",
-        _claims(stored, QUESTIONS, "paper (PSNR)"),
+        _claims(stored, QUESTIONS),
         *_answer_in_words(stored),
         "## The rows",
         _rows_table(stored),
@@ -88,14 +88,14 @@ def render(stored: Stored, place: str) -> str:
 # --- answers ----------------------------------------------------------------------------------------------------
 
 
-def _claims(stored: Stored, claims: Sequence[Any], paper: str) -> str:
+def _claims(stored: Stored, claims: Sequence[Claim]) -> str:
     lines = []
     for claim in claims:
         back, whole = answer(claim, stored, RE_ENTERED), answer(claim, stored, TARGET)
         seeds = ", ".join(f"{gap:+.2f}" for _, gap in back.by_seed)
         cells = [claim.paper, _gap(back), seeds or "-", _gap(whole), _MARKS[back.verdict]]
         lines.append((claim.words, cells))
-    return markdown_table((paper, "re-entered, dB", "by seed", "whole target, dB", "verdict"), lines)
+    return markdown_table(("paper (PSNR)", "re-entered, dB", "by seed", "whole target, dB", "verdict"), lines)
 
 
 def _gap(found: Answer) -> str:

@@ -24,7 +24,7 @@ def dots_svg(
 ) -> str:
     """A row for each name: its interval as a bar, its mean as a square, dots of its runs; named vertical lines."""
     if not intervals:
-        return _page(title, [_text(WIDTH / 2, _TOP + 20, "no values", "middle")], _TOP + 40)
+        return _empty(title)
     values = [v for i in intervals.values() for v in (i.low, i.high)] + [v for row in dots.values() for v in row]
     axis = _Axis.over([*values, *lines.values()], LABELS, WIDTH - RIGHT)
     bottom = _TOP + _ROW * len(intervals)
@@ -58,7 +58,7 @@ def curves_svg(title: str, curves: Mapping[str, Sequence[Sequence[tuple[float, f
     means = {name: points for name, runs in curves.items() if (points := _mean_curve(runs))}
     every = [point for points in means.values() for point in points]
     if not every:
-        return _page(title, [_text(WIDTH / 2, _TOP + 20, "no values", "middle")], _TOP + 40)
+        return _empty(title)
     left, bottom = 70, height - 50
     across = _Axis.over([x for x, _ in every], left, WIDTH - 190)
     up = _Axis.over([y for _, y in every], bottom, _TOP)
@@ -82,11 +82,9 @@ def curves_svg(title: str, curves: Mapping[str, Sequence[Sequence[tuple[float, f
 
 def _mean_curve(runs: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float]]:
     known = [dict(run) for run in runs if run]
-    return (
-        [(x, sum(run[x] for run in known) / len(known)) for x in known[0] if all(x in run for run in known)]
-        if known
-        else []
-    )
+    if not known:
+        return []
+    return [(x, sum(run[x] for run in known) / len(known)) for x in known[0] if all(x in run for run in known)]
 
 
 class _Axis:
@@ -126,6 +124,10 @@ def _text(x: float, y: float, text: str, anchor: str = "start", size: int = 13) 
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{_TEXT}">{escape(text)}</text>'
     )
+
+
+def _empty(title: str) -> str:
+    return _page(title, [_text(WIDTH / 2, _TOP + 20, "no values", "middle")], _TOP + 40)
 
 
 def _page(title: str, body: Sequence[str], height: float) -> str:

@@ -16,10 +16,11 @@ from ..training.settings import flat
 
 SEEDS = (0, 1, 2)
 # what tells one row from another; everything else of a run's settings is the same for all
-_OWN = ("batch_size", "draws", "model_options.memory", "model_options.context_attention")
+_MEMORY = ("model_options.memory", "model_options.context_attention")
+_OWN = ("batch_size", "draws", *_MEMORY)
 _PLACES = ("data", "out", "parts", "device", "keep", "checkpoint_every", "log_every")
 # what a study sets itself, so that no --set may
-_SET_HERE = ("data", "out", "parts", "seed", "model", "model_options", *_OWN[2:])
+_SET_HERE = ("data", "out", "parts", "seed", "model", "model_options", *_MEMORY)
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Run:
         Raises StudyError for settings that are not the user's to make, TrainingError for those that cannot be.
         """
         for name in (setting.partition("=")[0].strip() for setting in settings):
-            if name in _SET_HERE or name.startswith(_OWN[2:]):
+            if name in _SET_HERE or name.startswith(_MEMORY):
                 raise StudyError(f"--set {name}: a study sets it itself, by row, seed and folder")
         base = with_settings(replace(micro(data, out), parts=parts, seed=self.seed), settings)
         inherited = base.model_options["memory_options"] if self.row.memory == "hydra" else {}

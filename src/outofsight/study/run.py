@@ -26,7 +26,7 @@ from ..training.trainer import TrainingInterrupted
 from ..training.validate import Validator
 from ..training.validation_report import ValidationSettings
 from .rows import Run
-from .values import Floors, RunValues, read_any, refuse_different
+from .values import Floors, RunValues, read_any, refuse_different, value_file
 
 # the model's mean answer from pure noise, as the shipped model gives it (docs/tiny.md)
 JUDGED = ValidationSettings(steps=TINY.steps, guidance=TINY.guidance, shift=TINY.shift, videos=2, batch=8)
@@ -81,7 +81,7 @@ class Study:
 
     def done(self, run: Run) -> bool:
         """Whether the run's values are there (:meth:`check` says whether they are of these settings)."""
-        return (self.values / f"{run.name}.json").is_file()
+        return value_file(self.values, run.name).is_file()
 
 
 def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | None = None) -> RunValues:

@@ -19,7 +19,7 @@ from ..files import replacing
 from ..processes import in_processes
 from .rows import Run
 from .run import Study, finish, measure_floors
-from .values import FLOORS
+from .values import FLOORS, value_file
 
 FAILED = "failed.txt"
 Report = Callable[[str, str, int, int], None]  # run, what is being done, how much of it, of how much
@@ -56,7 +56,7 @@ def run_study(study: Study, runs: Sequence[Run], *, jobs: int = 1, report: Repor
         raise StudyError(f"jobs is {jobs}, expected 1 or more")
     study.check(runs)
     left: list[Run | None] = [run for run in runs if not study.done(run)]
-    if not (study.values / f"{FLOORS}.json").is_file():
+    if not value_file(study.values, FLOORS).is_file():
         left.append(None)
     outcome = Outcome()
     if jobs == 1 or len(left) < 2:

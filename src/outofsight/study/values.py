@@ -1,8 +1,7 @@
 """What a finished run leaves: a file with its settings, its cost, its learning curve and every clip's values.
 
 ``ROW-seedN.json``; ``floors.json`` for the answers that no model changes; ``unfinished.json`` for runs that were begun
-and left no values. They are small, lie in the repository
-beside the page that is made from them, and are all that it is made from.
+and left no values. They are small, lie in the repository beside the page, and are all that it is made from.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ class RunValues:
     def save(self, folder: Path) -> Path:
         """Write ROW-seedN.json whole or not at all. Raises OutputError."""
         content = asdict(self) | {"clips": {name: _kept(scores) for name, scores in self.clips.items()}}
-        return _write(folder / f"{self.name}.json", content)
+        return _write(value_file(folder, self.name), content)
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ class Floors:
 
     def save(self, folder: Path) -> Path:
         rows = {row: {name: _kept(scores) for name, scores in clips.items()} for row, clips in self.rows.items()}
-        return _write(folder / f"{FLOORS}.json", {"rows": rows, "data": dict(self.data)})
+        return _write(value_file(folder, FLOORS), {"rows": rows, "data": dict(self.data)})
 
 
 @dataclass(frozen=True)
@@ -85,6 +84,16 @@ class Stored:
 
     def of(self, row: str) -> tuple[RunValues, ...]:
         return tuple(run for run in self.runs if run.row == row)
+
+
+def value_file(folder: Path, run: str) -> Path:
+    """Where the values of a run of this name lie."""
+    return folder / f"{run}.json"
+
+
+def finished(folder: Path) -> dict[str, Path]:
+    """Runs of which a folder has values, by name. Hidden files are what a killed process was writing."""
+    return {file.stem: file for file in sorted(folder.glob("*-seed*.json")) if not file.name.startswith(".")}
 
 
 def read_values(file: Path) -> RunValues:
@@ -118,9 +127,7 @@ def read_stored(folder: Path) -> Stored:
 
 def read_any(folder: Path) -> Stored:
     """:func:`read_stored` of a folder that may be empty, or not there yet."""
-    # hidden files are what a killed process was writing
-    files = [file for file in sorted(folder.glob("*-seed*.json")) if not file.name.startswith(".")]
-    runs = sorted((read_values(file) for file in files), key=lambda run: (list(ROWS).index(run.row), run.seed))
+    runs = sorted(map(read_values, finished(folder).values()), key=lambda run: (list(ROWS).index(run.row), run.seed))
     stored = Stored(tuple(runs), _read_floors(folder), _read_unfinished(folder, {run.name for run in runs}))
     for number, run in enumerate(runs):
         refuse_different(Stored(tuple(runs[:number]), stored.floors), run.row, run.settings, run.data, run.name)
@@ -168,11 +175,11 @@ def _kept(scores: Scores) -> Scores:
 
 def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
     """Write down which runs have no values, and how far they came. Raises OutputError."""
-    return _write(folder / f"{UNFINISHED}.json", {"begun": dict(runs)})
+    return _write(value_file(folder, UNFINISHED), {"begun": dict(runs)})
 
 
 def _read_unfinished(folder: Path, done: Collection[str]) -> dict[str, str]:
-    file = folder / f"{UNFINISHED}.json"
+    file = value_file(folder, UNFINISHED)
     try:
         begun = dict(_read(file)["begun"]) if file.is_file() else {}
     except (KeyError, TypeError, ValueError) as cause:
@@ -181,7 +188,7 @@ def _read_unfinished(folder: Path, done: Collection[str]) -> dict[str, str]:
 
 
 def _read_floors(folder: Path) -> Floors | None:
-    file = folder / f"{FLOORS}.json"
+    file = value_file(folder, FLOORS)
     if not file.is_file():
         return None
     content = _read(file)
