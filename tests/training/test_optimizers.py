@@ -70,6 +70,16 @@ def test_muon_takes_the_blocks_matrices_and_adamw_the_rest() -> None:
         assert 0.001 < size < 0.011, name
 
 
+def test_muon_takes_the_detectors_kernels() -> None:
+    model = narrow_model(camera_inputs=("pose", "motions"), presence=True)
+    _, kernels, _ = Optimizer(config(optimizer="muon"), named(model), model).parts
+    names = {id(p): name for name, p in model.named_parameters()}
+    taken = {names[id(p)] for group in kernels.param_groups for p in group["params"]} - {None}
+    assert {name for name in taken if name.startswith("motion")} == {
+        f"motion_encoder.detector.{layer}.weight" for layer in (0, 2, 4, 6)
+    }
+
+
 def test_adamw_takes_its_share_of_the_rate_beside_muon() -> None:
     steps = []
     for share in (1.0, 0.25):

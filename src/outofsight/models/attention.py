@@ -16,6 +16,7 @@ from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, Recall,
 from ..memory.attention import CPU_ROWS, attend
 from ..memory.rotary import Rotary, apply_rotary
 from .linear import linear
+from .reading import ContextReading
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +45,8 @@ class BlockCache:
 
 @dataclass(frozen=True, eq=False)
 class ContextCache:
-    """A context encoded once: what every block keeps of it, which of its frames were let in, and what they showed of
-    the places that target tokens look at (``reprojected``, see models/reprojection.py) and where subjects are in it
-    (``presence [b, fc, h, w]``, see models/presence.py), where the model has those.
+    """A context encoded once: what every block keeps of it, which of its frames were let in, and what was read out of
+    their latents before any block (and, in models that tell presence from tokens, where subjects are in it).
     """
 
     blocks: tuple[BlockCache, ...]
@@ -54,8 +54,7 @@ class ContextCache:
     target_poses: Tensor
     size: torch.Size
     selection: FrameSelection | None
-    reprojected: Tensor | None = None
-    presence: Tensor | None = None
+    reading: ContextReading = field(default_factory=ContextReading)
 
     def check(self, context_poses: Tensor, target_poses: Tensor, latents: torch.Size) -> None:
         """Make sure that this is the context of these cameras and target latents ``[b, c, ft, h, w]``.
@@ -89,8 +88,7 @@ class ContextCache:
             self.target_poses.repeat(times, 1, 1),
             self.size,
             selection,
-            None if self.reprojected is None else self.reprojected.repeat(times, 1, 1, 1, 1),
-            None if self.presence is None else self.presence.repeat(times, 1, 1, 1),
+            self.reading.repeat(times),
         )
 
 
