@@ -80,7 +80,7 @@ def test_a_cached_context_is_paid_once() -> None:
         {"memory": "full", "memory_options": None},
         {"memory": "hydra", "memory_options": {"top_k": 1, "window": 3}},
         {"memory": "hydra", "memory_options": {"top_k": 1, "window": 3}, **CACHEABLE},
-        {**CACHEABLE, "camera_inputs": ("pose", "reprojections", "motions"), "presence": True},
+        {**CACHEABLE, "camera_inputs": ("pose", "reprojections", "motions"), "presence": True, "painter_width": 32},
     ],
 )
 def test_counted_operations_are_those_that_torch_counts(memory: dict[str, Any]) -> None:

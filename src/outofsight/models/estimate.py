@@ -14,6 +14,7 @@ import torch
 
 from ..memory import FrameLayout, make_layout, make_memory
 from .motion import detector_products, motion_channels
+from .painter import painter_products
 from .reprojection import reprojection_channels
 
 _ANY_FOV = 90.0  # for memories that choose frames by view: how many they take does not depend on it
@@ -150,18 +151,19 @@ def estimate_transformer(
 
 def _readers(config: Mapping[str, Any], layout: FrameLayout, frames: range, dim: int) -> float:
     """What finds subjects in the context frames among ``frames``, and what tells the target frames among them."""
-    inputs, cut = config["camera_inputs"], layout.context_frames
+    inputs, cut, channels = config["camera_inputs"], layout.context_frames, config["in_channels"]
     cells = layout.tokens_per_frame * config["patch_size"][1] * config["patch_size"][2]
-    read = 0
+    told = searched = read = 0
     if "reprojections" in inputs:
-        read += reprojection_channels(config["in_channels"], len(config["reprojection_disparities"]))
-    products = 0
+        read += reprojection_channels(channels, len(config["reprojection_disparities"]))
+        told += read * dim
     if "motions" in inputs:
         velocities = 1 + len(config["motion_speeds"]) * config["motion_directions"]
-        read += motion_channels(config["in_channels"], len(config["motion_distances"]), velocities)
-        products = detector_products(config["in_channels"])
-    told, searched = max(0, frames.stop - max(cut, frames.start)), max(0, min(cut, frames.stop) - frames.start)
-    return 2.0 * cells * (told * read * dim + searched * products)
+        read += motion_channels(channels, len(config["motion_distances"]), velocities)
+        searched = detector_products(channels)
+        told += painter_products(read, config["painter_width"], config["out_channels"], dim)
+    targets, contexts = max(0, frames.stop - max(cut, frames.start)), max(0, min(cut, frames.stop) - frames.start)
+    return 2.0 * cells * (targets * told + contexts * searched)
 
 
 def _layout(config: Mapping[str, Any], grid: tuple[int, int], context: int, target: int) -> FrameLayout:

@@ -82,16 +82,19 @@ class MotionReader(nn.Module):
 
     Args:
         channels: of latents. distances, speeds, directions: the ways that are swept (:func:`sweep_motions`).
+
+    ``blind``: take it that nobody was ever seen (an ablation).
     """
 
     velocities: Tensor
+    blind = False
 
-    def __init__(
-        self, channels: int, distances: tuple[float, ...], speeds: tuple[float, ...], directions: int
-    ) -> None:
+    def __init__(self, channels: int, distances: tuple[float, ...], speeds: tuple[float, ...], directions: int) -> None:
         super().__init__()
         self.distances = distances
         self.register_buffer("velocities", ground_velocities(speeds, directions), persistent=False)
+        last = nn.Conv3d(_WIDTH, 1, (1, 3, 3), padding=(0, 1, 1))
+        last.bias = nn.Parameter(torch.full((1,), _RARE))
         self.detector = nn.Sequential(
             nn.Conv3d(channels, _WIDTH, (1, 3, 3), padding=(0, 1, 1)),
             nn.SiLU(),
@@ -99,18 +102,18 @@ class MotionReader(nn.Module):
             nn.SiLU(),
             nn.Conv3d(_WIDTH, _WIDTH, 3, padding=(1, 2, 2), dilation=(1, 2, 2)),
             nn.SiLU(),
-            nn.Conv3d(_WIDTH, 1, (1, 3, 3), padding=(0, 1, 1)),
+            last,
         )
-        nn.init.constant_(self.detector[-1].bias, _RARE)
 
     def look(self, context: Tensor) -> Tensor:
-        """Logits ``[b, fc, h, w]`` of a subject covering a cell of ``context [b, c, fc, h, w]``, which says so alone."""
-        logits: Tensor = self.detector(context.to(self.detector[0].weight.dtype))
+        """Logits ``[b, fc, h, w]`` of a subject covering a cell of ``context [b, c, fc, h, w]``, clean latents."""
+        logits: Tensor = self.detector(context.to(next(self.detector.parameters()).dtype))
         return logits[:, 0].float()
 
     def read(self, context: Tensor, logits: Tensor, layout: FrameLayout) -> Tensor:
         """See :func:`sweep_motions`. No gradient: the detector learns from where subjects are (``presence_weight``)."""
-        return sweep_motions(context, logits.sigmoid(), layout, self.distances, self.velocities)
+        presence = torch.zeros_like(logits) if self.blind else logits.sigmoid()
+        return sweep_motions(context, presence, layout, self.distances, self.velocities)
 
 
 def _along(cells: FrameLayout, rays: Tensor, distance: float | Tensor, velocity: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ transformer's answer, and the tokens are told of it, so that blocks and memory a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +19,36 @@ from .reprojection import tell_target
 
 # of each layer: dilation over rows and columns, and whether it sees the frames before and after
 _LAYERS = ((1, False), (2, False), (1, True), (3, False), (1, True), (1, False))
+
+
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """What a painter made of a batch of targets.
+
+    picture: ``[b, c, ft, h, w]``, to be taken from the velocity (noise minus clean latents). tokens:
+    ``[b, dim, ft, rows, columns]``, to be added to the target's. presence: ``[b, ft, h, w]`` logits, to be added to
+    those that tokens tell (models/presence.py).
+    """
+
+    picture: Tensor
+    tokens: Tensor
+    presence: Tensor
+
+    def tell(self, x: Tensor) -> Tensor:
+        """Tokens ``[b, f, n, dim]``, the last of which, the target's, have been told of the picture."""
+        return tell_target(x, self.tokens)
+
+    def onto(self, velocity: Tensor) -> Tensor:
+        """Velocities ``[b, c, f, h, w]``, from the last frames of which the picture has been taken."""
+        before = velocity.shape[2] - self.picture.shape[2]
+        painted = velocity[:, :, before:] - self.picture.to(velocity.dtype)
+        return torch.cat([velocity[:, :, :before], painted], dim=2)
+
+
+def painter_products(channels: int, width: int, out_channels: int, dim: int) -> int:
+    """Multiplications of a :class:`Painter` for each cell of the target."""
+    kernels = sum((27 if over_time else 9) + 1 for _, over_time in _LAYERS)
+    return width * (channels + 2 + CLOCK_NUMBERS + kernels * width + out_channels + dim + 1)
 
 
 class Painter(nn.Module):
@@ -50,30 +82,9 @@ class Painter(nn.Module):
         return Painting(self.paint(x), self.tokens(x), self.presence(x)[:, 0].float())
 
 
-class Painting:
-    """What a painter made of a batch of targets.
-
-    picture: ``[b, c, ft, h, w]``, to be taken from the velocity (noise minus clean latents). presence: ``[b, ft, h, w]``
-    logits to be added to the tokens' (models/presence.py).
-    """
-
-    def __init__(self, picture: Tensor, tokens: Tensor, presence: Tensor) -> None:
-        self.picture, self.tokens, self.presence = picture, tokens, presence
-
-    def tell(self, x: Tensor) -> Tensor:
-        """Tokens ``[b, f, n, dim]``, the last of which, the target's, have been told of the picture."""
-        return tell_target(x, self.tokens)
-
-    def onto(self, velocity: Tensor) -> Tensor:
-        """Velocities ``[b, c, f, h, w]``, from the last frames of which the picture has been taken."""
-        before = velocity.shape[2] - self.picture.shape[2]
-        painted = velocity[:, :, before:] - self.picture.to(velocity.dtype)
-        return torch.cat([velocity[:, :, :before], painted], dim=2)
-
-
 def join_readings(reprojected: Tensor | None, motions: Tensor | None, reprojections_kept: Tensor | None) -> Tensor:
-    """What a painter is given: all readings ``[b, c, ft, h, w]`` side by side, reprojections only of clips that are told
-    them (bool ``[b]``; None: all)."""
+    """What a painter is given: all readings ``[b, c, ft, h, w]`` side by side; reprojections only of clips
+    ``reprojections_kept [b]`` (None: all)."""
     if reprojected is not None and reprojections_kept is not None:
         reprojected = reprojected * reprojections_kept[:, None, None, None, None].to(reprojected)
     return torch.cat([reading for reading in (reprojected, motions) if reading is not None], dim=1)
@@ -93,8 +104,8 @@ class _Layer(nn.Module):
             dilation=(1, dilation, dilation),
         )
         self.add = nn.Conv3d(width, width, 1)
-        nn.init.zeros_(self.add.weight)
-        nn.init.zeros_(self.add.bias)
+        for parameter in self.add.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         added: Tensor = self.add(nn.functional.silu(self.look(self.norm(x))))

@@ -80,7 +80,8 @@ class ReprojectionEncoder(nn.Module):
 
 
 def tell_target(x: Tensor, told: Tensor, kept: Tensor | None = None) -> Tensor:
-    """``x [b, f, n, dim]``, to whose last frames ``told [b, dim, ft, rows, columns]`` is added, in clips ``kept [b]``."""
+    """``x [b, f, n, dim]``, with ``told [b, dim, ft, rows, columns]`` added to its last frames, in clips
+    ``kept [b]``."""
     told = told.flatten(3).permute(0, 2, 3, 1).to(x.dtype)
     if kept is not None:
         told = told * kept[:, None, None, None].to(told)

@@ -60,17 +60,16 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             token's ray relative to the first target camera, added beside it), "anchors" (half of the heads get
             rotary positions from where tokens look instead of where they lie in the picture, in the spirit of GTA
             and PRoPE: attention finds what was seen in the same direction before anything is learned) and
-            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py)
-            and "motions" (and where subjects that it showed may be by now, models/motion.py; needs presence)
-            and "clock" (how long before or after the cut each frame is, added beside the pose: rotary positions tell
-            attention of time, but not the values that it fetches).
+            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py),
+            "motions" (and where subjects that it showed may be by now; a painter puts both together; models/motion.py,
+            models/painter.py; needs presence) and "clock" (how long before or after the cut each frame is, added beside
+            the pose: rotary positions tell attention of time, but not the values that it fetches).
         anchor_disparities: 1/m, of the anchors: 0 for the direction alone, 0.2 for points 5 m away. The heads share
             them in turn.
         reprojection_disparities: 1/m, of the reprojections.
         motion_distances, motion_speeds, motion_directions: metres, metres per latent frame, and a number: of the ways
-            over the ground that "motions" sweeps.
-        painter_width: of the convolutions that paint a first picture from reprojections and motions
-            (models/painter.py); 0 for none.
+            over the ground that "motions" sweeps. painter_width: channels of the convolutions that make a first picture
+            of the target from these (and from reprojections).
         presence: also tell where subjects are (models/presence.py).
     """
 
@@ -104,12 +103,12 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         motion_distances: tuple[float, ...] = (2.5, 5.0),
         motion_speeds: tuple[float, ...] = (0.08, 0.16),
         motion_directions: int = 8,
-        painter_width: int = 0,
+        painter_width: int = 64,
         presence: bool = False,
     ) -> None:
         _check_choices(context_timestep, context_attention, camera_inputs)
-        _check_ways(camera_inputs, presence, motion_distances, motion_speeds, motion_directions)
-        _check_painter(camera_inputs, painter_width)
+        if "motions" in camera_inputs:
+            _check_motions(presence, motion_distances, motion_speeds, motion_directions, painter_width)
         _check_disparities(camera_inputs, anchor_disparities, reprojection_disparities, num_attention_heads)
         super().__init__(
             patch_size=patch_size,
@@ -142,16 +141,13 @@ class WorldTransformer3DModel(WanTransformer3DModel):
                 in_channels, tuple(reprojection_disparities), dim, patch_size
             )
         self.motion_reader: MotionReader | None = None
+        self.painter: Painter | None = None
         if "motions" in camera_inputs:
             ways = (tuple(motion_distances), tuple(motion_speeds), motion_directions)
             self.motion_reader = MotionReader(in_channels, *ways)
-        self.painter: Painter | None = None
-        if painter_width:
-            read = 0
+            read = motion_channels(in_channels, len(motion_distances), len(self.motion_reader.velocities))
             if self.reprojection_encoder is not None:
                 read += reprojection_channels(in_channels, len(reprojection_disparities))
-            if self.motion_reader is not None:
-                read += motion_channels(in_channels, len(motion_distances), len(self.motion_reader.velocities))
             self.painter = Painter(read, painter_width, out_channels, dim, patch_size)
         self.presence_head: PresenceHead | None = None
         if presence:
@@ -563,27 +559,14 @@ def _check_disparities(
         )
 
 
-def _check_ways(
-    camera_inputs: tuple[str, ...],
-    presence: bool,
-    distances: tuple[float, ...],
-    speeds: tuple[float, ...],
-    directions: int,
+def _check_motions(
+    presence: bool, distances: tuple[float, ...], speeds: tuple[float, ...], directions: int, width: int
 ) -> None:
-    if "motions" not in camera_inputs:
-        return
     if not presence:
         raise MemoryOptionError("motions follow subjects that the model must learn to find: presence=True is missing")
-    if not distances or min(distances) <= 0 or min(speeds, default=1.0) <= 0 or directions < 1:
+    if not distances or min(distances) <= 0 or min(speeds, default=1.0) <= 0 or directions < 1 or width < 1:
         raise MemoryOptionError(
-            f"motion_distances {tuple(distances)}, motion_speeds {tuple(speeds)}, motion_directions {directions}: "
-            "expected at least one distance, all above 0 (metres), speeds above 0 and at least one direction"
-        )
-
-
-def _check_painter(camera_inputs: tuple[str, ...], width: int) -> None:
-    if width < 0 or (width == 0 and "motions" in camera_inputs) or (width and not {"motions", "reprojections"} & set(camera_inputs)):
-        raise MemoryOptionError(
-            f"painter_width is {width} with camera_inputs {tuple(camera_inputs)}: a painter (width above 0, such as 64) "
-            'takes "reprojections", "motions" or both, and "motions" are of no use without one'
+            f"motion_distances {tuple(distances)}, motion_speeds {tuple(speeds)}, motion_directions {directions}, "
+            f"painter_width {width}: expected at least one distance, all above 0 (metres), speeds above 0, and "
+            "at least one direction and a width of one"
         )
