@@ -150,6 +150,5 @@ def _muon(
 
 def _is_hidden(name: str) -> bool:
     inputs = ("cam_encoder", "ray_encoder", "clock_encoder")
-    return any(part in name for part in ("blocks.", ".detector.", "painter.layers.")) and not any(
-        part in name for part in inputs
-    )
+    layers = ("blocks.", ".detector.", "painter.layers.")
+    return any(part in name for part in layers) and not any(part in name for part in inputs)
