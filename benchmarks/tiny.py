@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from outofsight.errors import OutOfSightError
-from outofsight.evaluation.ablation import ablations_of
+from outofsight.evaluation.ablation import ABLATIONS
 from outofsight.generation.folders import INDEX, resolve_model
 from outofsight.models import WorldTransformer3DModel
 from outofsight.training.dataset import LatentDataset
@@ -71,7 +71,7 @@ def main() -> None:
         seed=options.seed,
         clips=options.clips_at_most,
         batch=options.batch,
-        ablations=() if options.no_ablations else ablations_of(transformer),
+        ablations=() if options.no_ablations else ABLATIONS,
         videos=options.videos,
     )
     validator = Validator(parts.vae.to(options.device), LatentDataset(options.latents), options.clips, settings)

@@ -70,17 +70,6 @@ def test_muon_takes_the_blocks_matrices_and_adamw_the_rest() -> None:
         assert 0.001 < size < 0.011, name
 
 
-def test_muon_takes_the_kernels_of_detector_and_painter() -> None:
-    model = narrow_model(camera_inputs=("pose", "motions"), presence=True, painter_width=4)
-    _, kernels, _ = Optimizer(config(optimizer="muon"), named(model), model).parts
-    names = {id(p): name for name, p in model.named_parameters()}
-    taken = {names[id(p)] for group in kernels.param_groups for p in group["params"]}
-    assert {name for name in taken if not name.startswith("blocks.")} == {
-        *(f"motion_reader.detector.{layer}.weight" for layer in (0, 2, 4, 6)),
-        *(f"painter.layers.{layer}.{what}.weight" for layer in range(6) for what in ("look", "add")),
-    }
-
-
 def test_adamw_takes_its_share_of_the_rate_beside_muon() -> None:
     steps = []
     for share in (1.0, 0.25):

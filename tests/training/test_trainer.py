@@ -199,25 +199,6 @@ def test_the_papers_parameters_alone_are_trained(latents: Path, tmp_path: Path) 
     )
 
 
-def test_options_switch_readers_on_in_a_model_that_was_trained_without(latents: Path, tmp_path: Path) -> None:
-    start = train(config(latents, tmp_path / "start", steps=1))
-    assert start.checkpoint is not None
-    told = {"camera_inputs": ("pose", "rays", "motions"), "presence": True, "painter_width": 4}
-    settings = config(latents, tmp_path / "run", steps=1, lr=1e-12, model=str(start.checkpoint.folder))
-    objective = replace(settings.objective, presence_weight=1.0)
-    with pytest.warns(UserWarning, match="differ in motion_reader.detector.0, .*presence_head.target: fresh"):
-        result = train(replace(settings, model_options=told, objective=objective))
-    before, after = weights(start), weights(result)
-    new = after.keys() - before.keys()
-    assert {name.split(".")[0] for name in new} == {"motion_reader", "painter", "presence_head"}
-    assert all(torch.allclose(before[name], after[name], rtol=0, atol=1e-9) for name in before)
-    with pytest.warns(UserWarning, match="left out"):  # and off again
-        again = train(replace(settings, out=tmp_path / "off", model=str(result.checkpoint.folder), model_options={
-            "camera_inputs": ("pose", "rays"), "presence": False}))  # type: ignore[union-attr]  # fmt: skip
-    assert weights(again).keys() == before.keys()
-    refused(CheckpointError, "do not fit", replace(settings, out=tmp_path / "x", model_options={"ffn_dim": 8}))
-
-
 def test_lora_trains_adapters_is_merged_in_checkpoints_and_resumes(latents: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft")
     settings = config(latents, tmp_path / "run", lora=2, trainable="additions", steps=4)

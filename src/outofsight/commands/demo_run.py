@@ -44,7 +44,7 @@ def fresh_clip(out: Path, seed: int) -> Path:
     from ..worlds.manifest import Settings
     from ..worlds.runner import make_clips
 
-    settings = Settings(seed=seed, preset="tiny-15fps", split="test", mix="re-entry", subjects=1, fates=True)
+    settings = Settings(seed=seed, preset="tiny", split="test", mix="re-entry", subjects=1, fates=True)
     row = make_clips(settings, 1, out / f"clip-{seed}").rows[0]
     return out / f"clip-{seed}" / "HM-World" / str(row["name"])
 

@@ -4,7 +4,6 @@
   block, frame and step. (For a memory that goes by pose: as many context frames, at random.)
 - "no recall": none; each frame sees its window alone.
 - "context hidden": the model is given the last context latent frame and nothing before it.
-- "no motions": the reader of motions (models/motion.py) takes it that nobody was ever seen.
 """
 
 from __future__ import annotations
@@ -20,13 +19,7 @@ from torch import Tensor
 from ..errors import OutOfSightError
 from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory
 
-ABLATIONS = ("random recall", "no recall", "context hidden", "no motions")
-RANDOM_RECALL, NO_RECALL, CONTEXT_HIDDEN, NO_MOTIONS = ABLATIONS
-
-
-def ablations_of(model: Any) -> tuple[str, ...]:
-    """Those that change something in a HyDRA model: all, but "no motions" where it reads none."""
-    return tuple(what for what in ABLATIONS if what != NO_MOTIONS or model.motion_reader is not None)
+RANDOM_RECALL, NO_RECALL, CONTEXT_HIDDEN = ABLATIONS = ("random recall", "no recall", "context hidden")
 
 
 class _RandomRecall(Memory):
@@ -75,9 +68,6 @@ def ablated(model: Any, what: str | None, seed: int = 0) -> Iterator[Any]:
     if what in (None, CONTEXT_HIDDEN):
         yield model
         return
-    if what == NO_MOTIONS:
-        yield from _blinded(model)
-        return
     mixin = _RandomRecall if what == RANDOM_RECALL else _NoRecall
     kind = type(model.memory)
     recalls = kind.recall_of is not Memory.recall_of
@@ -92,16 +82,6 @@ def ablated(model: Any, what: str | None, seed: int = 0) -> Iterator[Any]:
         yield model
     finally:
         model.use_memory(before)
-
-
-def _blinded(model: Any) -> Iterator[Any]:
-    if model.motion_reader is None:
-        raise OutOfSightError(f"{NO_MOTIONS!r} would change nothing: this model reads no motions")
-    model.motion_reader.blind = True
-    try:
-        yield model
-    finally:
-        model.motion_reader.blind = False
 
 
 def hide_context(latents: Tensor, poses: Tensor) -> tuple[Tensor, Tensor]:

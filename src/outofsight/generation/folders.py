@@ -7,12 +7,9 @@ import re
 import struct
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import CheckpointError
-
-if TYPE_CHECKING:
-    import torch
 
 INDEX = "model_index.json"
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -140,7 +137,13 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
     Raises:
         CheckpointError: no safetensors, a truncated one, or missing, unexpected or differently shaped tensors.
     """
-    found = component_shapes(folder)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise CheckpointError(f"{folder} holds no .safetensors weights")
+    _check_shards(folder, files)
+    found: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        found |= read_safetensors_header(file)
     missing = sorted(expected.keys() - found.keys() - tied)
     unexpected = sorted(found.keys() - expected.keys() - tied)
     shaped = [
@@ -159,30 +162,6 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
             "another "
             "model, or were the weights saved by another version?"
         )
-
-
-def component_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each tensor in a component's folder. Raises CheckpointError: none, or a truncated file."""
-    found: dict[str, tuple[int, ...]] = {}
-    for file in _weight_files(folder):
-        found |= read_safetensors_header(file)
-    return found
-
-
-def read_component(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a component's folder, in float32. Raises CheckpointError as :func:`component_shapes` does."""
-    from safetensors.torch import load_file
-
-    component_shapes(folder)  # a truncated file is named before it is read
-    return {name: tensor.float() for file in _weight_files(folder) for name, tensor in load_file(file).items()}
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise CheckpointError(f"{folder} holds no .safetensors weights")
-    _check_shards(folder, files)
-    return files
 
 
 def _check_shards(folder: Path, files: list[Path]) -> None:

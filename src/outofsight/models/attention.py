@@ -16,7 +16,6 @@ from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, Recall,
 from ..memory.attention import CPU_ROWS, attend
 from ..memory.rotary import Rotary, apply_rotary
 from .linear import linear
-from .reading import ContextReading
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +44,9 @@ class BlockCache:
 
 @dataclass(frozen=True, eq=False)
 class ContextCache:
-    """A context encoded once: what every block keeps of it, which of its frames were let in, and what was read out of
-    their latents before any block (and, in models that tell presence from tokens, where subjects are in it).
+    """A context encoded once: what every block keeps of it, which of its frames were let in, and what they showed of
+    the places that target tokens look at (``reprojected``, see models/reprojection.py) and where subjects are in it
+    (``presence [b, fc, h, w]``, see models/presence.py), where the model has those.
     """
 
     blocks: tuple[BlockCache, ...]
@@ -54,7 +54,8 @@ class ContextCache:
     target_poses: Tensor
     size: torch.Size
     selection: FrameSelection | None
-    reading: ContextReading = field(default_factory=ContextReading)
+    reprojected: Tensor | None = None
+    presence: Tensor | None = None
 
     def check(self, context_poses: Tensor, target_poses: Tensor, latents: torch.Size) -> None:
         """Make sure that this is the context of these cameras and target latents ``[b, c, ft, h, w]``.
@@ -88,7 +89,8 @@ class ContextCache:
             self.target_poses.repeat(times, 1, 1),
             self.size,
             selection,
-            self.reading.repeat(times),
+            None if self.reprojected is None else self.reprojected.repeat(times, 1, 1, 1, 1),
+            None if self.presence is None else self.presence.repeat(times, 1, 1, 1),
         )
 
 

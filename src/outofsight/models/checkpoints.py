@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _WAN_HEAD_WIDTH = 128
 _ADDITIONS = re.compile(
-    r"(reprojection_encoder|motion_reader|painter|presence_head)\.|"
+    r"(reprojection_encoder|presence_head)\.|"
     r"blocks\.\d+\.(cam_encoder_(con|tgt)|projector|ray_encoder|clock_encoder|attn1\.tokenizer)\."
 )
 _IMAGE_INPUTS = re.compile(r"condition_embedder\.image_embedder\.|img_emb\.|\.(add_k_proj|k_img)\.")

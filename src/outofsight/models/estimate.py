@@ -13,8 +13,6 @@ from typing import Any
 import torch
 
 from ..memory import FrameLayout, make_layout, make_memory
-from .motion import detector_products, motion_channels
-from .painter import painter_products
 from .reprojection import reprojection_channels
 
 _ANY_FOV = 90.0  # for memories that choose frames by view: how many they take does not depend on it
@@ -111,27 +109,29 @@ def estimate_transformer(
     cached = cacheable if cache_context is None else cache_context
     layout = _layout(config, grid, context_frames, target_frames)
     cut = layout.context_frames
-    all_frames, targets = range(layout.frames), range(cut, layout.frames)
-    whole = _count(config, layout, all_frames)
-    step = _count(config, layout, targets) if cached else whole
+    whole = _count(config, layout, range(layout.frames))
+    step = _count(config, layout, range(cut, layout.frames)) if cached else whole
     if cached:  # the memory tokens are made once, with the context
         step = _Counts(step.queries, step.text_queries, step.pairs, 0, 0, step.gathered)
 
-    def cost(counts: _Counts, frames: range) -> tuple[float, float, float, float]:
+    def cost(counts: _Counts) -> tuple[float, float, float, float]:
         attention = 4.0 * counts.pairs * dim
         feed_forward = 4.0 * counts.queries * dim * config["ffn_dim"]
         channels = config["in_channels"] + config["out_channels"]
         outside = 2.0 * counts.queries * dim * channels * patch[0] * patch[1] * patch[2]
-        outside += _readers(config, layout, frames, dim)
+        if "reprojections" in config["camera_inputs"]:
+            read = reprojection_channels(config["in_channels"], len(config["reprojection_disparities"]))
+            targets = min(counts.queries, layout.target_frames * layout.tokens_per_frame)
+            outside += 2.0 * targets * dim * read * patch[0] * patch[1] * patch[2]
         if counts.text_queries:  # a context encoded alone takes no text
             outside += 2.0 * text_tokens * dim * (config["text_dim"] + dim)
         return attention, feed_forward, _rest(config, counts, dim, text_tokens), outside
 
-    attention, feed_forward, rest, outside = cost(step, targets if cached else all_frames)
+    attention, feed_forward, rest, outside = cost(step)
     once = 0.0
     if cached:
         context = _count(config, layout, range(cut))
-        parts = cost(context, range(cut))
+        parts = cost(context)
         once = config["num_layers"] * sum(parts[:3]) + parts[3]
     return TransformerCost(
         tokens=whole.queries,
@@ -147,23 +147,6 @@ def estimate_transformer(
         if cached
         else 0,
     )
-
-
-def _readers(config: Mapping[str, Any], layout: FrameLayout, frames: range, dim: int) -> float:
-    """What finds subjects in the context frames among ``frames``, and what tells the target frames among them."""
-    inputs, cut, channels = config["camera_inputs"], layout.context_frames, config["in_channels"]
-    cells = layout.tokens_per_frame * config["patch_size"][1] * config["patch_size"][2]
-    told = searched = read = 0
-    if "reprojections" in inputs:
-        read += reprojection_channels(channels, len(config["reprojection_disparities"]))
-        told += read * dim
-    if "motions" in inputs:
-        velocities = 1 + len(config["motion_speeds"]) * config["motion_directions"]
-        read += motion_channels(channels, len(config["motion_distances"]), velocities)
-        searched = detector_products(channels)
-        told += painter_products(read, config["painter_width"], config["out_channels"], dim)
-    targets, contexts = max(0, frames.stop - max(cut, frames.start)), max(0, min(cut, frames.stop) - frames.start)
-    return 2.0 * cells * (targets * told + contexts * searched)
 
 
 def _layout(config: Mapping[str, Any], grid: tuple[int, int], context: int, target: int) -> FrameLayout:

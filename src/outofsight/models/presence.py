@@ -20,22 +20,20 @@ class PresenceHead(nn.Module):
 
     Args:
         dim: width of tokens. patch_size: cells of a token (frames, rows, columns). layers: number of blocks.
-        of_context: whether context tokens are asked; not where latents are (models/motion.py).
     """
 
-    def __init__(self, dim: int, patch_size: tuple[int, ...], layers: int, of_context: bool = True) -> None:
+    def __init__(self, dim: int, patch_size: tuple[int, ...], layers: int) -> None:
         super().__init__()
         self.patch = (patch_size[1], patch_size[2])
         self.context_block, self.target_block = max(0, layers // 2 - 1), max(0, layers - 2)
-        self.context = nn.Linear(dim, patch_size[1] * patch_size[2]) if of_context else None
+        self.context = nn.Linear(dim, patch_size[1] * patch_size[2])
         self.target = nn.Linear(dim, patch_size[1] * patch_size[2])
         for head in (self.context, self.target):
-            if head is not None:
-                head.bias.data.fill_(_RARE)
+            head.bias.data.fill_(_RARE)
 
     def of_context(self, block: int, x: Tensor, layout: FrameLayout) -> Tensor | None:
         """``[b, fc, h, w]`` of tokens ``x [b, f*n, dim]`` that begin with the context's, after its block; else None."""
-        if self.context is None or block != self.context_block:
+        if block != self.context_block:
             return None
         count = layout.context_frames * layout.tokens_per_frame
         return self._cells(self.context(x[:, :count]), layout)

@@ -128,7 +128,7 @@ TINY = ModelPreset(
         "memory_options": {"kernel": (1, 2, 2), "top_k": 8, "window": 3, "queries": "target", "affinity": "pooled"},
         "context_timestep": "clean",
         "context_attention": "context_only",
-        "camera_inputs": ("pose", "rays", "anchors", "reprojections", "clock", "motions"),
+        "camera_inputs": ("pose", "rays", "anchors", "reprojections", "clock"),
         "presence": True,
     },
     # 8 pixels a cell and 2 frames a latent frame. Patches of 4 pixels and one doubling, both with the averaging
@@ -152,7 +152,7 @@ TINY = ModelPreset(
     frames=25,
     height=96,
     width=160,
-    fps=15.0,
+    fps=6.0,
     steps=1,  # the mean answer: more steps draw a sample, with more error while so little is learned
     guidance=1.0,
     shift=5.0,

@@ -8,7 +8,7 @@ from torch import Tensor
 from ..errors import GeometryError
 from ..memory import FrameLayout
 
-BY_VIEW = ("rays", "anchors", "reprojections", "motions")  # the transformer's camera_inputs that need the field of view
+BY_VIEW = ("rays", "anchors", "reprojections")  # the transformer's camera_inputs that need the field of view
 
 
 def ray_directions(layout: FrameLayout, queries: range) -> Tensor:

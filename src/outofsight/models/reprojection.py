@@ -44,14 +44,14 @@ def reproject_context(context: Tensor, layout: FrameLayout, disparities: tuple[f
         GeometryError: the cameras have no field of view.
     """
     context = context.float()
-    cells = cells_of(layout, context)
+    cells = replace(layout, grid=(context.shape[3], context.shape[4]))
     with torch.autocast(context.device.type, enabled=False):
         rays = ray_directions(cells, range(cells.context_frames, cells.frames))
         targets = range(cells.context_frames, cells.frames)
         parts = []
         for disparity in disparities:
             points = anchor_points(cells, rays, targets, (disparity,))[..., 0, :]
-            places = places_in_context(points[:, None], cells, disparity)
+            places = _places_in_context(points, cells, disparity)
             parts.append(_read(context, places, cells.target_frames))
     return torch.cat(parts, dim=1)
 
@@ -76,36 +76,23 @@ class ReprojectionEncoder(nn.Module):
 
         kept: bool ``[b]``, clips that are told; None: all.
         """
-        return tell_target(x, self.conv(read.to(self.conv.weight.dtype)), kept)
+        told = self.conv(read.to(self.conv.weight.dtype)).flatten(3).permute(0, 2, 3, 1).to(x.dtype)
+        if kept is not None:
+            told = told * kept[:, None, None, None].to(told)
+        return torch.cat([x[:, : -told.shape[1]], x[:, -told.shape[1] :] + told], dim=1)
 
 
-def tell_target(x: Tensor, told: Tensor, kept: Tensor | None = None) -> Tensor:
-    """``x [b, f, n, dim]``, with ``told [b, dim, ft, rows, columns]`` added to its last frames, in clips
-    ``kept [b]``."""
-    told = told.flatten(3).permute(0, 2, 3, 1).to(x.dtype)
-    if kept is not None:
-        told = told * kept[:, None, None, None].to(told)
-    return torch.cat([x[:, : -told.shape[1]], x[:, -told.shape[1] :] + told], dim=1)
+def _places_in_context(points: Tensor, cells: FrameLayout, disparity: float) -> Tensor:
+    """Where points ``[b, ft, n, 3]`` lie in the context frames: ``[b, fc, ft, n, 2]``, -1..1 over a picture.
 
-
-def cells_of(layout: FrameLayout, latents: Tensor) -> FrameLayout:
-    """The layout with the cells of ``latents [b, c, f, h, w]`` in the place of its tokens."""
-    return replace(layout, grid=(latents.shape[3], latents.shape[4]))
-
-
-def places_in_context(points: Tensor, cells: FrameLayout, disparity: float) -> Tensor:
-    """Where points ``[b, fc | 1, ft, n, 3]`` lie in the context frames: ``[b, fc, ft, n, 2]``, -1..1 over a picture.
-
-    Points come times ``disparity`` (1/m), as :func:`~.rays.anchor_points` gives them; with 1, in metres. Each context
-    frame may have its own. Points that a camera does not see lie at 2, outside.
+    Points that a camera does not see lie at 2, outside.
     """
     assert cells.horizontal_fov is not None
     rows, columns = cells.grid
     cameras = cells.poses[:, : cells.context_frames].float().unflatten(-1, (3, 4))
     rotation, origin = cameras[..., :3], cameras[..., 3]
     # world to camera is the transpose; points come in units of their distance, so origins are scaled alike
-    points = points.expand(-1, cells.context_frames, -1, -1, -1)
-    local = torch.einsum("bcji,bctnj->bctni", rotation, points)
+    local = torch.einsum("bcji,btnj->bctni", rotation, points)
     local = local - disparity * torch.einsum("bcji,bcj->bci", rotation, origin)[:, :, None, None]
     half_width = torch.tan(torch.deg2rad(cells.horizontal_fov.float()) / 2)
     half = torch.stack([half_width, half_width * rows / columns], dim=-1)[:, None, None, None]

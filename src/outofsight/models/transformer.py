@@ -25,12 +25,9 @@ from ..memory.rotary import Rotary, join_heads, point_rotary
 from .attention import ContextCache, Sequence
 from .block import POSE_NUMBERS, WorldTransformerBlock
 from .clock import clock_numbers
-from .motion import MotionReader, motion_channels
-from .painter import Painter, Painting, join_readings
 from .presence import PresenceHead, whole_presence
 from .rays import BY_VIEW, anchor_points, ray_directions
-from .reading import ContextReading
-from .reprojection import ReprojectionEncoder, reprojection_channels
+from .reprojection import ReprojectionEncoder
 
 TransformerBlockRegistry.register(
     WorldTransformerBlock,
@@ -60,16 +57,12 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             token's ray relative to the first target camera, added beside it), "anchors" (half of the heads get
             rotary positions from where tokens look instead of where they lie in the picture, in the spirit of GTA
             and PRoPE: attention finds what was seen in the same direction before anything is learned) and
-            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py),
-            "motions" (and where subjects that it showed may be by now; a painter puts both together; models/motion.py,
-            models/painter.py; needs presence) and "clock" (how long before or after the cut each frame is, added beside
-            the pose: rotary positions tell attention of time, but not the values that it fetches).
+            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py)
+            and "clock" (how long before or after the cut each frame is, added beside the pose: rotary positions tell
+            attention of time, but not the values that it fetches).
         anchor_disparities: 1/m, of the anchors: 0 for the direction alone, 0.2 for points 5 m away. The heads share
             them in turn.
         reprojection_disparities: 1/m, of the reprojections.
-        motion_distances, motion_speeds, motion_directions: metres, metres per latent frame, and a number: of the ways
-            over the ground that "motions" sweeps. painter_width: channels of the convolutions that make a first picture
-            of the target from these (and from reprojections).
         presence: also tell where subjects are (models/presence.py).
     """
 
@@ -100,15 +93,9 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         camera_inputs: tuple[str, ...] = ("pose",),
         anchor_disparities: tuple[float, ...] = (0.0, 0.1, 0.3),
         reprojection_disparities: tuple[float, ...] = (0.0, 0.06, 0.15, 0.3),
-        motion_distances: tuple[float, ...] = (2.5, 5.0),
-        motion_speeds: tuple[float, ...] = (0.08, 0.16),
-        motion_directions: int = 8,
-        painter_width: int = 64,
         presence: bool = False,
     ) -> None:
         _check_choices(context_timestep, context_attention, camera_inputs)
-        if "motions" in camera_inputs:
-            _check_motions(presence, motion_distances, motion_speeds, motion_directions, painter_width)
         _check_disparities(camera_inputs, anchor_disparities, reprojection_disparities, num_attention_heads)
         super().__init__(
             patch_size=patch_size,
@@ -140,18 +127,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             self.reprojection_encoder = ReprojectionEncoder(
                 in_channels, tuple(reprojection_disparities), dim, patch_size
             )
-        self.motion_reader: MotionReader | None = None
-        self.painter: Painter | None = None
-        if "motions" in camera_inputs:
-            ways = (tuple(motion_distances), tuple(motion_speeds), motion_directions)
-            self.motion_reader = MotionReader(in_channels, *ways)
-            read = motion_channels(in_channels, len(motion_distances), len(self.motion_reader.velocities))
-            if self.reprojection_encoder is not None:
-                read += reprojection_channels(in_channels, len(reprojection_disparities))
-            self.painter = Painter(read, painter_width, out_channels, dim, patch_size)
-        self.presence_head: PresenceHead | None = None
-        if presence:
-            self.presence_head = PresenceHead(dim, patch_size, num_layers, of_context=self.motion_reader is None)
+        self.presence_head = PresenceHead(dim, patch_size, num_layers) if presence else None
         # positions come from memory/rotary.py, whole and half ones alike; no table of fixed length is kept
         del self.rope
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}
@@ -230,7 +206,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         layout = self._layout(hidden_states, timestep, context_poses, target_poses, horizontal_fov)
         x = self._patchify(hidden_states)
         selection = context_cache.selection if context_cache else self.memory.select_frames(layout)
-        reading = context_cache.reading if context_cache else None
+        reprojected = context_cache.reprojected if context_cache else None
         if trace is not None:
             trace.context_frames, trace.target_frames = layout.context_frames, layout.target_frames
         if selection is not None:
@@ -239,13 +215,10 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             whole, layout = layout, layout.keep_context(selection.indices)
             if context_cache is None:
                 x = take_frames(x, whole.kept_frames(selection.indices))
-        if reading is None:
-            reading = self._read_context(hidden_states, layout, selection)
-        if self.reprojection_encoder is not None and reading.reprojected is not None:
-            x = self.reprojection_encoder(x, reading.reprojected, reprojections_kept)
-        painting = self._painted(reading, layout, reprojections_kept)
-        if painting is not None:
-            x = painting.tell(x)
+        if context_cache is None:
+            reprojected = self._reprojected(hidden_states, layout, selection)
+        if self.reprojection_encoder is not None and reprojected is not None:
+            x = self.reprojection_encoder(x, reprojected, reprojections_kept)
         queries = range(layout.context_frames if context_cache else 0, layout.frames)
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)
@@ -253,7 +226,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         # diffusers' step caches want every block to return as many tokens as it was given
         spare = target_only and trace is None and queries.start == 0
         spare = spare and not (torch.is_grad_enabled() or self.is_cache_enabled)
-        seen, expected = reading.presence, None
+        seen, expected = context_cache.presence if context_cache else None, None
         x = x.flatten(1, 2)
         for i, block in enumerate(self.blocks):
             cached = context_cache.blocks[i] if context_cache else None
@@ -272,9 +245,6 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         if selection is not None and x.shape[1] > layout.target_frames:
             x = put_frames(x, whole.kept_frames(selection.indices), whole.frames)
         sample = self._unpatchify(x, hidden_states.shape)
-        if painting is not None:
-            sample = painting.onto(sample)
-            expected = None if expected is None else expected + painting.presence
         kept = None if selection is None else selection.indices
         presence = whole_presence(seen, expected, kept, context_poses.shape[1])
         return WorldTransformerOutput(sample=sample, presence=presence) if return_dict else (sample,)
@@ -336,8 +306,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         sequence = self._sequence(layout, range(cut), x, numerics, None, plain)
         sequence.keep_from = self._plan(layout, range(cut, cut + target), x.device).first_key
         _, _, modulation = self._condition(layout, range(cut), latents.new_zeros(batch, 0, self.config.text_dim))
-        reading = self._read_context(latents, layout, selection)
-        caches, presence = [], reading.presence
+        caches, presence = [], None
         x = x.flatten(1, 2)
         no_text = x.new_zeros(batch, 0, x.shape[-1])
         for i, block in enumerate(self.blocks):
@@ -348,8 +317,9 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             caches.append(kept)
             if self.presence_head is not None and presence is None:
                 presence = self.presence_head.of_context(i, x, layout)
-        reading, size = replace(reading, presence=presence), latents.shape[3:]
-        return ContextCache(tuple(caches), context_poses, target_poses, size, selection, reading)
+        shown = self._reprojected(latents, layout, selection)
+        size = latents.shape[3:]
+        return ContextCache(tuple(caches), context_poses, target_poses, size, selection, shown, presence)
 
     # --- parts of the forward pass --------------------------------------------------------------------------
 
@@ -401,27 +371,14 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         x = self.patch_embedding(latents.to(self.patch_embedding.weight.dtype))
         return x.flatten(3).permute(0, 2, 3, 1).contiguous()
 
-    def _read_context(self, latents: Tensor, layout: FrameLayout, selection: FrameSelection | None) -> ContextReading:
-        """What this model's readers find in the context frames that the memory let in."""
-        if self.reprojection_encoder is None and self.motion_reader is None:
-            return ContextReading()
+    def _reprojected(self, latents: Tensor, layout: FrameLayout, selection: FrameSelection | None) -> Tensor | None:
+        """What the context frames that the memory let in show target frames; None where the model takes none."""
+        if self.reprojection_encoder is None:
+            return None
         context = latents[:, :, : layout.context_frames]
         if selection is not None:
             context = take_frames(latents.transpose(1, 2), selection.indices).transpose(1, 2)
-        reprojected = motions = presence = None
-        if self.reprojection_encoder is not None:
-            reprojected = self.reprojection_encoder.read(context, layout)
-        if self.motion_reader is not None:
-            presence = self.motion_reader.look(context)
-            motions = self.motion_reader.read(context, presence, layout)
-        return ContextReading(reprojected, motions, presence)
-
-    def _painted(self, reading: ContextReading, layout: FrameLayout, kept: Tensor | None) -> Painting | None:
-        """What the painter, where there is one, makes of what was read."""
-        if self.painter is None:
-            return None
-        painting: Painting = self.painter(join_readings(reading.reprojected, reading.motions, kept), layout)
-        return painting
+        return self.reprojection_encoder.read(context, layout)
 
     def _sequence(
         self,
@@ -556,17 +513,4 @@ def _check_disparities(
     if "reprojections" in camera_inputs and (not reprojections or min(reprojections) < 0):
         raise MemoryOptionError(
             f"reprojection_disparities is {tuple(reprojections)}: expected at least one, of at least 0 (1/m)"
-        )
-
-
-def _check_motions(
-    presence: bool, distances: tuple[float, ...], speeds: tuple[float, ...], directions: int, width: int
-) -> None:
-    if not presence:
-        raise MemoryOptionError("motions follow subjects that the model must learn to find: presence=True is missing")
-    if not distances or min(distances) <= 0 or min(speeds, default=1.0) <= 0 or directions < 1 or width < 1:
-        raise MemoryOptionError(
-            f"motion_distances {tuple(distances)}, motion_speeds {tuple(speeds)}, motion_directions {directions}, "
-            f"painter_width {width}: expected at least one distance, all above 0 (metres), speeds above 0, and "
-            "at least one direction and a width of one"
         )

@@ -22,7 +22,7 @@ TRAINABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "hydra": ("cam_encoder_con", "cam_encoder_tgt", "projector", "attn1"),
         "additions": (
             *("cam_encoder_con", "cam_encoder_tgt", "projector", "ray_encoder", "clock_encoder"),
-            *("reprojection_encoder", "motion_reader", "painter", "presence_head", "attn1.tokenizer"),
+            *("reprojection_encoder", "presence_head", "attn1.tokenizer"),
         ),
         "none": (),
     }

@@ -120,8 +120,7 @@ def _adamw_8bit(
 def _muon(
     config: TrainConfig, named: Mapping[str, nn.Parameter], decaying: frozenset[str]
 ) -> list[torch.optim.Optimizer]:
-    """Muon (K. Jordan 2024) for the matrices and convolutions of blocks, detector and painter, AdamW for embeddings,
-    cameras, head and vectors.
+    """Muon (K. Jordan 2024) for the blocks' matrices and convolutions, AdamW for embeddings, cameras, head and vectors.
 
     Steps are scaled to AdamW's usual size (Liu et al. 2025); AdamW takes ``config.adamw_lr`` of the rate.
     """
@@ -150,5 +149,4 @@ def _muon(
 
 def _is_hidden(name: str) -> bool:
     inputs = ("cam_encoder", "ray_encoder", "clock_encoder")
-    layers = ("blocks.", ".detector.", "painter.layers.")
-    return any(part in name for part in layers) and not any(part in name for part in inputs)
+    return "blocks." in name and not any(part in name for part in inputs)

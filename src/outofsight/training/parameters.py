@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError, TrainingError
-from ..generation.folders import check_component, component_shapes, read_component
+from ..generation.folders import check_component
 from ..memory import make_layout
 from ..models import PRESETS, WorldTransformer3DModel
 from .config import TrainConfig
@@ -21,8 +19,6 @@ from .dataset import LatentDataset
 
 LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0")
 ADAPTER = "outofsight"
-# parts that options switch on and off while the rest of a model stays what it is
-_READERS = re.compile(r"(reprojection_encoder|motion_reader|painter|presence_head)\.")
 
 
 def build_model(config: TrainConfig) -> WorldTransformer3DModel:
@@ -80,32 +76,12 @@ def _from_folder(folder: Path, config: TrainConfig) -> WorldTransformer3DModel:
     options = dict(config.model_options)
     with torch.device("meta"):
         outline = WorldTransformer3DModel.from_config({**settings, **options})
-    expected = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
-    model: WorldTransformer3DModel
-    if options:
-        changed = {name for name in component_shapes(folder).keys() ^ expected.keys() if _READERS.match(name)}
-        check_component(folder, expected, tied=frozenset(changed))
-        model = _with_other_readers(folder, {**settings, **options}, expected, changed, config.seed)
-    else:
-        check_component(folder, expected)
-        model = WorldTransformer3DModel.from_pretrained(folder, torch_dtype=torch.float32)
+    check_component(folder, {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()})
+    model: WorldTransformer3DModel = WorldTransformer3DModel.from_pretrained(
+        folder, torch_dtype=torch.float32, **options
+    )
     # norms and the time embedder are kept as they were saved, and training wants all in float32
     return model.float()
-
-
-def _with_other_readers(
-    folder: Path, arguments: dict[str, Any], expected: Mapping[str, Any], changed: set[str], seed: int
-) -> WorldTransformer3DModel:
-    """The folder's weights in a model whose options switch readers on, which start fresh, or off."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model: WorldTransformer3DModel = WorldTransformer3DModel.from_config(arguments)
-    stored = {name: tensor for name, tensor in read_component(folder).items() if name in expected}
-    model.load_state_dict(stored, strict=False)
-    if changed:
-        parts = sorted({name.rsplit(".", 1)[0] for name in changed})
-        warnings.warn(f"{folder} and the model options differ in {', '.join(parts)}: fresh, or left out", stacklevel=2)
-    return model
 
 
 def choose_parameters(model: Any, config: TrainConfig) -> dict[str, nn.Parameter]:

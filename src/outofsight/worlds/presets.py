@@ -50,11 +50,8 @@ PRESETS = {
         WorldsPreset("hm-world", 832, 480, 15.0, 149, padded=True),
         # HM-World's timing at a size for quick studies
         WorldsPreset("small", 256, 144, 15.0, 149, padded=True),
-        # a laptop's size: 25 and 25 frames, with HM-World's timing (8.3 s, of which somebody is gone for one or two)
+        # sized for the shipped model: 25 and 25 frames
         WorldsPreset("tiny", 160, 96, 6.0, 50),
-        # what the shipped model is trained on: the same size at HM-World's frame rate, so that all of it, the time that
-        # somebody is gone too, is 0.4 times as long
-        WorldsPreset("tiny-15fps", 160, 96, 15.0, 50),
     )
 }
 
