@@ -25,7 +25,7 @@ import numpy as np
 
 from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, SubjectTrack
-from outofsight.datasets import iterate_clips
+from outofsight.datasets import detect_layout, iterate_clips
 from outofsight.datasets.world_extras import read_fates
 from outofsight.errors import OutOfSightError
 from outofsight.evaluation.bootstrap import interval
@@ -117,8 +117,9 @@ def main() -> None:
     parser.add_argument("clips", type=Path, help="folder of clips with fates")
     root = parser.parse_args().clips
     nearest: dict[str, list[str]] = {name: [] for name in (*MOTIONS, *FAINT)}
+    place = detect_layout(root).root
     for clip in iterate_clips(root):
-        folder = next(place for place in (root / clip.name, root / "HM-World" / clip.name) if place.is_dir())
+        folder = place / clip.name
         known = held_out(clip, folder)
         answers = {name: answer(clip, known, folder, motion) for name, motion in MOTIONS.items()}
         answers |= {name: faint(known, share) for name, share in FAINT.items()}

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from outofsight.cameras import CameraPath, relative_pose_vectors
-from outofsight.datasets import iterate_clips
+from outofsight.datasets import detect_layout, iterate_clips
 from outofsight.errors import OutOfSightError
 from outofsight.evaluation.bootstrap import interval
 from outofsight.evaluation.fates import FATES
@@ -60,9 +60,9 @@ def main() -> None:
     options = parser.parse_args()
     disparities = tuple(float(d) for d in np.linspace(0, options.nearest, options.planes))
     rows: dict[str, list[Scores]] = {"sweep of the context's pixels": [], "hold last frame": [], "copy best view": []}
+    root = detect_layout(options.clips).root
     for clip in iterate_clips(options.clips):
-        folder = next(p for p in (options.clips / clip.name, options.clips / "HM-World" / clip.name) if p.is_dir())
-        known = held_out(clip, folder)
+        known = held_out(clip, root / clip.name)
         cameras = replace(clip.context_cameras, c2w=clip.context_cameras.c2w[:: options.step])
         swept = sweep(known.context[:: options.step], cameras, clip.target_cameras, disparities, options.around)
         answers = (swept, known.hold(), known.best_view())
