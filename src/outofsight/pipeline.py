@@ -33,10 +33,12 @@ from .generation.inputs import (
 )
 from .generation.offloading import fetch, put_away
 from .generation.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
+from .generation.rendering import check_cameras, rendered_target
 from .generation.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
 from .memory.trace import RetrievalTrace
 from .models.presets import PRESETS
 from .models.transformer import WorldTransformer3DModel
+from .rendered import SubjectFinder
 from .sampling import DenoiseStep, denoise
 
 _PROMPTS_KEPT = 4
@@ -49,12 +51,14 @@ class WorldModelPipeline(DiffusionPipeline):
         tokenizer, text_encoder: umT5's, or smaller ones of its kind.
         vae: diffusers' ``AutoencoderKLWan`` at any width.
         transformer: our ``WorldTransformer3DModel``.
+        finder: finds who moves, for transformers that are told a rendered target (``rendered``); else None.
         max_text_tokens: prompts are padded to it; longer ones are an error. 512 in the released model.
         num_inference_steps, guidance_scale, shift, negative_prompt: of a call that does not say; by default the
             released model's.
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
+    _optional_components = ["finder"]  # noqa: RUF012  (diffusers' name and kind)
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class WorldModelPipeline(DiffusionPipeline):
         text_encoder: UMT5EncoderModel,
         vae: AutoencoderKLWan,
         transformer: WorldTransformer3DModel,
+        finder: SubjectFinder | None = None,
         max_text_tokens: int = WAN_TEXT_TOKENS,
         num_inference_steps: int = 50,
         guidance_scale: float = 5.0,
@@ -69,7 +74,9 @@ class WorldModelPipeline(DiffusionPipeline):
         negative_prompt: str = WAN_NEGATIVE_PROMPT,
     ) -> None:
         super().__init__()
-        self.register_modules(tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer)
+        self.register_modules(
+            tokenizer=tokenizer, text_encoder=text_encoder, vae=vae, transformer=transformer, finder=finder
+        )
         self.register_to_config(
             max_text_tokens=max_text_tokens,
             num_inference_steps=num_inference_steps,
@@ -203,7 +210,13 @@ class WorldModelPipeline(DiffusionPipeline):
         try:
             with clock("encode_video"):
                 source = encode_video(self.vae, plan.frames, device, latent_dtype, progress=progress)
-                put_away(self, self.vae)
+                if not self.transformer.config.rendered:
+                    put_away(self, self.vae)
+            rendered = None
+            if self.transformer.config.rendered:
+                with clock("render"):
+                    rendered = self._rendered(plan, context_cameras, target_cameras, device, progress)
+                    put_away(self, self.vae)
             with clock("encode_text"):
                 text = self._embed(plan.tokens, device)
                 negative = self._embed(plan.negative_tokens, device) if guidance != 1.0 else None
@@ -229,6 +242,7 @@ class WorldModelPipeline(DiffusionPipeline):
                     callback=callback,
                     trace=recorder,
                     progress=progress,
+                    rendered=rendered,
                 )
             with clock("decode_video"):
                 video = None
@@ -263,6 +277,10 @@ class WorldModelPipeline(DiffusionPipeline):
         grid = geometry.latent_size(frames.shape[1], frames.shape[2], "the context video")
         poses = camera_inputs(context_cameras, target_cameras, len(frames), target_frames, geometry)
         fov = field_of_view(context_cameras, target_cameras, horizontal_fov, self.transformer.config)
+        if self.transformer.config.rendered:
+            check_cameras(context_cameras, target_cameras, fov)
+            if self.finder is None:
+                raise CheckpointError("this model is told a rendered target and has no finder: incomplete")
         limit = self.config.max_text_tokens
         tokens = [tokenize(self.tokenizer, text, limit) for text in (prompt, negative_prompt)]
         return RunInputs(frames, grid, *poses, fov, *tokens)
@@ -286,6 +304,19 @@ class WorldModelPipeline(DiffusionPipeline):
     def enable_vae_tiling(self, **options: Any) -> None:
         """Encode and decode in overlapping tiles: less memory, faint differences at the seams."""
         self.vae.enable_tiling(**options)
+
+    def _rendered(
+        self, plan: RunInputs, context: CameraPath, target: CameraPath, device: torch.device, progress: bool
+    ) -> Tensor:
+        """The rendered target ``[1, c + 4, ft, h, w]``; the finder works on the CPU, it is small."""
+        geometry = VideoGeometry.of(self.vae, self.transformer)
+        count = len(plan.target_poses)
+
+        def encode(video: Tensor) -> Tensor:
+            return encode_video(self.vae, video, device, progress=progress)[0].cpu()
+
+        finder = self.finder.to("cpu", torch.float32)
+        return rendered_target(finder, encode, plan.frames, context, target, plan.horizontal_fov, count, geometry)[None]
 
     def _embed(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         """Text embeddings in the transformer's dtype; the last few prompts are kept."""

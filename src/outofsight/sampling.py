@@ -91,6 +91,7 @@ def denoise(
     trace: RetrievalTrace | None = None,
     progress: bool = False,
     plain: bool = False,
+    rendered: Tensor | None = None,
 ) -> Tensor:
     """Sample the target latents that follow a context.
 
@@ -114,6 +115,7 @@ def denoise(
         trace: collects what was recalled by the positive branch.
         progress: show a progress bar.
         plain: take the plain attention path.
+        rendered: ``[b, c + 4, ft, h, w]`` of ``rendered.condition``, for models that are told it.
 
     Returns:
         ``[b, c, ft, h, w]`` clean target latents, in the dtype that numerics names.
@@ -135,7 +137,8 @@ def denoise(
     if cache_context is None:
         cache_context = model.cacheable and not getattr(model, "is_cache_enabled", False)
     cache = model.encode_context(source, *poses, **extra) if cache_context else None
-    predict = _Predictor(model, source, poses, cache, extra)
+    told = None if rendered is None else rendered.to(device=device, dtype=dtype)
+    predict = _Predictor(model, source, poses, cache, extra, told)
     if trace is not None:
         trace.samples = len(source)
 
@@ -172,8 +175,9 @@ class _Predictor:
         poses: tuple[Tensor, Tensor],
         cache: ContextCache | None,
         extra: dict[str, Any],
+        rendered: Tensor | None,
     ) -> None:
-        self.model, self.extra = model, extra
+        self.model, self.extra, self.rendered = model, extra, rendered
         # what a call needs for one branch, and for two side by side
         self.inputs = {1: (source, *poses, cache)}
 
@@ -206,6 +210,11 @@ class _Predictor:
         fov = self.extra["horizontal_fov"]
         if isinstance(fov, Tensor) and fov.ndim and len(fov) != len(latents):
             fov = fov.repeat(len(latents) // len(fov))
+        told = (
+            {}
+            if self.rendered is None
+            else {"rendered": self.rendered.repeat(len(latents) // len(self.rendered), 1, 1, 1, 1)}
+        )
         with _call_name(self.model, name):
             out = self.model(
                 inputs,
@@ -217,6 +226,7 @@ class _Predictor:
                 trace=trace,
                 target_only=True,
                 **{**self.extra, "horizontal_fov": fov},
+                **told,
             )
         return out.sample.to(latents.dtype)
 

@@ -186,7 +186,7 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
     for name in ("tokenizer", "text_encoder", "vae", "transformer"):
         if name not in skip and not (folder / name).is_dir():
             raise CheckpointError(f"{folder} has no folder {name!r}: the model is incomplete")
-    for name in ("text_encoder", "vae", "transformer"):
+    for name in _networks(folder):
         config = folder / name / "config.json"
         if name in skip:
             continue
@@ -198,6 +198,11 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
             raise CheckpointError(f"{config} holds no JSON object")
         if "quantization_config" not in settings:
             check_component(folder / name, *_expected_tensors(name, settings, config))
+
+
+def _networks(folder: Path) -> tuple[str, ...]:
+    """The components that have weights."""
+    return ("text_encoder", "vae", "transformer", *(("finder",) if (folder / "finder").is_dir() else ()))
 
 
 def _expected_tensors(
@@ -224,6 +229,10 @@ def _empty_model(name: str, settings: dict[str, Any]) -> Any:
         from diffusers import AutoencoderKLWan
 
         return AutoencoderKLWan.from_config(settings)
+    if name == "finder":
+        from ..rendered import SubjectFinder
+
+        return SubjectFinder.from_config(settings)
     from ..models.transformer import WorldTransformer3DModel
 
     return WorldTransformer3DModel.from_config(settings)
@@ -240,7 +249,7 @@ def outline_parts(folder: Path) -> dict[str, Any]:
 
     check_folder(folder)
     parts: dict[str, Any] = {}
-    for name in ("text_encoder", "vae", "transformer"):
+    for name in _networks(folder):
         settings = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
         with torch.device("meta"):
             parts[name] = _empty_model(name, settings)

@@ -61,13 +61,17 @@ class ModelPreset:
         from diffusers import AutoencoderKLWan
         from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
+        from ..rendered import SubjectFinder
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts = {
+            parts: dict[str, Any] = {
                 "transformer": self.build_transformer(),
                 "vae": AutoencoderKLWan(**self.vae),
                 "text_encoder": UMT5EncoderModel(UMT5Config(**self.text_encoder)),
             }
+            if parts["transformer"].config.rendered:
+                parts["finder"] = SubjectFinder()
         built = {name: part.to(device).eval() for name, part in parts.items()}
         if dtype != torch.float32:
             built = {name: part.to(dtype) for name, part in built.items()}

@@ -27,6 +27,7 @@ from .block import POSE_NUMBERS, WorldTransformerBlock
 from .clock import clock_numbers
 from .presence import PresenceHead, whole_presence
 from .rays import BY_VIEW, anchor_points, ray_directions
+from .rendered_encoder import RenderedEncoder
 from .reprojection import ReprojectionEncoder
 
 TransformerBlockRegistry.register(
@@ -64,6 +65,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             them in turn.
         reprojection_disparities: 1/m, of the reprojections.
         presence: also tell where subjects are (models/presence.py).
+        rendered: target tokens are told what the context's pixels say that the target looks like, and velocities begin
+            from there (models/rendered_encoder.py).
     """
 
     _no_split_modules = ("WorldTransformerBlock",)
@@ -94,6 +97,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         anchor_disparities: tuple[float, ...] = (0.0, 0.1, 0.3),
         reprojection_disparities: tuple[float, ...] = (0.0, 0.06, 0.15, 0.3),
         presence: bool = False,
+        rendered: bool = False,
     ) -> None:
         _check_choices(context_timestep, context_attention, camera_inputs)
         _check_disparities(camera_inputs, anchor_disparities, reprojection_disparities, num_attention_heads)
@@ -128,6 +132,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
                 in_channels, tuple(reprojection_disparities), dim, patch_size
             )
         self.presence_head = PresenceHead(dim, patch_size, num_layers) if presence else None
+        self.rendered_encoder = RenderedEncoder(in_channels, dim, patch_size) if rendered else None
         # positions come from memory/rotary.py, whole and half ones alike; no table of fixed length is kept
         del self.rope
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}
@@ -171,6 +176,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         target_only: bool = False,
         plain: bool = False,
         reprojections_kept: Tensor | None = None,
+        rendered: Tensor | None = None,
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
     ) -> WorldTransformerOutput | tuple[Tensor]:
@@ -190,6 +196,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
                 then computes nothing else, unless a trace is recorded, gradients are kept or a step cache is on.
             plain: take the plain attention path (slow; what the fast one is held equal to).
             reprojections_kept: bool ``[b]``, clips whose target is told the reprojections (training); None: all.
+            rendered: ``[b, c + 4, ft, h, w]`` of ``rendered.condition``, for models of that option.
 
         Returns:
             ``.sample`` of the shape of ``hidden_states``, or of its target frames. Context frames that a pose-driven
@@ -219,6 +226,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             reprojected = self._reprojected(hidden_states, layout, selection)
         if self.reprojection_encoder is not None and reprojected is not None:
             x = self.reprojection_encoder(x, reprojected, reprojections_kept)
+        if self.rendered_encoder is not None:
+            x = self.rendered_encoder(x, self.rendered_encoder.checked(rendered, hidden_states, layout.target_frames))
         queries = range(layout.context_frames if context_cache else 0, layout.frames)
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)
@@ -245,6 +254,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         if selection is not None and x.shape[1] > layout.target_frames:
             x = put_frames(x, whole.kept_frames(selection.indices), whole.frames)
         sample = self._unpatchify(x, hidden_states.shape)
+        if self.rendered_encoder is not None and rendered is not None:
+            sample = self.rendered_encoder.begin(sample, hidden_states, rendered, layout.timesteps)
         kept = None if selection is None else selection.indices
         presence = whole_presence(seen, expected, kept, context_poses.shape[1])
         return WorldTransformerOutput(sample=sample, presence=presence) if return_dict else (sample,)

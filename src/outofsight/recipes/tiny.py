@@ -23,6 +23,7 @@ def tiny(data: Path, out: Path) -> TrainConfig:
         data=data,
         out=out,
         model="tiny",
+        model_options={"rendered": True},
         steps=20000,
         batch_size=4,
         draws=2,

@@ -49,11 +49,14 @@ def assemble(parts: str, transformer: Path, out: Path, preset: str, dtype: torch
             f"{transformer} takes text of {model.config.text_dim} numbers and latents of {model.config.in_channels} "
             f"channels; the parts in {parts} give {width} and {channels}"
         )
+    if model.config.rendered and coders.finder is None:
+        raise CheckpointError(f"{transformer} is told rendered targets, and {parts} has no finder to render them with")
     pipe = WorldModelPipeline(
         tokenizer=coders.tokenizer,
         text_encoder=coders.text_encoder,
         vae=coders.vae,
         transformer=model,
+        finder=coders.finder,
         max_text_tokens=coders.text_tokens,
         num_inference_steps=settings.steps,
         guidance_scale=settings.guidance,

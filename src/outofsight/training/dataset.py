@@ -22,8 +22,8 @@ class Batch:
 
     latents ``[b, c, f, h, w]``, context first; text ``[b, l, d]``, zeros after each prompt's last token as the
     pipeline pads it; context_poses ``[b, fc, 12]``; target_poses ``[b, ft, 12]``; horizontal_fov ``[b]`` degrees, or
-    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8 (see
-    :class:`EncodedClip`).
+    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8; rendered
+    ``[b, c + 4, ft, h, w]`` or None (see :class:`EncodedClip`).
     """
 
     names: tuple[str, ...]
@@ -35,6 +35,7 @@ class Batch:
     horizontal_fov: Tensor | None
     subject: Tensor
     phase: Tensor
+    rendered: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -101,10 +102,12 @@ class LatentDataset:
             horizontal_fov=entry.horizontal_fov,
             subject=parts["subject"].float() / 255,
             phase=parts["phase"],
+            rendered=parts["rendered"].float() if "rendered" in parts else None,
         )
 
     def _tensors(self, entry: ClipEntry) -> dict[str, Tensor]:
-        names = ("latents", "text", "context_poses", "target_poses", "subject", "phase")
+        names = ["latents", "text", "context_poses", "target_poses", "subject", "phase"]
+        names += ["rendered"] if self.settings.finder else []
         with self._reading(entry):
             return {name: self._shard(entry).get_tensor(f"{entry.name}/{name}") for name in names}
 
@@ -149,6 +152,7 @@ class LatentDataset:
         known = [fov for fov in fovs if fov is not None]
         if 0 < len(known) < len(fovs):
             raise DatasetError(f"of these clips only some have a field of view: {', '.join(c.name for c in clips)}")
+        rendered = [clip.rendered for clip in clips if clip.rendered is not None]
         return Batch(
             names=tuple(clip.name for clip in clips),
             latents=torch.stack([clip.latents for clip in clips]),
@@ -159,6 +163,7 @@ class LatentDataset:
             horizontal_fov=torch.tensor(known) if known else None,
             subject=torch.stack([clip.subject for clip in clips]),
             phase=torch.stack([clip.phase for clip in clips]),
+            rendered=torch.stack(rendered) if rendered else None,
         )
 
     def check_parts(self, *, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None) -> None:
@@ -190,6 +195,8 @@ class LatentDataset:
             wrong.append(f"text of width {config['text_dim']}, the clips' has {settings.text_dim}")
         if settings.size[0] % patch[1] or settings.size[1] % patch[2]:
             wrong.append(f"patches of {patch}, which do not divide latents of {settings.size[0]} x {settings.size[1]}")
+        if config.get("rendered") and not settings.finder:
+            wrong.append("rendered targets, which the clips lack: encode them with a model that has a finder")
         if wrong:
             raise DatasetError(f"the model does not fit the clips in {self.folder}: it takes {'; '.join(wrong)}")
 

@@ -29,6 +29,11 @@ def text_encoder_hash(text_encoder: Any) -> str:
     return _weights_hash(text_encoder, {"heads": text_encoder.config.num_heads})
 
 
+def finder_hash(finder: Any) -> str:
+    """SHA-256 of a subject finder's weights; "" where there is none."""
+    return "" if finder is None else _weights_hash(finder, {"widths": list(finder.config.widths)})
+
+
 def tokenizer_hash(tokenizer: Any) -> str:
     """SHA-256 of a tokenizer's vocabulary and rules (not of its padding, which calls change)."""
     backend = getattr(tokenizer, "backend_tokenizer", None)

@@ -191,6 +191,8 @@ def batch_loss(
     if options.reprojection_dropout:
         dropped = draws.dropped_reprojections(options.reprojection_dropout)
         model_inputs["reprojections_kept"] = ~dropped.to(clean.device)
+    if batch.rendered is not None:
+        model_inputs["rendered"] = batch.rendered
     out = model(
         torch.cat([batch.latents[:, :, :cut], noisy], dim=2),
         _timesteps(timesteps[index].to(clean), cut, options.noise),

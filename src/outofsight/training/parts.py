@@ -16,7 +16,8 @@ from ..errors import CheckpointError, DatasetError
 from ..generation.codec import VideoGeometry, channels_last, encode_videos
 from ..generation.folders import INDEX, check_folder, resolve_model
 from ..generation.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
-from .hashes import text_encoder_hash, tokenizer_hash, vae_hash
+from ..rendered import SubjectFinder
+from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 
 RANDOM = "random:"
 _CODERS = ("vae", "text_encoder", "tokenizer")
@@ -25,7 +26,8 @@ _TOKENS_AT_MOST = 1 << 16  # tokenizers that know no limit state an enormous one
 
 @dataclass(eq=False)
 class Parts:
-    """VAE, text encoder and tokenizer on a device. transformer: its configuration, empty where there is none yet."""
+    """VAE, text encoder and tokenizer on a device. transformer: its configuration, empty where there is none yet.
+    finder: of who moves, or None where the model renders nothing."""
 
     vae: Any
     text_encoder: Any
@@ -33,6 +35,7 @@ class Parts:
     text_tokens: int
     transformer: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
+    finder: Any = None
     _texts: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -46,6 +49,7 @@ class Parts:
             "vae": vae_hash(self.vae),
             "text_encoder": text_encoder_hash(self.text_encoder),
             "tokenizer": tokenizer_hash(self.tokenizer),
+            "finder": finder_hash(self.finder),
         }
 
     def compute_in(self, precision: str, device: str) -> None:
@@ -95,7 +99,9 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
 
         pipe = WorldModelPipeline.from_preset(model.removeprefix(RANDOM))
         tokens = text_tokens or pipe.config.max_text_tokens
-        return Parts(pipe.vae, pipe.text_encoder, pipe.tokenizer, tokens, dict(pipe.transformer.config))
+        return Parts(
+            pipe.vae, pipe.text_encoder, pipe.tokenizer, tokens, dict(pipe.transformer.config), finder=pipe.finder
+        )
     folder = Path(model).expanduser()
     alone = folder.is_dir() and not (folder / INDEX).is_file() and all((folder / part).is_dir() for part in _CODERS)
     if not alone:
@@ -112,13 +118,20 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
         vae = AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, use_safetensors=True)
         encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        finder = load_finder(folder / "finder") if (folder / "finder").is_dir() else None
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{folder}: its VAE, text encoder or tokenizer cannot be loaded: {error}") from error
     config = folder / "transformer" / "config.json"
     transformer = _json(config) if config.is_file() else {}
     index = _json(folder / INDEX) if (folder / INDEX).is_file() else None
     tokens = text_tokens or _text_tokens(folder, index, tokenizer)
-    return Parts(vae.eval(), encoder.eval(), tokenizer, tokens, transformer)
+    return Parts(vae.eval(), encoder.eval(), tokenizer, tokens, transformer, finder=finder)
+
+
+def load_finder(folder: Path) -> SubjectFinder:
+    """A subject finder in float32, ready to look."""
+    finder: SubjectFinder = SubjectFinder.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
+    return finder.eval()
 
 
 def _text_tokens(folder: Path, index: dict[str, Any] | None, tokenizer: Any) -> int:

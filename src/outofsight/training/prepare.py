@@ -13,6 +13,7 @@ from torch import Tensor
 from ..clips import Clip
 from ..errors import DatasetError, OutOfSightError
 from ..generation.inputs import camera_inputs, field_of_view
+from ..generation.rendering import rendered_target
 from .cells import cell_shares, frame_phases, highest, subject_masks
 from .parts import Parts
 from .shards import EncodedClip, LatentSettings
@@ -67,6 +68,19 @@ class PreparedClip:
         return cls(clip, videos, poses, fov, subject, phase, masks is not None and phases is not None)
 
     def encoded(self, latents: Tensor, parts: Parts) -> EncodedClip:
+        """With its latents, its text, and the rendered target where the parts have a finder."""
+        rendered = None
+        if parts.finder is not None:
+            rendered = rendered_target(
+                parts.finder,
+                lambda video: parts.latents(video[None])[0],
+                self.videos[0],
+                self.clip.context_cameras,
+                self.clip.target_cameras,
+                self.horizontal_fov,
+                len(self.poses[1]),
+                parts.geometry,
+            )
         return EncodedClip(
             name=self.clip.name,
             latents=latents,
@@ -77,6 +91,7 @@ class PreparedClip:
             horizontal_fov=self.horizontal_fov,
             subject=torch.from_numpy(self.subject),
             phase=torch.from_numpy(self.phase),
+            rendered=rendered,
         )
 
 

@@ -35,7 +35,8 @@ class EncodedClip:
     ``relative_pose_vectors``. horizontal_fov: degrees, or None where the data does not say. subject:
     ``[f, h, w]`` share (0..1) of each cell's pixels, over the latent's video frames, that belong to a subject.
     phase: ``[f]`` uint8, the highest of its video frames and of all subjects: 0 nobody seen yet, 1 someone is
-    visible, 2 someone seen before is out of view, 3 someone who left is visible again.
+    visible, 2 someone seen before is out of view, 3 someone who left is visible again. rendered: ``[c + 4, ft, h, w]``
+    of ``rendered.condition``, or None where the model that encoded has no finder.
     """
 
     name: str
@@ -47,6 +48,7 @@ class EncodedClip:
     horizontal_fov: float | None
     subject: Tensor
     phase: Tensor
+    rendered: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class LatentSettings:
     vae, text_encoder, tokenizer: hashes (``training.hashes``). frame_stride: video frames per latent frame;
     pixel_stride: pixels per cell. channels, size (rows, columns): of the latents. text_tokens: what prompts are
     padded to; text_dim: their width. dtype: as stored. precision: what the VAE and the text encoder computed in.
+    finder: hash of the finder that rendered targets were made with, "" where there was none.
     """
 
     vae: str
@@ -69,6 +72,7 @@ class LatentSettings:
     text_dim: int
     dtype: str = "float16"
     precision: str = "float32"
+    finder: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "size": list(self.size)}
@@ -154,6 +158,8 @@ def _stored(clip: EncodedClip, dtype: str) -> dict[str, Tensor]:
         "subject": (clip.subject * 255).round().to(torch.uint8),
         "phase": clip.phase.to(torch.uint8),
     }
+    if clip.rendered is not None:
+        stored["rendered"] = clip.rendered.to(kind)
     # clones: no tensor may be a view into another clip's, safetensors refuses shared memory
     return {name: tensor.contiguous().clone() for name, tensor in stored.items()}
 

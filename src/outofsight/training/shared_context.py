@@ -45,6 +45,7 @@ class SharedContext(nn.Module):
         *,
         horizontal_fov: Tensor | None = None,
         reprojections_kept: Tensor | None = None,
+        rendered: Tensor | None = None,
         **inputs: Any,
     ) -> Transformer2DModelOutput:
         """As the model's own; ``.sample [copies*n, c, ft, h, w]`` has the target frames alone."""
@@ -65,6 +66,7 @@ class SharedContext(nn.Module):
             horizontal_fov=horizontal_fov,
             context_cache=cache,
             reprojections_kept=reprojections_kept,
+            rendered=rendered,
             **inputs,
         )
         return out

@@ -24,6 +24,7 @@ from ..evaluation.retrieval import retrieval_hits
 from ..evaluation.scores import Scores, score
 from ..generation.codec import VideoGeometry, channels_last, decode_videos
 from ..memory import RetrievalTrace
+from ..rendered import nothing_rendered
 from ..sampling import denoise
 from ..video import write_video
 from .cells import highest
@@ -106,9 +107,10 @@ class Validator:
     def generate(self, model: Any, batch: Batch, trace: RetrievalTrace | None, *, hidden: bool = False) -> Tensor:
         """Target latents ``[b, c, ft, h, w]`` that the model makes of a batch's context."""
         cut, settings = batch.context_frames, self.settings
-        source, poses = batch.latents[:, :, :cut], batch.context_poses
+        source, poses, rendered = batch.latents[:, :, :cut], batch.context_poses, batch.rendered
         if hidden:
             source, poses = hide_context(source, poses)
+            rendered = None if rendered is None else nothing_rendered(rendered)
         noise = torch.stack([clip_noise(name, settings.seed, batch.latents[0, :, cut:].shape) for name in batch.names])
         negative = self.latents.empty_text.expand_as(batch.text) if settings.guidance != 1 else None
         fov = batch.horizontal_fov
@@ -125,6 +127,7 @@ class Validator:
             shift=settings.shift,
             horizontal_fov=None if fov is None else fov.to(model.device),
             trace=trace,
+            rendered=rendered,
         )
 
     def _decode(self, latents: Tensor) -> np.ndarray:

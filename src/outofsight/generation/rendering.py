@@ -1,0 +1,58 @@
+"""From a run's video and cameras to the rendered target that a transformer is told (``rendered``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..cameras import CameraPath
+from ..errors import CameraError
+from ..rendered import SubjectFinder, condition, render
+from .codec import VideoGeometry
+
+
+def check_cameras(context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
+    """Raises CameraError where no target can be rendered: that needs a pose for each frame and a field of view."""
+    for what, path in (("context", context), ("target", target)):
+        if path.frame_stride != 1:
+            raise CameraError(
+                f"the {what} cameras hold a pose every {path.frame_stride} frames, and this model renders what each "
+                "frame saw: give a pose for every video frame"
+            )
+    if horizontal_fov is None:
+        raise CameraError(
+            "this model renders the target from the context and needs the horizontal field of view: give "
+            "horizontal_fov in degrees (--horizontal-fov)"
+        )
+
+
+@torch.no_grad()
+def rendered_target(
+    finder: SubjectFinder,
+    encode: Callable[[Tensor], Tensor],
+    frames: np.ndarray,
+    context: CameraPath,
+    target: CameraPath,
+    horizontal_fov: float | None,
+    target_frames: int,
+    geometry: VideoGeometry,
+) -> Tensor:
+    """``[c + 4, ft, h, w]`` of ``rendered.condition``, from uint8 ``frames [f, h, w, 3]`` of the context.
+
+    Args:
+        encode: uint8 video ``[t, h, w, 3]`` -> normalised latents ``[c, f, h, w]``.
+        target_frames: latent frames of the target.
+
+    Raises:
+        CameraError: a path without a pose for each frame, or no field of view.
+    """
+    check_cameras(context, target, horizontal_fov)
+    assert horizontal_fov is not None
+    first = geometry.first_frames(target_frames)
+    shown = (target_frames - 1) * geometry.frame_stride + 1
+    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+    made = render(finder, pictures, context.c2w, target.c2w[:shown], horizontal_fov)
+    return condition(made, encode, list(first))

@@ -1,0 +1,97 @@
+"""SubjectFinder: which pixels of a context frame belong to who moves, where they stand and how far away.
+
+A small U-Net that looks at each frame beside what the other frames say that its still background looks like
+(``sweep.py``, the frame itself left out), so that what moved stands out whatever it looks like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from .sweep import SweepOptions, sweep, tangents
+
+FOOT_UNIT = 16.0  # pixels of a 160-pixel-wide picture per unit of a foot vote
+_FOOT_WIDTH = 160
+_INPUTS = 3 + 3 + 3 + 2
+_LOG_DEPTHS = -2.0, 5.0  # natural logarithm of metres, that a depth can have
+_SELF_SWEEP = SweepOptions(around=3, coarse=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Sighting:
+    """Of n frames. subject ``[n, h, w]``: logits of showing a subject. foot ``[n, 2, h, w]``: pixels (x, y), where the
+    subject that a pixel belongs to touches the ground. depth ``[n, h, w]``: metres, of that point."""
+
+    subject: Tensor
+    foot: Tensor
+    depth: Tensor
+
+
+class SubjectFinder(ModelMixin, ConfigMixin):
+    """Args: widths: channels at 1/2, 1/4, 1/8 and 1/16 of the picture, multiples of 8."""
+
+    @register_to_config
+    def __init__(self, widths: tuple[int, ...] = (24, 48, 80, 112)) -> None:
+        super().__init__()
+        steps = range(len(widths) - 1)
+        self.stem = _conv(_INPUTS, widths[0], stride=2)
+        self.down = nn.ModuleList(
+            nn.Sequential(_conv(widths[i], widths[i + 1], stride=2), _conv(widths[i + 1], widths[i + 1])) for i in steps
+        )
+        self.middle = nn.Sequential(_conv(widths[-1], widths[-1]), _conv(widths[-1], widths[-1]))
+        self.up = nn.ModuleList(_conv(widths[i] + widths[i + 1], widths[i]) for i in reversed(steps))
+        self.coarse = nn.Conv2d(widths[0], 4, 3, padding=1)
+        self.fine = nn.Sequential(_conv(widths[0] + 3, 16), nn.Conv2d(16, 1, 3, padding=1))
+
+    def forward(self, inputs: Tensor) -> Sighting:
+        """``inputs [n, 11, h, w]`` of :func:`finder_inputs`."""
+        height, width = inputs.shape[2:]
+        kept = [self.stem(inputs)]
+        for down in self.down:
+            kept.append(down(kept[-1]))
+        x = self.middle(kept.pop())
+        for up in self.up:
+            side = kept.pop()
+            x = up(torch.cat([F.interpolate(x, size=side.shape[2:], mode="nearest"), side], dim=1))
+        coarse = F.interpolate(self.coarse(x), size=(height, width), mode="bilinear")
+        wide = F.interpolate(x, size=(height, width), mode="bilinear")
+        fine = self.fine(torch.cat([wide, inputs[:, :3]], dim=1))
+        unit = FOOT_UNIT * width / _FOOT_WIDTH
+        own = torch.stack(torch.meshgrid(torch.arange(width) + 0.5, torch.arange(height) + 0.5, indexing="xy"))
+        return Sighting(
+            subject=coarse[:, 0] + fine[:, 0],
+            foot=own.to(x) + unit * coarse[:, 1:3],
+            depth=coarse[:, 3].clamp(*_LOG_DEPTHS).exp(),
+        )
+
+
+def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.GroupNorm(8, outputs), nn.SiLU()
+    )
+
+
+@torch.no_grad()
+def finder_inputs(pictures: Tensor, cameras: Tensor, horizontal_fov: float, frame: int, others: int = 8) -> Tensor:
+    """What the finder sees of one frame, ``[11, h, w]``: its colours; how they differ from what up to so many other
+    frames, evenly spaced, show there; cost, share and disparity of that; and where each pixel looks.
+
+    pictures ``[c, 3, h, w]`` in 0..1, cameras ``[c, 4, 4]`` c2w.
+    """
+    rest = torch.tensor([i for i in range(len(pictures)) if i != frame])
+    rest = rest[torch.linspace(0, len(rest) - 1, min(others, len(rest))).round().long()]
+    small = F.avg_pool2d(pictures[rest], 2)
+    swept = sweep(small, cameras[rest], cameras[frame : frame + 1], horizontal_fov, _SELF_SWEEP)
+    still = torch.cat([swept.picture, swept.maps()], dim=1)
+    still = F.interpolate(still, size=pictures.shape[2:], mode="bilinear")[0]
+    here = pictures[frame]
+    away = (here - still[:3]) * (still[4] > 0)
+    return torch.cat(
+        [here - 0.5, away, still[3:], tangents(here.shape[1], here.shape[2], horizontal_fov).permute(2, 0, 1)]
+    )

@@ -1,0 +1,254 @@
+"""Train the subject finder (``rendered/finder.py``):
+
+    python -m outofsight.training.finder --clips worlds --held-out worlds-held-out --out parts
+
+leaves ``parts/finder`` (a diffusers folder), which ``outofsight encode`` and ``outofsight.training.assemble`` take with
+the other parts, and what was measured in ``parts/training-finder/report.json``. Clips need masks and subjects'
+positions, which those of ``outofsight worlds`` have. Expected on one CPU core: see docs/tiny.md.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..clips import Clip
+from ..datasets import iterate_clips
+from ..errors import CameraError, DatasetError, TrainingError
+from ..files import replacing
+from ..rendered.finder import FOOT_UNIT, Sighting, SubjectFinder, finder_inputs
+from ..rendered.tracks import project
+from .settings import check_types, plain
+from .small_parts import command, save_part
+from .small_run import LoopSettings, Report, SmallRun
+
+_PARTS = ("subject", "overlap", "foot", "depth")
+_PLACES = {"clips", "out", "held_out", "held_out_limit"}
+_NEAREST = 0.3  # metres, of a subject whose foot and depth are taught
+_SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
+_FARTHEST = 8.0  # units, that a foot's error counts to
+
+
+@dataclass(frozen=True)
+class FinderConfig:
+    """A finder's training.
+
+    Args:
+        clips: data folder of clips of one size, with masks and positions.
+        out: where ``finder/`` and ``training-finder/`` come to lie.
+        held_out: data folder of clips to judge by, or None.
+        widths: of the network.
+        limit, held_out_limit: take the first so many clips alone.
+        batch_size: frames a step.
+        tint: by how much each colour's brightness is changed at random, as a share, so that colours are not learned.
+    """
+
+    clips: Path
+    out: Path
+    held_out: Path | None = None
+    widths: tuple[int, ...] = (24, 48, 80, 112)
+    limit: int | None = None
+    held_out_limit: int = 16
+    batch_size: int = 8
+    tint: float = 0.25
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=6000, lr=4e-3))
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
+            raise TrainingError(f"batch_size {self.batch_size}, limit {self.limit}: expected 1 or more")
+        if not 0 <= self.tint < 1 or not self.widths or any(width < 8 or width % 8 for width in self.widths):
+            raise TrainingError(
+                f"tint {self.tint}, widths {self.widths}: expected a share below 1, and multiples of 8 that are"
+            )
+
+    @property
+    def folder(self) -> Path:
+        return self.out / "training-finder"
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """Half a clip. video uint8 ``[f, h, w, 3]``, ids ``[f, h, w]``, c2w ``[f, 4, 4]`` float32, fov degrees; feet
+    ``[s, f, 2]`` pixels and depths ``[s, f]`` metres of its subjects, whose ids are 1 ... s."""
+
+    video: np.ndarray
+    ids: np.ndarray
+    c2w: np.ndarray
+    fov: float
+    feet: np.ndarray
+    depths: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """What is to be said of n frames: subject ``[n, h, w]`` 0 or 1; foot ``[n, 2, h, w]`` pixels, depth ``[n, h, w]``
+    metres, where known ``[n, h, w]`` says."""
+
+    subject: Tensor
+    foot: Tensor
+    depth: Tensor
+    known: Tensor
+
+
+def lessons(clip: Clip) -> list[Lesson]:
+    """The halves of a clip. Raises CameraError or DatasetError where something is missing."""
+    fov = clip.target_cameras.horizontal_fov
+    if fov is None:
+        raise CameraError(f'clip "{clip.name}": a finder needs the cameras\' field of view, and they have none')
+    places = [track.positions for track in clip.subjects]
+    if any(place is None for place in places):
+        raise DatasetError(f'clip "{clip.name}": a finder is taught where subjects stand, and it has no positions')
+    ids = clip.load_masks()
+    half, cut = float(np.tan(np.deg2rad(fov) / 2)), clip.context_frames
+    found = []
+    for part, video, cameras in (
+        (slice(0, cut), clip.context_video().frames, clip.context_cameras.c2w),
+        (slice(cut, None), clip.target_video().frames, clip.target_cameras.c2w),
+    ):
+        size = video.shape[1], video.shape[2]
+        seen = [
+            [project(c2w, point, size, half) for c2w, point in zip(cameras, place[part], strict=True)]
+            for place in places
+            if place is not None
+        ]
+        feet = np.array([[foot for foot, _ in row] for row in seen]).reshape(-1, len(video), 2)
+        depths = np.array([[depth for _, depth in row] for row in seen]).reshape(-1, len(video))
+        # poses relative to the half's first: in float32 only differences of positions may be large
+        found.append(Lesson(video, ids[part], np.linalg.inv(cameras[0]) @ cameras, fov, feet, depths))
+    return found
+
+
+def taught(lesson: Lesson, frame: int) -> Taught:
+    """What is true of one frame; each ``[1, ...]``."""
+    ids = lesson.ids[frame]
+    foot, depth, known = (
+        np.zeros((2, *ids.shape), np.float32),
+        np.ones(ids.shape, np.float32),
+        np.zeros(ids.shape, bool),
+    )
+    for number, (at, away) in enumerate(zip(lesson.feet[:, frame], lesson.depths[:, frame], strict=True), start=1):
+        if away > _NEAREST:
+            where = ids == number
+            known |= where
+            foot[:, where] = at[:, None]
+            depth[where] = away
+    parts = (torch.from_numpy(x)[None] for x in ((ids > 0).astype(np.float32), foot, depth, known.astype(np.float32)))
+    return Taught(*parts)
+
+
+def mirrored(inputs: Tensor, truth: Taught) -> tuple[Tensor, Taught]:
+    """The same frames seen in a mirror: rays and feet change sides."""
+    inputs, foot = inputs.flip(-1).clone(), truth.foot.flip(-1).clone()
+    inputs[:, -2] *= -1
+    foot[:, 0] = inputs.shape[-1] - foot[:, 0]
+    return inputs, Taught(truth.subject.flip(-1), foot, truth.depth.flip(-1), truth.known.flip(-1))
+
+
+def losses(sighting: Sighting, truth: Taught) -> dict[str, Tensor]:
+    """Cross-entropy of the masks, 1 less their overlap (Dice), and errors of foot (units) and depth (logarithm)."""
+    shown = sighting.subject.sigmoid()
+    both = (shown * truth.subject).sum(dim=(1, 2))
+    sizes = shown.sum(dim=(1, 2)) + truth.subject.sum(dim=(1, 2))
+    count = truth.known.sum() + 1
+    foot = ((sighting.foot - truth.foot).abs().sum(dim=1) / FOOT_UNIT).clamp(max=_FARTHEST)
+    depth = (sighting.depth.log() - truth.depth.log()).abs()
+    return {
+        "subject": F.binary_cross_entropy_with_logits(sighting.subject, truth.subject),
+        "overlap": (1 - (2 * both + _SOME) / (sizes + _SOME)).mean(),
+        "foot": (foot * truth.known).sum() / count,
+        "depth": (depth * truth.known).sum() / count,
+    }
+
+
+def train_finder(config: FinderConfig, *, resume: bool = False, report: Report | None = None) -> dict[str, float]:
+    """Train and save. Returns what report.json holds (:func:`judge`, where there are held-out clips).
+
+    Raises:
+        LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
+        TrainingError, OutputError: see :class:`SmallRun`.
+    """
+    began = time.perf_counter()
+    data = _read(config.clips, config.limit)
+    held_out = _read(config.held_out, config.held_out_limit) if config.held_out is not None else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.loop.seed)
+        finder = SubjectFinder(tuple(config.widths))
+    settings = {key: value for key, value in plain(asdict(config)).items() if key not in _PLACES | {"loop"}}
+    run = SmallRun(config.folder, config.loop, {**settings, "lessons": len(data)}, finder, _PARTS)
+
+    def step_loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        rng = np.random.default_rng([config.loop.seed, step])
+        drawn = [_draw(rng, data, config.tint) for _ in range(config.batch_size)]
+        truth = Taught(
+            *(torch.cat([getattr(t, name) for _, t in drawn]) for name in ("subject", "foot", "depth", "known"))
+        )
+        parts = losses(finder(torch.cat([inputs for inputs, _ in drawn])), truth)
+        loss = 4 * parts["subject"] + parts["overlap"] + 0.3 * parts["foot"] + parts["depth"]
+        return loss, {name: value.detach() for name, value in parts.items()}
+
+    judging = None if held_out is None else lambda: judge(finder, held_out)
+    results = run.run(step_loss, judge=judging, resume=resume, report=report)
+    save_part(finder, config.out / "finder")
+    results |= {"steps": config.loop.steps, "seconds": time.perf_counter() - began, "lessons": len(data)}
+    with replacing(config.folder / "report.json") as beside:
+        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+def _read(folder: Path, limit: int | None) -> list[Lesson]:
+    found = [lesson for clip in islice(iterate_clips(folder), limit) for lesson in lessons(clip)]
+    if not found:
+        raise DatasetError(f"{folder} holds no clips")
+    return found
+
+
+def _inputs(lesson: Lesson, frame: int, tint: Tensor | None = None) -> Tensor:
+    pictures = torch.from_numpy(np.ascontiguousarray(lesson.video)).permute(0, 3, 1, 2).float() / 255
+    if tint is not None:
+        pictures = (pictures * tint[:, None, None]).clamp(max=1)
+    return finder_inputs(pictures, torch.from_numpy(lesson.c2w).float(), lesson.fov, frame)[None]
+
+
+def _draw(rng: np.random.Generator, data: list[Lesson], tint: float) -> tuple[Tensor, Taught]:
+    lesson = data[int(rng.integers(len(data)))]
+    frame = int(rng.integers(len(lesson.video)))
+    tints = torch.from_numpy(rng.uniform(1 - tint, 1 + tint, 3).astype(np.float32))
+    inputs, truth = _inputs(lesson, frame, tints), taught(lesson, frame)
+    return mirrored(inputs, truth) if rng.random() < 0.5 else (inputs, truth)
+
+
+@torch.no_grad()
+def judge(finder: SubjectFinder, data: list[Lesson], every: int = 6) -> Mapping[str, float]:
+    """Over every so-many-th frame: "overlap", of masks marked and true (intersection over union, over all pixels);
+    "foot_pixels" and "depth_ratio", medians over subjects' pixels of how far their feet are off, and their depths, as a
+    factor."""
+    both = either = 0.0
+    feet, depths = [], []
+    for lesson in data:
+        for frame in range(0, len(lesson.video), every):
+            told, truth = finder(_inputs(lesson, frame)), taught(lesson, frame)
+            marked, true, known = told.subject > 0, truth.subject > 0, truth.known > 0
+            both += float((marked & true).sum())
+            either += float((marked | true).sum())
+            feet.append((told.foot - truth.foot).norm(dim=1)[known])
+            depths.append((told.depth.log() - truth.depth.log()).abs()[known])
+    foot, depth = torch.cat(feet), torch.cat(depths)
+    return {
+        "overlap": both / max(either, 1.0),
+        "foot_pixels": float(foot.median()) if len(foot) else float("nan"),
+        "depth_ratio": float(depth.median().exp()) if len(depth) else float("nan"),
+    }
+
+
+if __name__ == "__main__":
+    command(FinderConfig, train_finder)
