@@ -11,8 +11,9 @@ part() { local log="$out/$1.log"; shift; [ -e "$log.done" ] || { "$@" 2>&1 | tee
 part forward "$python" benchmarks/forward.py --device cuda --dtype bfloat16 --preset hydra-1.3b --frames 20 20 \
     --grid 30 52 --steps 50
 part worlds "$python" benchmarks/worlds.py speed --preset hm-world
-part clips "$python" -m outofsight worlds --clips 4000 --seed 100 --preset tiny --out gpu/clips --workers 14
-part encode "$python" -m outofsight encode gpu/clips --model tiny --out gpu/latents --device cuda
+part clips "$python" -m outofsight worlds --clips 1600 --seed 100 --preset tiny-30fps --out gpu/clips --workers 14
+# rendering targets is work for the CPU cores
+part encode "$python" -m outofsight encode gpu/clips --model tiny --out gpu/latents --device cpu --workers 14
 resume=(); [ -d gpu/tiny/checkpoints ] && resume=(--resume)
 timeout --signal INT "${TRAIN_SECONDS:-420}" "$python" -m outofsight train tiny --data gpu/latents --out gpu/tiny \
     --set batch_size=64 --set draws=4 --set steps=1000000 --set checkpoint_every=500 "${resume[@]}" || true

@@ -74,7 +74,7 @@ def test_tokens_are_told_the_picture_and_the_maps() -> None:
         assert (call(model, other) - answer).abs().max() > 1e-3
     begins = narrow_model(rendered=True, **CACHEABLE)
     fresh = type(begins).from_config(begins.config)
-    assert not fresh.rendered_encoder.conv.weight.any()
+    assert not fresh.rendered_encoder.conv.weight.any() and not fresh.proj_out.weight.any()
     plain = narrow_model(**CACHEABLE)
     assert torch.equal(call(plain, rendered), call(plain, None))  # a model that is not told takes no notice
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..generation.runs import Settings
 
 CLIP_FOLDER = "demo"
+WORLDS = "tiny-30fps"  # the preset of fresh clips: what the shipped model was trained on
 _COLUMNS = (
     ("target", "whole"),
     ("re-entered", "back in view"),
@@ -44,7 +45,7 @@ def fresh_clip(out: Path, seed: int) -> Path:
     from ..worlds.manifest import Settings
     from ..worlds.runner import make_clips
 
-    settings = Settings(seed=seed, preset="tiny", split="test", mix="re-entry", subjects=1, fates=True)
+    settings = Settings(seed=seed, preset=WORLDS, split="test", mix="re-entry", subjects=1, fates=True)
     row = make_clips(settings, 1, out / f"clip-{seed}").rows[0]
     return out / f"clip-{seed}" / "HM-World" / str(row["name"])
 

@@ -31,6 +31,9 @@ def encode(
     dtype: Annotated[str, _option("Compute in float32 or bfloat16; auto: bfloat16 on CUDA.")] = "auto",
     store: Annotated[str, _option("Store latents and text as float16, bfloat16 or float32.")] = "float16",
     device: Annotated[str, _option("auto, cpu, cuda, mps ...")] = "auto",
+    render: Annotated[
+        bool, _option("Also render targets, where the model has a finder.", "--render/--no-render")
+    ] = True,
     batch: Annotated[int | None, _option("Videos through the VAE at once; what is fast by default.", min=1)] = None,
 ) -> None:
     """Encode clips to latents, text embeddings, pose vectors and phases, once, for training.
@@ -55,6 +58,7 @@ def encode(
         precision=choose_dtype(dtype, where, "accurate"),
         device=where,
         videos_at_once=batch,
+        render=render,
     )
     cores = cpu_cores()
     count = workers or (cores if where == "cpu" else 1)

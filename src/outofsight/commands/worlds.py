@@ -26,7 +26,7 @@ def worlds(
     out: Annotated[Path, _option("The folder; a run that was stopped goes on there.")],
     seed: Annotated[int, _option("Of everything; the same seed makes the same clips.", min=0)] = 0,
     preset: Annotated[
-        str, _option("tiny (160x96, 6 fps, 25+25), small (256x144, 15 fps, 77+77) or hm-world (832x480).")
+        str, _option("tiny (160x96, 6 fps, 25+25), tiny-30fps, small (256x144, 15 fps, 77+77) or hm-world (832x480).")
     ] = "tiny",
     workers: Annotated[int | None, _option("Processes; as many as there are CPU cores.", min=1)] = None,
     split: Annotated[str, _option("train, or test: scenes and subjects that train has not.")] = "train",

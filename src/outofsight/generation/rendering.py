@@ -25,7 +25,7 @@ def check_cameras(context: CameraPath, target: CameraPath, horizontal_fov: float
     if horizontal_fov is None:
         raise CameraError(
             "this model renders the target from the context and needs the horizontal field of view: give "
-            "horizontal_fov in degrees (--horizontal-fov)"
+            "horizontal_fov in degrees (--horizontal-fov), or encode without it (--no-render)"
         )
 
 

@@ -133,6 +133,9 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             )
         self.presence_head = PresenceHead(dim, patch_size, num_layers) if presence else None
         self.rendered_encoder = RenderedEncoder(in_channels, dim, patch_size) if rendered else None
+        if rendered:  # the first answer is the rendered picture
+            nn.init.zeros_(self.proj_out.weight)
+            nn.init.zeros_(self.proj_out.bias)
         # positions come from memory/rotary.py, whole and half ones alike; no table of fixed length is kept
         del self.rope
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}

@@ -44,7 +44,11 @@ def prepare(out: Path, model: str, split: str, count: int, *, workers: int, repo
     make_clips(settings, count, out / split, workers=workers, report=lambda *_: made())
     encoded = _Counting(report, f"encoding {split} clips", count)
     encode_clips(
-        [out / split], latents, EncodeOptions(model), workers=workers, report=lambda done, _: encoded(done.clips)
+        [out / split],
+        latents,
+        EncodeOptions(model, render=False),
+        workers=workers,
+        report=lambda done, _: encoded(done.clips),
     )
     return latents
 

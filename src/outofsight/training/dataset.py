@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DatasetError
-from .hashes import text_encoder_hash, tokenizer_hash, vae_hash
+from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, file_digest, read_index
 
 
@@ -166,16 +166,19 @@ class LatentDataset:
             rendered=torch.stack(rendered) if rendered else None,
         )
 
-    def check_parts(self, *, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None) -> None:
+    def check_parts(
+        self, *, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None, finder: Any = None
+    ) -> None:
         """Hold a model's parts against those that made the latents; a part that is None is not asked about.
 
         Raises:
-            DatasetError: another VAE, text encoder or tokenizer: what was learned would not fit it.
+            DatasetError: another VAE, text encoder, tokenizer or finder: what was learned would not fit it.
         """
         for what, part, hashed, recorded in (
             ("VAE", vae, vae_hash, self.settings.vae),
             ("text encoder", text_encoder, text_encoder_hash, self.settings.text_encoder),
             ("tokenizer", tokenizer, tokenizer_hash, self.settings.tokenizer),
+            ("finder", finder, finder_hash, self.settings.finder),
         ):
             if part is not None and (found := hashed(part)) != recorded:
                 raise DatasetError(

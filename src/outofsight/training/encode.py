@@ -15,7 +15,7 @@ import torch
 from ..clips import Clip
 from ..errors import DatasetError
 from ..processes import in_processes, locked
-from .parts import Parts, load_parts
+from .parts import Parts
 from .prepare import naming
 from .shard_encoder import EncodeOptions, Job, ShardDone, ShardEncoder
 from .shards import STORED_DTYPES, LatentSettings, read_shard, shard_name, write_index
@@ -54,7 +54,7 @@ def encode_clips(
     """
     sources = list_clips(folders)
     with locked(out):
-        parts = load_parts(options.model, options.text_tokens)
+        parts = options.load_parts()
         first = next(iter(read_sources(sources[:1])))
         settings = _settings(parts, options, first)
         _refuse_other_settings(out, settings)

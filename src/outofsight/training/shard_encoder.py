@@ -35,6 +35,7 @@ class EncodeOptions:
         stored: dtype of latents and text on disk. precision: what the networks compute in.
         device: where. videos_at_once: through the VAE; None takes what is fast on the device.
         clips_per_shard: None takes as many as make some 32 MB, at most 32.
+        render: also render targets, where the model has a finder; for transformers that are told them.
     """
 
     model: str
@@ -45,6 +46,14 @@ class EncodeOptions:
     device: str = "cpu"
     videos_at_once: int | None = None
     clips_per_shard: int | None = None
+    render: bool = True
+
+    def load_parts(self) -> Parts:
+        """The parts of its model, without a finder where nothing is to be rendered."""
+        parts = load_parts(self.model, self.text_tokens)
+        if not self.render:
+            parts.finder = None
+        return parts
 
 
 @dataclass(frozen=True)
@@ -68,7 +77,7 @@ class ShardEncoder:
     @property
     def parts(self) -> Parts:
         if self._parts is None:
-            self._parts = load_parts(self.options.model, self.options.text_tokens)
+            self._parts = self.options.load_parts()
         if not self._ready:
             self._parts.compute_in(self.options.precision, self.options.device)
             self._ready = True

@@ -286,11 +286,12 @@ def make_validator(config: TrainConfig) -> Validate:
 
 
 def _check_parts(config: TrainConfig, data: LatentDataset) -> None:
-    """Refuse latents that another VAE, text encoder or tokenizer made than the model's."""
+    """Refuse latents that another VAE, text encoder, tokenizer or finder made than the model's."""
     folder = pipeline_folder(config)
     if folder is None:
         return
     from .parts import load_parts
 
     parts = load_parts(str(folder))
-    data.check_parts(vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer)
+    finder = parts.finder if data.settings.finder else None  # clips without rendered targets serve other models
+    data.check_parts(vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer, finder=finder)
