@@ -188,4 +188,5 @@ def test_a_pipeline_says_what_rendering_lacks(tmp_path: Path) -> None:
         assemble(str(tmp_path / "bare"), tmp_path / "bare" / "transformer", tmp_path / "out", "tiny")
     pipe.save_pretrained(tmp_path / "whole")
     assemble(str(tmp_path / "whole"), tmp_path / "whole" / "transformer", tmp_path / "out", "tiny")
+    assert str(tmp_path) not in (tmp_path / "out" / "finder" / "config.json").read_text()
     assert np.asarray(WorldModelPipeline.from_pretrained(tmp_path / "out").finder.config.widths).tolist() == [8, 8]

@@ -51,6 +51,8 @@ def assemble(parts: str, transformer: Path, out: Path, preset: str, dtype: torch
         )
     if model.config.rendered and coders.finder is None:
         raise CheckpointError(f"{transformer} is told rendered targets, and {parts} has no finder to render them with")
+    if coders.finder is not None:
+        coders.finder.register_to_config(_name_or_path=preset)
     pipe = WorldModelPipeline(
         tokenizer=coders.tokenizer,
         text_encoder=coders.text_encoder,
