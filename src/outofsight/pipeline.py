@@ -58,6 +58,7 @@ class WorldModelPipeline(DiffusionPipeline):
     """
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
+    _exclude_from_cpu_offload = ["finder"]  # noqa: RUF012
     _optional_components = ["finder"]  # noqa: RUF012  (diffusers' name and kind)
 
     def __init__(
@@ -280,7 +281,10 @@ class WorldModelPipeline(DiffusionPipeline):
         if self.transformer.config.rendered:
             check_cameras(context_cameras, target_cameras, fov)
             if self.finder is None:
-                raise CheckpointError("this model is told a rendered target and has no finder: incomplete")
+                raise CheckpointError(
+                    "this model is told a rendered target and has no finder: give its folder the finder/ of its parts "
+                    "(python -m outofsight.training.assemble does)"
+                )
         limit = self.config.max_text_tokens
         tokens = [tokenize(self.tokenizer, text, limit) for text in (prompt, negative_prompt)]
         return RunInputs(frames, grid, *poses, fov, *tokens)
@@ -315,7 +319,9 @@ class WorldModelPipeline(DiffusionPipeline):
         def encode(video: Tensor) -> Tensor:
             return encode_video(self.vae, video, device, progress=progress)[0].cpu()
 
-        finder = self.finder.to("cpu", torch.float32)
+        # a copy: hooks that offload and the pipeline's own precision stay as they are
+        finder = SubjectFinder(widths=self.finder.config.widths).eval()
+        finder.load_state_dict({name: x.to("cpu", torch.float32) for name, x in self.finder.state_dict().items()})
         return rendered_target(finder, encode, plan.frames, context, target, plan.horizontal_fov, count, geometry)[None]
 
     def _embed(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:

@@ -81,3 +81,11 @@ def test_holes_are_filled_from_around() -> None:
     torch.testing.assert_close(filled[:, :, 0], picture[:, :, 0])
     assert (filled[0, 0] - 0.5).abs().max() < 1e-5 and filled[0, 1, 4, 2] < 0.2 and filled[0, 1, 4, 10] > 0.8
     assert torch.equal(fill(picture, torch.zeros_like(known)), torch.zeros_like(picture))
+
+
+def test_many_frames_are_swept_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = sweep(wall(GIVEN), poses(GIVEN), poses(WANTED), FOV, OPTIONS)
+    monkeypatch.setattr("outofsight.rendered.sweep._AT_ONCE", 1)
+    parts = sweep(wall(GIVEN), poses(GIVEN), poses(WANTED), FOV, OPTIONS)
+    for name in ("picture", "cost", "share", "disparity"):
+        torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=1e-5)

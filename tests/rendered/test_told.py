@@ -20,11 +20,13 @@ from outofsight.generation.codec import encode_video
 from outofsight.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
 from outofsight.sampling import denoise
 from outofsight.training.assemble import assemble
+from outofsight.training.config import TrainConfig
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.draws import Draws
 from outofsight.training.encode import EncodeOptions, encode_clips
 from outofsight.training.objective import ObjectiveOptions, batch_loss
 from outofsight.training.shared_context import SharedContext
+from outofsight.training.trainer import make_validator, train
 from outofsight.training.validate import Validator, clip_noise
 from outofsight.training.validation_report import ValidationSettings
 from pipelines import run_inputs, small_pipeline
@@ -180,13 +182,46 @@ def test_a_pipeline_says_what_rendering_lacks(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="a pose every 2 frames"):
         pipe(**{**inputs, "context_cameras": half, "horizontal_fov": 60.0})
     assert pipe(**inputs, horizontal_fov=60.0).frames.shape[0] == 9
+    one = {"context_video": inputs["context_video"][:1], "context_cameras": inputs["context_cameras"][:1]}
+    with pytest.raises(CameraError, match="give at least 2 frames"):
+        pipe(**{**inputs, **one}, horizontal_fov=60.0)
     bare = small_pipeline(rendered=True, **CACHEABLE)
     with pytest.raises(CheckpointError, match="has no finder"):
         bare(**inputs, horizontal_fov=60.0)
     bare.save_pretrained(tmp_path / "bare")
     with pytest.raises(CheckpointError, match="has no finder to render them with"):
         assemble(str(tmp_path / "bare"), tmp_path / "bare" / "transformer", tmp_path / "out", "tiny")
+    with pytest.raises(CheckpointError, match="no folder 'finder'"):
+        WorldModelPipeline.from_pretrained(tmp_path / "bare")
     pipe.save_pretrained(tmp_path / "whole")
     assemble(str(tmp_path / "whole"), tmp_path / "whole" / "transformer", tmp_path / "out", "tiny")
     assert str(tmp_path) not in (tmp_path / "out" / "finder" / "config.json").read_text()
     assert np.asarray(WorldModelPipeline.from_pretrained(tmp_path / "out").finder.config.widths).tolist() == [8, 8]
+
+
+def test_rendering_leaves_the_pipeline_as_it_is() -> None:
+    pipe, inputs = told_pipeline().to(torch.bfloat16), run_inputs()
+    again = [pipe(**inputs, horizontal_fov=60.0, numerics="reference", seed=1).frames for _ in range(2)]
+    assert {p.dtype for p in pipe.finder.parameters()} == {torch.bfloat16}
+    np.testing.assert_array_equal(*again)
+
+
+def test_validation_clips_are_rendered_alike(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data", 1, fates=True)
+    told_pipeline().save_pretrained(tmp_path / "model")
+    for name, render_them in (("told", True), ("bare", False)):
+        encode_clips([data], tmp_path / name, EncodeOptions(str(tmp_path / "model"), render=render_them))
+    assert (
+        LatentDataset(tmp_path / "bare").settings.finder == "" and LatentDataset(tmp_path / "bare")[0].rendered is None
+    )
+    config = TrainConfig(
+        data=tmp_path / "told", out=tmp_path / "run", model=str(tmp_path / "model" / "transformer"),
+        parts=tmp_path / "model",
+        validate_every=1, held_out=tmp_path / "bare", held_out_clips=(data,),
+    )  # fmt: skip
+    with pytest.raises(DatasetError, match="another finder"):
+        make_validator(config)
+    make_validator(replace(config, held_out=tmp_path / "told"))
+    (tmp_path / "model" / "finder").rename(tmp_path / "finder")
+    with pytest.raises(DatasetError, match="has no finder/ that would make them later"):
+        train(replace(config, validate_every=0, held_out=None, held_out_clips=(), steps=1))

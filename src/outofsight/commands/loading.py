@@ -166,4 +166,6 @@ def group_offload(pipe: WorldModelPipeline, device: torch.device, **options: Any
     ``forward``.
     """
     streams = device.type == "cuda"
+    if pipe.finder is not None:  # it works on the CPU
+        options["exclude_modules"] = ["finder"]
     pipe.enable_group_offload(onload_device=device, offload_type="leaf_level", use_stream=streams, **options)

@@ -196,6 +196,10 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
             raise CheckpointError(f"{config} cannot be read: {error}") from error
         if not isinstance(settings, dict):
             raise CheckpointError(f"{config} holds no JSON object")
+        if settings.get("rendered") and not {"finder"} & {*skip, *_networks(folder)}:
+            raise CheckpointError(
+                f"{folder} has no folder 'finder', and its transformer is told rendered targets: it is incomplete"
+            )
         if "quantization_config" not in settings:
             check_component(folder / name, *_expected_tensors(name, settings, config))
 

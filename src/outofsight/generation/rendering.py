@@ -15,17 +15,22 @@ from .codec import VideoGeometry
 
 
 def check_cameras(context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
-    """Raises CameraError where no target can be rendered: that needs a pose for each frame and a field of view."""
+    """Raises CameraError where no target can be rendered: that needs two frames, a pose for each, and a lens."""
     for what, path in (("context", context), ("target", target)):
         if path.frame_stride != 1:
             raise CameraError(
                 f"the {what} cameras hold a pose every {path.frame_stride} frames, and this model renders what each "
-                "frame saw: give a pose for every video frame"
+                "frame saw: give a pose for every video frame (outofsight encode --no-render does without)"
             )
+    if len(context.c2w) < 2:
+        raise CameraError(
+            "this model renders the target from what several context frames show, and the context has a single one: "
+            "give at least 2 frames"
+        )
     if horizontal_fov is None:
         raise CameraError(
             "this model renders the target from the context and needs the horizontal field of view: give "
-            "horizontal_fov in degrees (--horizontal-fov), or encode without it (--no-render)"
+            "horizontal_fov in degrees (--horizontal-fov; outofsight encode --no-render does without)"
         )
 
 

@@ -7,7 +7,7 @@ where it is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 EDGE_WEIGHT = 0.05  # of what a camera sees at its border, against 1 + EDGE_WEIGHT at its centre
 _BEHIND = 0.05  # directions closer than this to a camera's image plane are not in its view
+_AT_ONCE = 1 << 22  # pixels of given pictures times wanted ones, that are looked up at once: some 200 MB
 _UNSEEN_COST = 1.0  # at least as bad as any difference of colours in 0..1
 
 
@@ -87,6 +88,10 @@ def sweep(
     """
     height, width = pictures.shape[2:]
     weights = torch.ones_like(pictures[:, 0]) if weights is None else weights
+    together = max(1, _AT_ONCE // (len(pictures) * height * width))
+    if len(wanted) > together:
+        parts = [sweep(pictures, cameras, part, horizontal_fov, options, weights) for part in wanted.split(together)]
+        return Swept(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Swept)))
     small = pictures, weights
     if options.coarse > 1:
         small = F.avg_pool2d(pictures, options.coarse), F.avg_pool2d(weights[:, None], options.coarse)[:, 0]

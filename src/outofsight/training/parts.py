@@ -120,7 +120,9 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
         tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
         finder = load_finder(folder / "finder") if (folder / "finder").is_dir() else None
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder}: its VAE, text encoder or tokenizer cannot be loaded: {error}") from error
+        raise CheckpointError(
+            f"{folder}: its VAE, text encoder, tokenizer or finder cannot be loaded: {error}"
+        ) from error
     config = folder / "transformer" / "config.json"
     transformer = _json(config) if config.is_file() else {}
     index = _json(folder / INDEX) if (folder / INDEX).is_file() else None

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from ..errors import TrainingError
+from ..errors import DatasetError, TrainingError
 from ..processes import locked
 from .batches import Part, PartLoader
 from .checkpointing import Checkpoint, latest_checkpoint
@@ -107,7 +107,7 @@ class Trainer:
         self.device = self.accelerator.device
         self.main = self.accelerator.is_main_process
         if self.main:
-            _check_parts(config, self.data)
+            _check_parts(config, self.data, bool(self.model.config.rendered))
             stack.enter_context(locked(config.out))
             write_config(config, self.data)
         self.accelerator.wait_for_everyone()
@@ -281,11 +281,17 @@ def make_validator(config: TrainConfig) -> Validate:
     from .parts import load_parts
     from .validate import Validator
 
-    vae = load_parts(str(folder)).vae
-    return Validator(vae, LatentDataset(config.held_out), list(config.held_out_clips), config.validation)
+    vae, held_out = load_parts(str(folder)).vae, LatentDataset(config.held_out)
+    ours, theirs = (data.settings.finder for data in (LatentDataset(config.data), held_out))
+    if ours != theirs:
+        raise DatasetError(
+            f"{config.held_out} was rendered with another finder than {config.data} (hashes "
+            f"{theirs[:12] or 'none'} and {ours[:12] or 'none'}): encode both with the same model"
+        )
+    return Validator(vae, held_out, list(config.held_out_clips), config.validation)
 
 
-def _check_parts(config: TrainConfig, data: LatentDataset) -> None:
+def _check_parts(config: TrainConfig, data: LatentDataset, rendered: bool) -> None:
     """Refuse latents that another VAE, text encoder, tokenizer or finder made than the model's."""
     folder = pipeline_folder(config)
     if folder is None:
@@ -294,4 +300,8 @@ def _check_parts(config: TrainConfig, data: LatentDataset) -> None:
 
     parts = load_parts(str(folder))
     finder = parts.finder if data.settings.finder else None  # clips without rendered targets serve other models
+    if rendered and parts.finder is None:
+        raise DatasetError(
+            f"the model is told rendered targets, and {folder} has no finder/ that would make them later"
+        )
     data.check_parts(vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer, finder=finder)
