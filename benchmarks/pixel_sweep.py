@@ -19,10 +19,9 @@ import torch
 from outofsight.cameras import CameraPath, relative_pose_vectors
 from outofsight.datasets import detect_layout, iterate_clips
 from outofsight.errors import OutOfSightError
-from outofsight.evaluation.bootstrap import interval
 from outofsight.evaluation.fates import FATES
 from outofsight.evaluation.held_out import held_out
-from outofsight.evaluation.scores import Scores, score
+from outofsight.evaluation.scores import Scores, score, summary, table
 from outofsight.memory import make_layout
 from outofsight.models.reprojection import reproject_context
 
@@ -59,7 +58,9 @@ def main() -> None:
     parser.add_argument("--around", type=int, default=9, help="pixels, odd")
     options = parser.parse_args()
     disparities = tuple(float(d) for d in np.linspace(0, options.nearest, options.planes))
-    rows: dict[str, list[Scores]] = {"sweep of the context's pixels": [], "hold last frame": [], "copy best view": []}
+    rows: dict[str, dict[str, Scores]] = {
+        "sweep of the context's pixels": {}, "hold last frame": {}, "copy best view": {},
+    }  # fmt: skip
     root = detect_layout(options.clips).root
     for clip in iterate_clips(options.clips):
         known = held_out(clip, root / clip.name)
@@ -67,15 +68,9 @@ def main() -> None:
         swept = sweep(known.context[:: options.step], cameras, clip.target_cameras, disparities, options.around)
         answers = (swept, known.hold(), known.best_view())
         for scores, answer in zip(rows.values(), answers, strict=True):
-            scores.append(score(answer, known))
+            scores[clip.name] = score(answer, known)
         print(f"\r{len(scores)} clips", end="", file=sys.stderr)
-    print("\n| | " + " | ".join((*COLUMNS, *FATES)) + " |\n|---|" + "---|" * (len(COLUMNS) + len(FATES)))
-    for name, scores in rows.items():
-        found = [[float(each[c]) for each in scores if each.get(c) is not None] for c in COLUMNS]  # type: ignore[arg-type]
-        cells = [interval(values).words(2) for values in found]
-        fates = [each["fate"] for each in scores if each.get("fate") is not None]
-        cells += [interval([fate == wanted for fate in fates]).words(0, 100) for wanted in FATES]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+    print("\n" + table(summary(rows), (*COLUMNS, *FATES)))
 
 
 if __name__ == "__main__":

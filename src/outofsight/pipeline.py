@@ -211,13 +211,11 @@ class WorldModelPipeline(DiffusionPipeline):
         try:
             with clock("encode_video"):
                 source = encode_video(self.vae, plan.frames, device, latent_dtype, progress=progress)
-                if not self.transformer.config.rendered:
-                    put_away(self, self.vae)
             rendered = None
             if self.transformer.config.rendered:
                 with clock("render"):
                     rendered = self._rendered(plan, context_cameras, target_cameras, device, progress)
-                    put_away(self, self.vae)
+            put_away(self, self.vae)
             with clock("encode_text"):
                 text = self._embed(plan.tokens, device)
                 negative = self._embed(plan.negative_tokens, device) if guidance != 1.0 else None

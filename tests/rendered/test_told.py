@@ -155,9 +155,6 @@ def test_encoding_and_the_pipeline_render_the_same(tmp_path: Path) -> None:
     answer = validator.generate(loaded.transformer, batch, None)
     noise = clip_noise("clip-1", settings.seed, tuple(answer.shape[1:]))
 
-    class Fixed(torch.Generator):
-        pass
-
     run = {
         "context_video": clip.context_video().frames, "context_cameras": clip.context_cameras,
         "target_cameras": clip.target_cameras, "prompt": clip.caption, "num_inference_steps": 1, "guidance_scale": 1.0,

@@ -32,7 +32,7 @@ def demo(
     """
     from ..generation.outputs import check_folder_writable
     from ..generation.runs import Settings
-    from .demo_run import fresh_clip, packaged_clip, run_demo
+    from .demo_run import WORLDS, fresh_clip, packaged_clip, run_demo
     from .view import show
 
     quiet_libraries()
@@ -45,7 +45,7 @@ def demo(
         f"  outofsight demo --fresh --seed {seed + 1}    (another clip, made now)\n"
         f"  outofsight generate --replay {out / 'generated.run.json'} --out {out / 'again.mp4'}    (the same pixels)\n"
         f"  outofsight generate --model {model} --clip {clip} --seed 5 --out {out / 'mine.mp4'}\n"
-        "  outofsight worlds --clips 20 --out worlds --preset tiny-30fps    (more clips whose truth is known)\n"
+        f"  outofsight worlds --clips 20 --out worlds --preset {WORLDS}    (more clips whose truth is known)\n"
         "  outofsight doctor    (what the full-size model would need here)"
     )
     if open_page or (open_page is None and _has_screen()):

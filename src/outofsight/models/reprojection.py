@@ -13,10 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ..memory import FrameLayout
+from ..rendered.sweep import BEHIND, EDGE_WEIGHT
 from .rays import anchor_points, ray_directions
-
-EDGE_WEIGHT = 0.05  # of what a context frame sees at its border, against 1 + EDGE_WEIGHT at its centre
-_BEHIND = 0.05  # directions closer than this to a camera's image plane are not in its view
 
 
 def reprojection_channels(channels: int, disparities: int) -> int:
@@ -97,8 +95,8 @@ def _places_in_context(points: Tensor, cells: FrameLayout, disparity: float) -> 
     half_width = torch.tan(torch.deg2rad(cells.horizontal_fov.float()) / 2)
     half = torch.stack([half_width, half_width * rows / columns], dim=-1)[:, None, None, None]
     depth = local[..., 2:]
-    seen = depth > _BEHIND
-    return torch.where(seen, local[..., :2] / depth.clamp(min=_BEHIND) / half, 2.0).clamp(-2.0, 2.0)
+    seen = depth > BEHIND
+    return torch.where(seen, local[..., :2] / depth.clamp(min=BEHIND) / half, 2.0).clamp(-2.0, 2.0)
 
 
 def _read(context: Tensor, places: Tensor, target_frames: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .finder import Sighting, SubjectFinder, finder_inputs
 from .motion import go_on, world_up
-from .sweep import SweepOptions, Swept, sweep
+from .sweep import SweepOptions, Swept, half_width, sweep
 from .tracks import Body, SubjectPath, bodies_in, level, link, project
 
 MAPS = 4  # channels of Rendered.maps
@@ -57,13 +57,13 @@ def render(
         step: every which context frame the still scene is taken from.
     """
     sighting = look(finder, pictures, cameras, horizontal_fov)
-    half_width = float(np.tan(np.deg2rad(horizontal_fov) / 2))
+    half = half_width(horizontal_fov)
     subject, foot, depth = (x.numpy() for x in (sighting.subject.sigmoid(), sighting.foot, sighting.depth))
     origin = np.linalg.inv(wanted[0])
     near, far = origin @ cameras, origin @ wanted  # in float32 only differences of positions may be large
-    frames = [bodies_in(i, subject[i], foot[i], depth[i], near[i], half_width) for i in range(len(pictures))]
+    frames = [bodies_in(i, subject[i], foot[i], depth[i], near[i], half) for i in range(len(pictures))]
     up = world_up(near)
-    paths = [level(path, near, up) for path in link(frames, near, half_width)]
+    paths = [level(path, near, up) for path in link(frames, near, half)]
     still = 1 - F.max_pool2d((sighting.subject.sigmoid()[:, None] > _MAYBE).float(), 2 * _AWAY + 1, 1, _AWAY)[:, 0]
     swept = sweep(
         pictures[::step],
@@ -75,7 +75,7 @@ def render(
     )
     later = len(pictures) + np.arange(len(wanted))
     places = [go_on(path, later, up) for path in paths]
-    return _composed(swept, pictures, paths, places, far, half_width, origin)
+    return _composed(swept, pictures, paths, places, far, half, origin)
 
 
 @torch.no_grad()
@@ -93,7 +93,7 @@ def _composed(
     paths: list[SubjectPath],
     places: list[np.ndarray],
     wanted: np.ndarray,
-    half_width: float,
+    half: float,
     origin: np.ndarray,
 ) -> Rendered:
     """Paste subjects over the still scene, the nearest last."""
@@ -101,7 +101,7 @@ def _composed(
     size = (picture.shape[2], picture.shape[3])
     looks = [_looks(path) for path in paths]
     for t, c2w in enumerate(wanted):
-        standing = [project(c2w, place[t], size, half_width) for place in places]
+        standing = [project(c2w, place[t], size, half) for place in places]
         for i in sorted(range(len(paths)), key=lambda i: -standing[i][1]):
             foot, depth = standing[i]
             if depth < _NEAREST:

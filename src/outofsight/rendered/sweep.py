@@ -7,15 +7,15 @@ where it is not.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 EDGE_WEIGHT = 0.05  # of what a camera sees at its border, against 1 + EDGE_WEIGHT at its centre
-_BEHIND = 0.05  # directions closer than this to a camera's image plane are not in its view
+BEHIND = 0.05  # directions closer than this to a camera's image plane are not in its view
 _AT_ONCE = 1 << 22  # pixels of given pictures times wanted ones, that are looked up at once: some 200 MB
 _UNSEEN_COST = 1.0  # at least as bad as any difference of colours in 0..1
 
@@ -60,9 +60,14 @@ class Swept:
         return torch.stack([self.cost, self.share, self.disparity], dim=1)
 
 
+def half_width(horizontal_fov: float) -> float:
+    """Half a picture's width at depth 1: the tangent of half the field of view (degrees)."""
+    return math.tan(math.radians(horizontal_fov) / 2)
+
+
 def tangents(height: int, width: int, horizontal_fov: float) -> Tensor:
     """``[h, w, 2]``: where each pixel looks, x right and y down at depth 1."""
-    half = float(torch.tan(torch.deg2rad(torch.tensor(horizontal_fov, dtype=torch.float64)) / 2))
+    half = half_width(horizontal_fov)
     x = (torch.arange(width, dtype=torch.float32) + 0.5) / width * 2 - 1
     y = (torch.arange(height, dtype=torch.float32) + 0.5) / height * 2 - 1
     grid = torch.stack(torch.meshgrid(y * half * height / width, x * half, indexing="ij"), dim=-1)
@@ -162,12 +167,7 @@ def look_up(cameras: Tensor, wanted: Tensor, rays: Tensor, disparity: Tensor, fo
     local = torch.einsum("ctij,hwj->cthwi", rotation, directions)
     local = local + disparity[None, ..., None] * shift[:, :, None, None]
     depth = local[..., 2:]
-    places = local[..., :2] / depth.clamp(min=_BEHIND) / _extent(rays.shape[0], rays.shape[1], fov)
-    return torch.where(depth > _BEHIND, places, 2.0).clamp(-2.0, 2.0)
-
-
-@lru_cache(maxsize=8)
-def _extent(height: int, width: int, fov: float) -> Tensor:
-    """Tangents at the right and the lower border."""
-    half = torch.tan(torch.deg2rad(torch.tensor(fov)) / 2)
-    return torch.stack([half, half * height / width])
+    height, width = rays.shape[:2]
+    border = half_width(fov) * torch.tensor([1.0, height / width])
+    places = local[..., :2] / depth.clamp(min=BEHIND) / border
+    return torch.where(depth > BEHIND, places, 2.0).clamp(-2.0, 2.0)

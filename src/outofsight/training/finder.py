@@ -26,6 +26,7 @@ from ..datasets import iterate_clips
 from ..errors import CameraError, DatasetError, TrainingError
 from ..files import replacing
 from ..rendered.finder import FOOT_UNIT, Sighting, SubjectFinder, finder_inputs
+from ..rendered.sweep import half_width
 from ..rendered.tracks import project
 from .settings import check_types, plain
 from .small_parts import command, save_part
@@ -109,7 +110,7 @@ def lessons(clip: Clip) -> list[Lesson]:
     if any(place is None for place in places):
         raise DatasetError(f'clip "{clip.name}": a finder is taught where subjects stand, and it has no positions')
     ids = clip.load_masks()
-    half, cut = float(np.tan(np.deg2rad(fov) / 2)), clip.context_frames
+    half, cut = half_width(fov), clip.context_frames
     found = []
     for part, video, cameras in (
         (slice(0, cut), clip.context_video().frames, clip.context_cameras.c2w),
