@@ -105,3 +105,27 @@ def test_clearance_of_a_turned_box() -> None:
     ground = Ground(SceneLayout("one", 0, (-5, -5, 5, 5), (box,), "noon", {}, {}))
     points = np.array([[2.0, 1.0], [2.5, 1.0], [4.0, 1.0], [2.0, 3.0], [3.5, 3.0]])
     np.testing.assert_allclose(ground.clearance(points), [-0.5, 0.0, 1.5, 1.0, np.sqrt(2)], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_short_clip_shows_a_part_of_the_path(name: str) -> None:
+    shaped = {"side": -1.0, "shape": 0.7, "when": 0.6}
+    whole = follow(PathPlan(name, 0.0, 0.0, 0.4, 1.4, **shaped), 241, 30.0)
+    part = follow(PathPlan(name, 3.0, 2.0, 0.4, 1.4, **shaped, begin=0.25, covers=0.25), 61, 30.0)
+    np.testing.assert_allclose(part.positions - [3, 2], whole.positions[60:121] - whole.positions[60], atol=1e-9)
+    np.testing.assert_allclose(part.heading, whole.heading[60:121], atol=1e-12)
+
+
+def test_nobody_hurries_through_a_path_because_the_clip_is_short() -> None:
+    rng = np.random.default_rng(0)
+    begins = []
+    for _ in range(20):
+        found = place(rng, yard(0), "circle", speeds=(1.2, 3.0), radius=0.3, frames=50, fps=30.0)
+        assert found is not None
+        plan, track = found
+        assert plan.covers == pytest.approx(49 / 30 / 8) and 0 <= plan.begin <= 1 - plan.covers
+        assert 0.85 <= np.ptp(track.heading) / (2 * np.pi * plan.covers) <= 1.15
+        begins.append(plan.begin)
+    assert np.ptp(begins) > 0.4
+    found = place(rng, yard(0), "circle", speeds=(1.2, 3.0), radius=0.3, frames=50, fps=6.0)
+    assert found is not None and (found[0].begin, found[0].covers) == (0.0, 1.0)

@@ -28,6 +28,7 @@ PATHS = (
     "zigzag",
     "pause-and-return",
 )
+_WHOLE_SECONDS = 8.0  # that a whole path takes at least: nobody walks a circle in two seconds
 _DODGE_SHARE = 0.2  # of the clip: how long a lane change takes
 _DODGES = np.array([0.7, -0.7, 1.4, -1.4, 2.2, -2.2])  # metres to the left
 _MOST_TURNED = 0.85  # radians that a lane change may turn the heading
@@ -36,10 +37,12 @@ _ROOM = 0.25  # metres kept between a body and an obstacle
 
 @dataclass(frozen=True)
 class PathPlan:
-    """One subject's path: x, y (metres) and heading (radians) at its start, top speed (m/s).
+    """One subject's path: x, y (metres) where the clip begins, heading (radians) of the whole path's beginning, top
+    speed (m/s).
 
     side: +1 or -1, which way it bends. shape, when: the path's free parameters, 0..1. dodge: metres of its lane
     change, to the left; dodge_at: when its middle is, as a share of the clip. phase: where in the gait it starts.
+    begin, covers: where in the whole path the clip begins, and how much of it the clip shows, as shares of it.
     """
 
     name: str
@@ -53,6 +56,8 @@ class PathPlan:
     dodge: float = 0.0
     dodge_at: float = 0.5
     phase: float = 0.0
+    begin: float = 0.0
+    covers: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,9 +85,9 @@ def _ease(t: np.ndarray) -> np.ndarray:
 def _profile(
     name: str, u: np.ndarray, side: np.ndarray, shape: np.ndarray, when: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Speed as a share of the top speed, and heading as an offset from the first: [K,F] each; u: [F] in 0..1."""
+    """Speed as a share of the top speed, and heading as an offset from the first: [K,F] each; u: [K,F] in 0..1."""
     side, shape, when = (value[:, None] for value in (side, shape, when))
-    steady = np.ones((len(side), len(u)))
+    steady = np.ones_like(u)
     none = np.zeros_like(steady)
     if name == "arc":
         return steady, side * (0.9 + 1.1 * shape) * u
@@ -128,12 +133,14 @@ def trace(
     when: np.ndarray,
     dodge: np.ndarray,
     dodge_at: np.ndarray,
+    begin: np.ndarray,
+    covers: np.ndarray,
     frames: int,
     fps: float,
 ) -> Track:
     """Integrate K candidates of one path; start [K,2], the others [K]."""
     u = np.arange(frames) / (frames - 1)
-    share, offset = _profile(name, u, side, shape, when)
+    share, offset = _profile(name, begin[:, None] + covers[:, None] * u, side, shape, when)
     seconds = (frames - 1) / fps
     # a bump of sin^2 in the heading shifts by speed x peak x width / 2
     peak = dodge / np.maximum(speed * _DODGE_SHARE * seconds / 2, 1e-6)
@@ -157,7 +164,8 @@ def trace(
 
 def follow(plan: PathPlan, frames: int, fps: float) -> Track:
     """The track of one planned path at `frames` frames."""
-    single = {name: np.array([getattr(plan, name)]) for name in ("side", "shape", "when", "dodge", "dodge_at")}
+    names = ("side", "shape", "when", "dodge", "dodge_at", "begin", "covers")
+    single = {name: np.array([getattr(plan, name)]) for name in names}
     start = np.array([[plan.x, plan.y]])
     heading, speed = np.array([plan.heading]), np.array([plan.speed])
     return trace(plan.name, start, heading, speed, **single, frames=frames, fps=fps).one(0)
@@ -258,8 +266,10 @@ def place(
     speed = walk + (run - walk) * 0.6 * drawn[3] ** 3
     side = np.where(drawn[4] < 0.5, -1.0, 1.0)
     shape, when, phase = drawn[5], drawn[6], drawn[7]
+    covers = np.full(candidates, min(1.0, (frames - 1) / fps / _WHOLE_SECONDS))
+    begin = (1 - covers) * rng.random(candidates) if covers[0] < 1 else np.zeros(candidates)
     if name == "circle":  # a circle takes 2 pi radius: keep it on the stage
-        most = 0.3 * min(x1 - x0, y1 - y0, 14.0) * 2 * np.pi * fps / frames
+        most = 0.3 * min(x1 - x0, y1 - y0, 14.0) * 2 * np.pi * fps / max(frames, _WHOLE_SECONDS * fps)
         speed = np.clip(speed, min(walk, most), max(most, walk))
     none, half = np.zeros(candidates), np.full(candidates, 0.5)
     track = trace(
@@ -272,6 +282,8 @@ def place(
         when=when,
         dodge=none,
         dodge_at=half,
+        begin=begin,
+        covers=covers,
         frames=frames,
         fps=fps,
     )
@@ -302,6 +314,8 @@ def place(
                 when=np.full(many, when[index]),
                 dodge=_DODGES,
                 dodge_at=np.full(many, at),
+                begin=np.full(many, begin[index]),
+                covers=np.full(many, covers[index]),
                 frames=frames,
                 fps=fps,
             )
@@ -326,5 +340,7 @@ def place(
         dodge=dodge,
         dodge_at=dodge_at,
         phase=float(phase[i]),
+        begin=float(begin[i]),
+        covers=float(covers[i]),
     )
     return plan, (follow(plan, frames, fps) if dodge else track.one(i))
