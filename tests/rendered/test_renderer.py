@@ -10,6 +10,7 @@ import torch
 from flatland import FOV, HEIGHT, WIDTH, camera, walker, wall
 
 from outofsight.rendered import MAPS, Rendered, SubjectFinder, condition, nothing_rendered, render, renderer
+from outofsight.rendered.finder import finder_inputs, look_twice, mirrored
 from outofsight.rendered.sweep import SweepOptions
 
 CONTEXT, TARGET = 12, 6
@@ -36,7 +37,8 @@ def test_somebody_stands_where_they_must_be_by_now(monkeypatch: pytest.MonkeyPat
     _, target, positions = scene()
     assert found.picture.shape == (TARGET, 3, HEIGHT, WIDTH) and found.maps.shape == (TARGET, MAPS, HEIGHT, WIDTH)
     assert len(found.paths) == 1
-    np.testing.assert_allclose(found.places[0], positions[CONTEXT:], atol=0.05)
+    np.testing.assert_allclose(found.places[0][:, :2], positions[CONTEXT:, :2], atol=0.05)
+    np.testing.assert_allclose(found.places[0][:, 2], positions[CONTEXT:, 2], atol=0.1)
     error = (found.picture - truth).square().mean(dim=(1, 2, 3))
     empty = (wall(target) - truth).square().mean(dim=(1, 2, 3))
     assert (error < 0.6 * empty).all()
@@ -77,6 +79,20 @@ def test_a_finder_looks_at_every_frame() -> None:
     assert sighting.subject.shape == (CONTEXT, HEIGHT, WIDTH) and sighting.foot.shape == (CONTEXT, 2, HEIGHT, WIDTH)
     assert (sighting.depth > 0).all()
     assert render(finder, pictures, context, target, FOV, options=OPTIONS).picture.isfinite().all()
+
+
+def test_two_looks_favour_neither_side() -> None:
+    context, _, positions = scene()
+    pictures, cameras = walker(context, positions[:CONTEXT])[0], torch.from_numpy(context).float()
+    finder = SubjectFinder((8, 8)).eval()
+    inputs = finder_inputs(pictures, cameras, FOV, 5)[None]
+    once, twice, other = finder(inputs), look_twice(finder, inputs), look_twice(finder, mirrored(inputs))
+    torch.testing.assert_close(other.subject, twice.subject.flip(-1))
+    torch.testing.assert_close(other.depth, twice.depth.flip(-1))
+    torch.testing.assert_close(other.foot[:, 0], WIDTH - twice.foot[:, 0].flip(-1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(other.foot[:, 1], twice.foot[:, 1].flip(-1))
+    assert not torch.equal(once.foot, twice.foot)
+    torch.testing.assert_close(mirrored(mirrored(inputs)), inputs)
 
 
 def test_what_the_transformer_is_told() -> None:

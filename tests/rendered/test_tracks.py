@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flatland import FOV, HEIGHT, WIDTH, camera
@@ -12,6 +14,7 @@ from outofsight.rendered.tracks import Body, SubjectPath, bodies_in, level, link
 
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
 UP = np.array([0.0, -1.0, 0.0])
+STILL = np.stack([camera()] * 40)
 
 
 def test_a_point_projects_to_where_its_ray_goes() -> None:
@@ -109,22 +112,61 @@ def test_up_is_across_level_cameras_however_they_turn_or_tilt() -> None:
     np.testing.assert_allclose(axes @ UP, 0, atol=1e-12)
 
 
-def test_who_goes_straight_goes_on_straight() -> None:
-    way = walk(30, step=(0.05, -0.03))
+def aside(cameras: np.ndarray, places: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """How far places lie from a way to the side in each camera's picture, pixels."""
+    pairs = zip(cameras, places, way, strict=True)
+    return np.array(
+        [
+            (project(c, at, (HEIGHT, WIDTH), HALF)[0] - project(c, on, (HEIGHT, WIDTH), HALF)[0])[0]
+            for c, at, on in pairs
+        ]
+    )
+
+
+@pytest.mark.parametrize("nearer", [0.0, -0.03])
+def test_who_goes_straight_goes_on_straight(nearer: float) -> None:
+    way = walk(30, step=(0.05, nearer))
     path = SubjectPath([body(i, way[i], camera()) for i in range(15)])
-    np.testing.assert_allclose(go_on(path, np.arange(18, 30), UP), way[18:], atol=0.03)
+    ahead = go_on(path, STILL, np.arange(15, 30), UP)
+    assert np.abs(aside(STILL[15:30], ahead, way[15:])).max() < 2.5
+    assert np.diff(ahead[:, 0]) == pytest.approx(0.05, abs=0.005)
+    assert np.diff(ahead[:, 2]).mean() == pytest.approx(
+        nearer, abs=0.02
+    )  # distances are seen badly, and trusted little
+
+
+def test_distances_that_are_seen_badly_do_not_turn_anybody_aside() -> None:
+    cameras = np.stack([camera(0.15 * i - 2) for i in range(30)])
+    way, found, plain = walk(30, step=(0.05, 0.0)), [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        path = SubjectPath([body(i, way[i], cameras[i], float(np.exp(rng.normal(0, 0.15)))) for i in range(15)])
+        found.append(aside(cameras[15:], go_on(path, cameras, np.arange(15, 30), UP), way[15:]))
+        line = np.polynomial.polynomial.polyfit(np.arange(15), path.positions, 1)
+        plain.append(aside(cameras[15:], line[0] + line[1] * np.arange(15, 30)[:, None], way[15:]))
+    assert np.abs(found).mean() < 0.7 * np.abs(plain).mean()  # of a fit that trusts them as it trusts directions
+
+
+def test_whom_the_border_cuts_counts_less() -> None:
+    way = walk(30, step=(0.05, 0.0))
+    bodies = [body(i, way[i] + [0.06 * max(0, i - 9), 0, 0], camera()) for i in range(15)]  # feet slide as they leave
+    cut = [replace(b, whole=b.frame < 10) for b in bodies]
+    off = [
+        np.abs(go_on(SubjectPath(seen), STILL, np.arange(18, 30), UP) - way[18:])[:, 0].mean() for seen in (bodies, cut)
+    ]
+    assert off[1] < 0.35 * off[0]
 
 
 def test_who_stands_stays() -> None:
     path = SubjectPath([body(i, np.array([0.5, 1.0, 3.0]), camera()) for i in range(3)])
-    np.testing.assert_allclose(go_on(path, np.array([9, 30]), UP), [[0.5, 1.0, 3.0]] * 2, atol=1e-6)
+    np.testing.assert_allclose(go_on(path, STILL, np.array([9, 30]), UP), [[0.5, 1.0, 3.0]] * 2, atol=1e-6)
 
 
 def test_who_turns_goes_on_turning() -> None:
     angle = 0.04 * np.arange(40)
     way = np.stack([2 * np.sin(angle), np.ones(40), 5 - 2 * np.cos(angle)], axis=1)
     path = SubjectPath([body(i, way[i], camera()) for i in range(25)])
-    ahead = go_on(path, np.arange(25, 40), UP)
+    ahead = go_on(path, STILL, np.arange(25, 40), UP)
     steps = np.diff(ahead[:, [0, 2]], axis=0)
     headings = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
     assert (

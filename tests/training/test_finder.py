@@ -16,7 +16,7 @@ from outofsight.clips import Clip, SubjectTrack
 from outofsight.datasets import iterate_clips, write_clip
 from outofsight.errors import CameraError, DatasetError, TrainingError
 from outofsight.rendered.finder import Sighting, SubjectFinder, finder_inputs
-from outofsight.training.finder import FinderConfig, judge, lessons, losses, mirrored, taught, train_finder
+from outofsight.training.finder import FinderConfig, in_a_mirror, judge, lessons, losses, taught, train_finder
 from outofsight.training.parts import load_finder
 from outofsight.training.small_run import LoopSettings
 
@@ -47,8 +47,9 @@ def test_what_is_taught_of_a_frame() -> None:
     assert len(first.video) == len(second.video) == FRAMES
     truth = taught(second, 2)
     ids = clip().load_masks()[FRAMES + 2]
-    assert torch.equal(truth.subject[0] > 0, torch.from_numpy(ids == 1)) and torch.equal(truth.known, truth.subject)
-    inside = truth.known[0] > 0
+    inside = truth.weight[0] > 0
+    assert torch.equal(truth.subject[0] > 0, torch.from_numpy(ids == 1)) and torch.equal(inside, truth.subject[0] > 0)
+    assert truth.weight[0][inside].unique().tolist() == pytest.approx([1 / (20 + (ids == 1).sum())])
     column = np.nonzero(ids.any(axis=0))[0].mean() + 0.5
     torch.testing.assert_close(truth.foot[0][:, inside].mean(dim=1), torch.tensor([column, 24.0], dtype=torch.float32))
     assert (truth.depth[0][inside] - 4).abs().max() < 1e-4
@@ -59,34 +60,55 @@ def test_a_mirror_changes_sides_and_nothing_else() -> None:
     pictures = torch.from_numpy(np.ascontiguousarray(lesson.video)).permute(0, 3, 1, 2).float() / 255
     poses = torch.from_numpy(lesson.c2w).float()
     inputs, truth = finder_inputs(pictures, poses, FOV, 2)[None], taught(lesson, 2)
-    flipped, other = mirrored(inputs, truth)
+    flipped, other = in_a_mirror(inputs, truth)
     torch.testing.assert_close(flipped, finder_inputs(pictures.flip(-1), poses, FOV, 2)[None], atol=1e-5, rtol=0)
     assert torch.equal(other.subject, truth.subject.flip(-1))
-    known = other.known[0] > 0
+    known = other.weight[0] > 0
     torch.testing.assert_close(other.foot[0, 0][known], WIDTH - truth.foot[0, 0].flip(-1)[known])
-    back = mirrored(flipped, other)
+    back = in_a_mirror(flipped, other)
     torch.testing.assert_close(back[0], inputs)
-    torch.testing.assert_close(back[1].foot[:, :, truth.known[0] > 0], truth.foot[:, :, truth.known[0] > 0])
+    torch.testing.assert_close(back[1].foot[:, :, truth.weight[0] > 0], truth.foot[:, :, truth.weight[0] > 0])
 
 
 def test_who_moved_stands_out_from_the_still_picture() -> None:
     lesson = lessons(clip())[0]
     pictures = torch.from_numpy(np.ascontiguousarray(lesson.video)).permute(0, 3, 1, 2).float() / 255
     inputs = finder_inputs(pictures, torch.from_numpy(lesson.c2w).float(), FOV, 2)
-    assert inputs.shape == (11, HEIGHT, WIDTH)
+    assert inputs.shape == (17, HEIGHT, WIDTH)
     away = inputs[3:6].abs().mean(dim=0)
     subject = taught(lesson, 2).subject[0] > 0
     assert away[subject].mean() > 3 * away[~subject].mean()
+    first = finder_inputs(pictures, torch.from_numpy(lesson.c2w).float(), FOV, 0)
+    assert not inputs[9:15].any() and not first[9:12].any()  # no frame lies so far before or after
+    torch.testing.assert_close(first[12:15], pictures[4] - pictures[0], atol=1e-4, rtol=0)
+
+
+def test_a_frame_beside_is_turned_to_look_the_same_way() -> None:
+    yaws = torch.linspace(0, 0.6, 9)
+    c2w = torch.eye(4).repeat(9, 1, 1)
+    c2w[:, 0, 0], c2w[:, 0, 2], c2w[:, 2, 0], c2w[:, 2, 2] = yaws.cos(), yaws.sin(), -yaws.sin(), yaws.cos()
+    x = (torch.arange(WIDTH) + 0.5) / WIDTH * 2 - 1
+    directions = (x * HALF).atan() + yaws[:, None]  # what lies far off depends on the direction alone
+    pictures = (0.5 + 0.4 * torch.sin(4 * directions))[:, None, None].expand(-1, 3, HEIGHT, -1).contiguous()
+    inputs = finder_inputs(pictures, c2w, FOV, 4)
+    before, after = inputs[9:12], inputs[12:15]
+    assert (pictures[8] - pictures[4]).abs().mean() > 0.3
+    assert before.abs().max() < 0.05 and after.abs().max() < 0.05
+    assert not after[:, HEIGHT // 2, :3].any()  # the frame after has turned away from there
 
 
 def test_the_truth_has_no_loss() -> None:
     truth = taught(lessons(clip())[0], 1)
     perfect = Sighting((truth.subject - 0.5) * 40, truth.foot, truth.depth)
     assert all(float(value) < 1e-3 for value in losses(perfect, truth).values())
-    off = losses(Sighting(-perfect.subject, truth.foot + 16, truth.depth * np.e), truth)
+    off = losses(Sighting(-perfect.subject, truth.foot + WIDTH / 10, truth.depth * np.e), truth)
     assert off["subject"] > 10 and off["overlap"] > 0.5
-    count = float(truth.known.sum())
-    assert off["foot"] == pytest.approx(2 * count / (count + 1)) and off["depth"] == pytest.approx(count / (count + 1))
+    assert off["foot"] == pytest.approx(2) and off["depth"] == pytest.approx(1)
+    aside, down = (truth.foot.clone() for _ in range(2))
+    aside[:, 0] += 3
+    down[:, 1] += 3
+    told = [losses(Sighting(perfect.subject, foot, truth.depth), truth)["foot"] for foot in (aside, down)]
+    assert told[0] == pytest.approx(2 * float(told[1]))
 
 
 def config(clips: Path, out: Path, **settings: Any) -> FinderConfig:

@@ -34,6 +34,9 @@ def encode(
     render: Annotated[
         bool, _option("Also render targets, where the model has a finder.", "--render/--no-render")
     ] = True,
+    true_places: Annotated[
+        bool, _option("Render subjects where they truly are (to train on), not where they are thought to be.")
+    ] = False,
     batch: Annotated[int | None, _option("Videos through the VAE at once; what is fast by default.", min=1)] = None,
 ) -> None:
     """Encode clips to latents, text embeddings, pose vectors and phases, once, for training.
@@ -59,6 +62,7 @@ def encode(
         device=where,
         videos_at_once=batch,
         render=render,
+        true_places=true_places,
     )
     cores = cpu_cores()
     count = workers or (cores if where == "cpu" else 1)

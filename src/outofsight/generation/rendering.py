@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cameras import CameraPath
 from ..errors import CameraError
-from ..rendered import SubjectFinder, condition, render
+from ..rendered import SubjectFinder, Truth, condition, render
 from .codec import VideoGeometry
 
 
@@ -44,12 +44,14 @@ def rendered_target(
     horizontal_fov: float | None,
     target_frames: int,
     geometry: VideoGeometry,
+    truth: Truth | None = None,
 ) -> Tensor:
     """``[c + 4, ft, h, w]`` of ``rendered.condition``, from uint8 ``frames [f, h, w, 3]`` of the context.
 
     Args:
         encode: uint8 video ``[t, h, w, 3]`` -> normalised latents ``[c, f, h, w]``.
         target_frames: latent frames of the target.
+        truth: for training, where subjects truly are.
 
     Raises:
         CameraError: a path without a pose for each frame, or no field of view.
@@ -59,5 +61,5 @@ def rendered_target(
     first = geometry.first_frames(target_frames)
     shown = (target_frames - 1) * geometry.frame_stride + 1
     pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-    made = render(finder, pictures, context.c2w, target.c2w[:shown], horizontal_fov)
+    made = render(finder, pictures, context.c2w, target.c2w[:shown], horizontal_fov, truth=truth)
     return condition(made, encode, list(first))

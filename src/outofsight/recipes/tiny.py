@@ -14,7 +14,7 @@ def tiny(data: Path, out: Path) -> TrainConfig:
     Command::
 
         outofsight worlds --clips 2000 --out worlds --preset tiny-30fps
-        outofsight encode worlds --model PARTS --out latents  # PARTS has vae, text_encoder, tokenizer and finder
+        outofsight encode worlds --model PARTS --out latents --true-places  # with finder/
         outofsight train tiny --data latents --set parts=PARTS --out runs/tiny
 
     Expected: see docs/tiny.md.

@@ -10,5 +10,6 @@ from __future__ import annotations
 from .conditioning import condition, nothing_rendered
 from .finder import SubjectFinder
 from .renderer import MAPS, Rendered, render
+from .truth import Truth
 
-__all__ = ["MAPS", "Rendered", "SubjectFinder", "condition", "nothing_rendered", "render"]
+__all__ = ["MAPS", "Rendered", "SubjectFinder", "Truth", "condition", "nothing_rendered", "render"]

@@ -10,16 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .finder import Sighting, SubjectFinder, finder_inputs
+from .finder import Sighting, SubjectFinder, finder_inputs, look_twice
 from .motion import go_on, world_up
 from .sweep import SweepOptions, Swept, half_width, sweep
 from .tracks import Body, SubjectPath, bodies_in, level, link, project
+from .truth import Truth
 
 MAPS = 4  # channels of Rendered.maps
 _LOOKS, _LOOK_STEP = 4, 2  # sightings whose mean a pasted subject is, and every which of the latest
-_SOFT = 1.5  # pixels of a 160-pixel-wide picture: by how much a pasted subject is blurred
-_FIRM = 2.0  # times, its blurred opacity
-_AWAY = 3  # pixels around a marked one that are not taken for still
+_SOFT = 0.0125  # of a picture's width: by how much a pasted subject is blurred
+_FIRM = 3.0  # times, its blurred opacity
+_AWAY = 0.02  # of a picture's width, around a marked pixel: not taken for still
 _MAYBE = 0.3
 _NEAREST = 0.2  # metres
 
@@ -46,6 +47,7 @@ def render(
     *,
     step: int = 3,
     options: SweepOptions = SweepOptions(),  # noqa: B008  (frozen)
+    truth: Truth | None = None,
 ) -> Rendered:
     """Render target frames from context frames.
 
@@ -55,16 +57,21 @@ def render(
         cameras, wanted: c2w ``[c, 4, 4]`` and ``[t, 4, 4]``, metres; the first wanted frame follows the last one given.
         horizontal_fov: degrees.
         step: every which context frame the still scene is taken from.
+        truth: for training, where subjects truly are; None: they are followed, and thought to go on.
     """
     sighting = look(finder, pictures, cameras, horizontal_fov)
     half = half_width(horizontal_fov)
-    subject, foot, depth = (x.numpy() for x in (sighting.subject.sigmoid(), sighting.foot, sighting.depth))
     origin = np.linalg.inv(wanted[0])
     near, far = origin @ cameras, origin @ wanted  # in float32 only differences of positions may be large
+    if truth is not None:
+        truth = truth.seen_from(origin)
+        sighting = truth.corrected(sighting, near, half)
+    subject, foot, depth = (x.numpy() for x in (sighting.subject.sigmoid(), sighting.foot, sighting.depth))
     frames = [bodies_in(i, subject[i], foot[i], depth[i], near[i], half) for i in range(len(pictures))]
     up = world_up(near)
     paths = [level(path, near, up) for path in link(frames, near, half)]
-    still = 1 - F.max_pool2d((sighting.subject.sigmoid()[:, None] > _MAYBE).float(), 2 * _AWAY + 1, 1, _AWAY)[:, 0]
+    away = max(1, round(_AWAY * pictures.shape[3]))
+    still = 1 - F.max_pool2d((sighting.subject.sigmoid()[:, None] > _MAYBE).float(), 2 * away + 1, 1, away)[:, 0]
     swept = sweep(
         pictures[::step],
         torch.from_numpy(near[::step]).float(),
@@ -74,7 +81,10 @@ def render(
         weights=still[::step],
     )
     later = len(pictures) + np.arange(len(wanted))
-    places = [go_on(path, later, up) for path in paths]
+    places = []
+    for path in paths:
+        known = None if truth is None else truth.places(path, later)
+        places.append(go_on(path, near, later, up) if known is None else known)
     return _composed(swept, pictures, paths, places, far, half, origin)
 
 
@@ -83,7 +93,7 @@ def look(finder: SubjectFinder, pictures: Tensor, cameras: np.ndarray, horizonta
     """The finder's answer for each of ``pictures [c, 3, h, w]``."""
     poses = torch.from_numpy(np.array(cameras)).float()
     inputs = [finder_inputs(pictures, poses, horizontal_fov, i) for i in range(len(pictures))]
-    answers = [finder(x[None]) for x in inputs]
+    answers = [look_twice(finder, x[None]) for x in inputs]
     return Sighting(*(torch.cat([getattr(a, name) for a in answers]) for name in ("subject", "foot", "depth")))
 
 
@@ -147,7 +157,7 @@ def _sprite(pictures: Tensor, looks: list[Body], foot: np.ndarray, depth: float)
     mean = torch.stack(taken).mean(dim=0)
     if not bool((mean[3] > 0).any()):
         return None
-    return _blurred(mean, _SOFT * width / 160)
+    return _blurred(mean, _SOFT * width)
 
 
 def _blurred(x: Tensor, sigma: float) -> Tensor:

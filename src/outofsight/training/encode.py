@@ -119,6 +119,11 @@ def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSetting
         raise DatasetError(
             f"stored as {options.stored}, computed in {options.precision}: expected {', '.join(STORED_DTYPES)}"
         )
+    if options.true_places and parts.finder is None:
+        raise DatasetError(
+            "--true-places says where rendered targets show subjects, and nothing is rendered: give a model that has a "
+            "finder, and no --no-render"
+        )
     geometry = parts.geometry
     with naming(clip):
         height, width = options.size or clip.context_video().size
@@ -133,6 +138,7 @@ def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSetting
         text_dim=int(parts.text_encoder.config.d_model),
         dtype=options.stored,
         precision=options.precision,
+        true_places=options.true_places,
     )
 
 

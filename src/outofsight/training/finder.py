@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from ..clips import Clip
 from ..datasets import iterate_clips
 from ..errors import CameraError, DatasetError, TrainingError
 from ..files import replacing
-from ..rendered.finder import FOOT_UNIT, Sighting, SubjectFinder, finder_inputs
+from ..rendered.finder import Sighting, SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
 from ..rendered.sweep import half_width
 from ..rendered.tracks import project
 from .settings import check_types, plain
@@ -37,6 +37,7 @@ _PLACES = {"clips", "out", "held_out", "held_out_limit"}
 _NEAREST = 0.3  # metres, of a subject whose foot and depth are taught
 _SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
 _FARTHEST = 8.0  # units, that a foot's error counts to
+_ASIDE = 2.0  # times, that a foot's error aside counts one up or down: distance follows from level ground
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class FinderConfig:
         widths: of the network.
         limit, held_out_limit: take the first so many clips alone.
         batch_size: frames a step.
-        tint: by how much each colour's brightness is changed at random, as a share, so that colours are not learned.
+        tint: by how much each colour's brightness is changed at random, as a share, so that colours are not learned;
+            half of the time they also change places.
     """
 
     clips: Path
@@ -92,13 +94,14 @@ class Lesson:
 
 @dataclass(frozen=True, eq=False)
 class Taught:
-    """What is to be said of n frames: subject ``[n, h, w]`` 0 or 1; foot ``[n, 2, h, w]`` pixels, depth ``[n, h, w]``
-    metres, where known ``[n, h, w]`` says."""
+    """What is to be said of n frames: subject ``[n, h, w]`` 0 or 1; foot ``[n, 2, h, w]`` pixels; depth ``[n, h, w]``
+    metres; how much these count, weight ``[n, h, w]``: 0 where they are not known, and alike for subjects of any size.
+    """
 
     subject: Tensor
     foot: Tensor
     depth: Tensor
-    known: Tensor
+    weight: Tensor
 
 
 def lessons(clip: Clip) -> list[Lesson]:
@@ -132,27 +135,23 @@ def lessons(clip: Clip) -> list[Lesson]:
 def taught(lesson: Lesson, frame: int) -> Taught:
     """What is true of one frame; each ``[1, ...]``."""
     ids = lesson.ids[frame]
-    foot, depth, known = (
-        np.zeros((2, *ids.shape), np.float32),
-        np.ones(ids.shape, np.float32),
-        np.zeros(ids.shape, bool),
+    foot, depth, weight = (
+        np.full(shape, fill, np.float32) for shape, fill in (((2, *ids.shape), 0), (ids.shape, 1), (ids.shape, 0))
     )
     for number, (at, away) in enumerate(zip(lesson.feet[:, frame], lesson.depths[:, frame], strict=True), start=1):
         if away > _NEAREST:
             where = ids == number
-            known |= where
+            weight[where] = 1 / (_SOME + where.sum())
             foot[:, where] = at[:, None]
             depth[where] = away
-    parts = (torch.from_numpy(x)[None] for x in ((ids > 0).astype(np.float32), foot, depth, known.astype(np.float32)))
-    return Taught(*parts)
+    return Taught(*(torch.from_numpy(x)[None] for x in ((ids > 0).astype(np.float32), foot, depth, weight)))
 
 
-def mirrored(inputs: Tensor, truth: Taught) -> tuple[Tensor, Taught]:
+def in_a_mirror(inputs: Tensor, truth: Taught) -> tuple[Tensor, Taught]:
     """The same frames seen in a mirror: rays and feet change sides."""
-    inputs, foot = inputs.flip(-1).clone(), truth.foot.flip(-1).clone()
-    inputs[:, -2] *= -1
+    foot = truth.foot.flip(-1).clone()
     foot[:, 0] = inputs.shape[-1] - foot[:, 0]
-    return inputs, Taught(truth.subject.flip(-1), foot, truth.depth.flip(-1), truth.known.flip(-1))
+    return mirrored(inputs), Taught(truth.subject.flip(-1), foot, truth.depth.flip(-1), truth.weight.flip(-1))
 
 
 def losses(sighting: Sighting, truth: Taught) -> dict[str, Tensor]:
@@ -160,14 +159,15 @@ def losses(sighting: Sighting, truth: Taught) -> dict[str, Tensor]:
     shown = sighting.subject.sigmoid()
     both = (shown * truth.subject).sum(dim=(1, 2))
     sizes = shown.sum(dim=(1, 2)) + truth.subject.sum(dim=(1, 2))
-    count = truth.known.sum() + 1
-    foot = ((sighting.foot - truth.foot).abs().sum(dim=1) / FOOT_UNIT).clamp(max=_FARTHEST)
+    total = truth.weight.sum().clamp(min=1e-3)
+    off = (sighting.foot - truth.foot).abs() / foot_unit(truth.foot.shape[-1])
+    foot = ((_ASIDE * off[:, 0] + off[:, 1]) * 2 / (_ASIDE + 1)).clamp(max=_FARTHEST)
     depth = (sighting.depth.log() - truth.depth.log()).abs()
     return {
         "subject": F.binary_cross_entropy_with_logits(sighting.subject, truth.subject),
         "overlap": (1 - (2 * both + _SOME) / (sizes + _SOME)).mean(),
-        "foot": (foot * truth.known).sum() / count,
-        "depth": (depth * truth.known).sum() / count,
+        "foot": (foot * truth.weight).sum() / total,
+        "depth": (depth * truth.weight).sum() / total,
     }
 
 
@@ -191,10 +191,10 @@ def train_finder(config: FinderConfig, *, resume: bool = False, report: Report |
         rng = np.random.default_rng([config.loop.seed, step])
         drawn = [_draw(rng, data, config.tint) for _ in range(config.batch_size)]
         truth = Taught(
-            *(torch.cat([getattr(t, name) for _, t in drawn]) for name in ("subject", "foot", "depth", "known"))
+            *(torch.cat([getattr(t, name) for _, t in drawn]) for name in ("subject", "foot", "depth", "weight"))
         )
         parts = losses(finder(torch.cat([inputs for inputs, _ in drawn])), truth)
-        loss = 4 * parts["subject"] + parts["overlap"] + 0.3 * parts["foot"] + parts["depth"]
+        loss = 4 * parts["subject"] + parts["overlap"] + parts["foot"] + parts["depth"]
         return loss, {name: value.detach() for name, value in parts.items()}
 
     judging = None if held_out is None else lambda: judge(finder, held_out)
@@ -224,8 +224,9 @@ def _draw(rng: np.random.Generator, data: list[Lesson], tint: float) -> tuple[Te
     lesson = data[int(rng.integers(len(data)))]
     frame = int(rng.integers(len(lesson.video)))
     tints = torch.from_numpy(rng.uniform(1 - tint, 1 + tint, 3).astype(np.float32))
-    inputs, truth = _inputs(lesson, frame, tints), taught(lesson, frame)
-    return mirrored(inputs, truth) if rng.random() < 0.5 else (inputs, truth)
+    order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
+    inputs, truth = _inputs(replace(lesson, video=lesson.video[..., order]), frame, tints), taught(lesson, frame)
+    return in_a_mirror(inputs, truth) if rng.random() < 0.5 else (inputs, truth)
 
 
 @torch.no_grad()
@@ -237,8 +238,8 @@ def judge(finder: SubjectFinder, data: list[Lesson], every: int = 6) -> Mapping[
     feet, depths = [], []
     for lesson in data:
         for frame in range(0, len(lesson.video), every):
-            told, truth = finder(_inputs(lesson, frame)), taught(lesson, frame)
-            marked, true, known = told.subject > 0, truth.subject > 0, truth.known > 0
+            told, truth = look_twice(finder, _inputs(lesson, frame)), taught(lesson, frame)
+            marked, true, known = told.subject > 0, truth.subject > 0, truth.weight > 0
             both += float((marked & true).sum())
             either += float((marked | true).sum())
             feet.append((told.foot - truth.foot).norm(dim=1)[known])

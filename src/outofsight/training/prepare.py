@@ -14,6 +14,7 @@ from ..clips import Clip
 from ..errors import DatasetError, OutOfSightError
 from ..generation.inputs import camera_inputs, field_of_view
 from ..generation.rendering import rendered_target
+from ..rendered import Truth
 from .cells import cell_shares, frame_phases, highest, subject_masks
 from .parts import Parts
 from .shards import EncodedClip, LatentSettings
@@ -67,8 +68,9 @@ class PreparedClip:
         phase = np.zeros(latent_frames, np.uint8) if phases is None else highest(phases, first)
         return cls(clip, videos, poses, fov, subject, phase, masks is not None and phases is not None)
 
-    def encoded(self, latents: Tensor, parts: Parts) -> EncodedClip:
-        """With its latents, its text, and the rendered target where the parts have a finder."""
+    def encoded(self, latents: Tensor, parts: Parts, true_places: bool = False) -> EncodedClip:
+        """With its latents, its text, and the rendered target where the parts have a finder; true_places: with subjects
+        where they truly are. Raises DatasetError where the clip does not say that."""
         rendered = None
         if parts.finder is not None:
             rendered = rendered_target(
@@ -80,6 +82,7 @@ class PreparedClip:
                 self.horizontal_fov,
                 len(self.poses[1]),
                 parts.geometry,
+                self._truth() if true_places else None,
             )
         return EncodedClip(
             name=self.clip.name,
@@ -93,6 +96,20 @@ class PreparedClip:
             phase=torch.from_numpy(self.phase),
             rendered=rendered,
         )
+
+    def _truth(self) -> Truth:
+        places = [track.positions for track in self.clip.subjects]
+        known = [place for place in places if place is not None]
+        if len(known) < len(places):
+            raise DatasetError("it does not say where its subjects stand: encode it without --true-places")
+        ids, size = self.clip.load_masks(), self.videos[0].shape[1:3]
+        if ids.shape[1:] != size:
+            raise DatasetError(
+                f"its masks are {ids.shape[1]} x {ids.shape[2]} and its frames are fitted to {size[0]} x {size[1]} "
+                "(height x width): encode it at its own size, or without --true-places"
+            )
+        cut = len(self.videos[0])
+        return Truth(ids[:cut], np.stack(known) if known else np.zeros((0, len(ids), 3)))
 
 
 @contextmanager

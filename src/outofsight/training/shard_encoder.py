@@ -36,6 +36,7 @@ class EncodeOptions:
         device: where. videos_at_once: through the VAE; None takes what is fast on the device.
         clips_per_shard: None takes as many as make some 32 MB, at most 32.
         render: also render targets, where the model has a finder; for transformers that are told them.
+        true_places: show subjects there where they truly are, which clips to learn from may say.
     """
 
     model: str
@@ -47,6 +48,7 @@ class EncodeOptions:
     videos_at_once: int | None = None
     clips_per_shard: int | None = None
     render: bool = True
+    true_places: bool = False
 
     def load_parts(self) -> Parts:
         """The parts of its model, without a finder where nothing is to be rendered."""
@@ -123,7 +125,8 @@ class ShardEncoder:
             latents = self._latents([video for one in prepared for video in one.videos])
             for one, context, target in zip(prepared, latents[::2], latents[1::2], strict=True):
                 with naming(one.clip):
-                    yield one.encoded(torch.cat([context, target], dim=1), self.parts), one.annotated
+                    both = torch.cat([context, target], dim=1)
+                    yield one.encoded(both, self.parts, self.settings.true_places), one.annotated
 
     def _latents(self, videos: list[np.ndarray]) -> list[Tensor]:
         """``[c, f, h, w]`` of each video ``[f, h, w, 3]``; those of one shape go through the VAE together."""

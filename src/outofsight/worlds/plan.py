@@ -24,7 +24,7 @@ from .sighting import Verdict, occluded, sight, verdict
 if TYPE_CHECKING:
     from .subjects import SubjectSpec
 
-VERSION = 2
+VERSION = 3
 SPLITS = ("train", "test")
 MOST_SUBJECTS = 3
 _COUNT_SHARES = (0.5, 0.3, 0.2)  # of clips with 1, 2 and 3 subjects

@@ -1,0 +1,48 @@
+"""Subjects rendered where they truly are: what a model is trained on, so that it trusts whom it is told of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .finder import Sighting
+from .tracks import SubjectPath, project
+
+_SAME = 1.0  # metres on average, within which a path is a subject's
+_NEAREST = 0.3  # metres, of a subject that a camera can see
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """A clip's subjects. ids uint8 ``[c, h, w]``: of the context's pixels, 0 nobody, n subject n - 1. positions
+    ``[s, c + t, 3]``: metres, where they stand over context and target, in the cameras' world."""
+
+    ids: np.ndarray
+    positions: np.ndarray
+
+    def seen_from(self, world: np.ndarray) -> Truth:
+        """The same in the axes that ``world [4, 4]`` leads to."""
+        return Truth(self.ids, self.positions @ world[:3, :3].T + world[:3, 3])
+
+    def corrected(self, sighting: Sighting, cameras: np.ndarray, half_width: float) -> Sighting:
+        """What a finder says, with true feet and distances where there truly is somebody; ``cameras [c, 4, 4]``."""
+        foot, depth = sighting.foot.clone(), sighting.depth.clone()
+        size = self.ids.shape[1], self.ids.shape[2]
+        for number, places in enumerate(self.positions, start=1):
+            for frame, c2w in enumerate(cameras):
+                at, away = project(c2w, places[frame], size, half_width)
+                where = torch.from_numpy(self.ids[frame] == number)
+                if away > _NEAREST:
+                    foot[frame][:, where] = torch.from_numpy(at).to(foot)[:, None]
+                    depth[frame][where] = away
+        return Sighting(sighting.subject, foot, depth)
+
+    def places(self, path: SubjectPath, frames: np.ndarray) -> np.ndarray | None:
+        """Where the subject whose path this is stands in ``frames [m]``: ``[m, 3]``; None where it is nobody's."""
+        if not len(self.positions):
+            return None
+        apart = np.linalg.norm(self.positions[:, path.frames] - path.positions, axis=2).mean(axis=1)
+        nearest = int(apart.argmin())
+        return self.positions[nearest, frames] if apart[nearest] < _SAME else None
