@@ -13,7 +13,7 @@ part forward "$python" benchmarks/forward.py --device cuda --dtype bfloat16 --pr
 part worlds "$python" benchmarks/worlds.py speed --preset hm-world
 part clips "$python" -m outofsight worlds --clips 1600 --seed 100 --preset tiny-30fps --out gpu/clips --workers 14
 # rendering targets is work for the CPU cores
-part encode "$python" -m outofsight encode gpu/clips --model tiny --out gpu/latents --device cpu --workers 14
+part encode "$python" -m outofsight encode gpu/clips --model tiny --out gpu/latents --device cpu --workers 14 --true-places
 resume=(); [ -d gpu/tiny/checkpoints ] && resume=(--resume)
 timeout --signal INT "${TRAIN_SECONDS:-420}" "$python" -m outofsight train tiny --data gpu/latents --out gpu/tiny \
     --set batch_size=64 --set draws=4 --set steps=1000000 --set checkpoint_every=500 "${resume[@]}" || true

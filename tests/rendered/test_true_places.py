@@ -19,6 +19,8 @@ from outofsight.rendered.sweep import SweepOptions
 from outofsight.training import prepare
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.encode import EncodeOptions, encode_clips
+from outofsight.training.validate import Validator
+from outofsight.training.validation_report import ValidationSettings
 from pipelines import small_pipeline
 
 CONTEXT, TARGET = 10, 6
@@ -103,5 +105,7 @@ def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert read.settings.true_places and read[0].rendered is not None
     np.testing.assert_array_equal(given[0].positions, positions[None])
     np.testing.assert_array_equal(given[0].ids, clip.load_masks()[: clip.context_frames])
+    with pytest.raises(DatasetError, match="give the answer away"):
+        Validator(pipe.vae, read, [tmp_path / "placed" / "HM-World"], ValidationSettings())
     with pytest.raises(DatasetError, match="true_places True, not False"):
         encode_clips([tmp_path / "placed" / "HM-World"], tmp_path / "latents", replace(options, true_places=False))

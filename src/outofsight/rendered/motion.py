@@ -35,7 +35,8 @@ def go_on(path: SubjectPath, cameras: np.ndarray, frames: np.ndarray, up: np.nda
     """Where a subject stands in later frames ``[m]``: ``[m, 3]`` metres.
 
     A place, a velocity and its change are fitted to all sightings at once, as likely as they are: a subject's direction
-    is seen well and its distance badly, and people go at a walk and nearly straight (Gaussian likelihood and prior).
+    is seen well (badly where the border cuts it) and its distance badly, and people go at a walk and nearly straight
+    (Gaussian likelihood and prior; what is thought beforehand is meant for 30 frames a second).
     Speed and turning then stay as they are, and so does the height above the ground. Of several things tried this did
     best (docs/tiny.md).
 

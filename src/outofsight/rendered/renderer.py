@@ -69,7 +69,9 @@ def render(
     subject, foot, depth = (x.numpy() for x in (sighting.subject.sigmoid(), sighting.foot, sighting.depth))
     frames = [bodies_in(i, subject[i], foot[i], depth[i], near[i], half) for i in range(len(pictures))]
     up = world_up(near)
-    paths = [level(path, near, up) for path in link(frames, near, half)]
+    paths = link(frames, near, half)
+    if truth is None:  # true places need no mending
+        paths = [level(path, near, up) for path in paths]
     away = max(1, round(_AWAY * pictures.shape[3]))
     still = 1 - F.max_pool2d((sighting.subject.sigmoid()[:, None] > _MAYBE).float(), 2 * away + 1, 1, away)[:, 0]
     swept = sweep(

@@ -36,7 +36,8 @@ class EncodeOptions:
         device: where. videos_at_once: through the VAE; None takes what is fast on the device.
         clips_per_shard: None takes as many as make some 32 MB, at most 32.
         render: also render targets, where the model has a finder; for transformers that are told them.
-        true_places: show subjects there where they truly are, which clips to learn from may say.
+        true_places: show subjects there where they truly are. For clips to learn from, with positions and a mask of
+            each subject; never for clips to judge by.
     """
 
     model: str

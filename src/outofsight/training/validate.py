@@ -45,11 +45,17 @@ class Validator:
         settings: see :class:`ValidationSettings`.
 
     Raises:
-        DatasetError: another VAE, or clips that are missing or not those that were encoded.
+        DatasetError: another VAE, clips that are missing or not those that were encoded, or such as show a model where
+            subjects truly are.
     """
 
     def __init__(self, vae: Any, latents: LatentDataset, clips: list[Path], settings: ValidationSettings) -> None:
         latents.check_parts(vae=vae)
+        if latents.settings.true_places:
+            raise DatasetError(
+                f"{latents.folder} was encoded with --true-places: its rendered targets give the answer away, so "
+                "nothing can be judged by them. Encode the clips again without"
+            )
         self.vae, self.latents, self.settings = channels_last(vae), latents, settings
         self.count = len(latents) if settings.clips is None else min(settings.clips, len(latents))
         self._sources = {source.name: source for source in list_clips(clips)}

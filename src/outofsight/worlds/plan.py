@@ -35,7 +35,7 @@ _SHOTS_A_TRACK, _WAYS_TO_JOIN = 2, 3  # draws of a camera for one track, and of 
 _LEAST_SEEN = 0.04  # share of the frames in which each subject of a clip is plainly seen
 _ROUNDS_A_WORLD = 4  # that one scene is tried for
 _HELD_OUT_FAMILIES, _HELD_OUT_SUBJECTS = slice(4, None, 6), slice(4, None, 5)
-_OWN_WAY = ("circle", "pause-and-return")  # paths that leave a camera's view and come back by themselves
+_OWN_WAY = ("circle", "pause-and-return")  # paths that, shown whole, leave a camera's view and come back by themselves
 
 
 @dataclass(frozen=True)
