@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from outofsight.rendered.finder import Sighting
+from outofsight.rendered.sighting import Sighting
 from outofsight.rendered.sweep import tangents
 from outofsight.rendered.tracks import project
 

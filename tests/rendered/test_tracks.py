@@ -49,6 +49,7 @@ def test_pixels_are_grouped_by_where_they_say_that_they_stand() -> None:
         assert np.abs(again - body.foot).max() < 1e-6 and depth == pytest.approx(body.depth)
         assert body.pixels[:, : column - 4].sum() == 0 and body.area >= 55
     assert [body.whole for body in found] == [True, True, False]  # the last touches the border
+    assert found[2].doubt[0] > 3 * found[0].doubt[0] == 3 * found[1].doubt[0] and found[2].doubt[1] == found[0].doubt[1]
 
 
 def test_specks_are_no_subjects() -> None:
@@ -147,10 +148,10 @@ def test_distances_that_are_seen_badly_do_not_turn_anybody_aside() -> None:
     assert np.abs(found).mean() < 0.7 * np.abs(plain).mean()  # of a fit that trusts them as it trusts directions
 
 
-def test_whom_the_border_cuts_counts_less() -> None:
+def test_what_is_doubted_counts_less() -> None:
     way = walk(30, step=(0.05, 0.0))
     bodies = [body(i, way[i] + [0.06 * max(0, i - 9), 0, 0], camera()) for i in range(15)]  # feet slide as they leave
-    cut = [replace(b, whole=b.frame < 10) for b in bodies]
+    cut = [b if b.frame < 10 else replace(b, doubt=(7 * b.doubt[0], b.doubt[1])) for b in bodies]
     off = [
         np.abs(go_on(SubjectPath(seen), STILL, np.arange(18, 30), UP) - way[18:])[:, 0].mean() for seen in (bodies, cut)
     ]

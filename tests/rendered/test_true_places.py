@@ -11,10 +11,12 @@ import torch
 from flatland import FOV, HEIGHT, WIDTH, camera, walker
 
 from held_out import write_data
+from outofsight.cameras import CameraPath
+from outofsight.clips import Clip, RedMasks, SubjectTrack, VideoFile
 from outofsight.datasets import read_clip, write_clip
 from outofsight.errors import DatasetError
 from outofsight.rendered import SubjectFinder, Truth, render, renderer
-from outofsight.rendered.finder import Sighting
+from outofsight.rendered.sighting import Sighting
 from outofsight.rendered.sweep import SweepOptions
 from outofsight.training import prepare
 from outofsight.training.dataset import LatentDataset
@@ -76,6 +78,15 @@ def test_what_is_nobodys_goes_on_as_it_is_thought_to(monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(found.picture, guessed.picture)
 
 
+def test_subjects_that_masks_do_not_tell_apart_are_refused() -> None:
+    film = VideoFile(Path("mask.mp4"))
+    cameras = CameraPath(np.repeat(np.eye(4)[None], 5, 0), horizontal_fov=FOV, fps=8)
+    subjects = tuple(SubjectTrack(name, positions=np.zeros((10, 3))) for name in ("one", "other"))
+    clip = Clip("both", "two walk", cameras, cameras, None, None, subjects, masks=RedMasks(film, film), fps=8)
+    with pytest.raises(DatasetError, match="do not tell its 2 subjects apart"):
+        Truth.of(clip)
+
+
 def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = write_data(tmp_path / "data", 1)
     clip = read_clip(data, "clip-0")
@@ -85,7 +96,9 @@ def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     pipe.register_modules(finder=SubjectFinder((8, 8)).eval())
     pipe.save_pretrained(tmp_path / "model")
     options = EncodeOptions(str(tmp_path / "model"), true_places=True)
-    with pytest.raises(DatasetError, match=r'clip "clip-0": .* does not say where its subjects stand'):
+    with pytest.raises(
+        DatasetError, match=r'clip "clip-0": 1 of its 1 subjects have no positions.*without --true-places'
+    ):
         encode_clips([data], tmp_path / "bare", options)
     with pytest.raises(DatasetError, match="nothing is rendered"):
         encode_clips([tmp_path / "placed" / "HM-World"], tmp_path / "none", replace(options, render=False))
@@ -104,7 +117,7 @@ def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     read = LatentDataset(tmp_path / "latents")
     assert read.settings.true_places and read[0].rendered is not None
     np.testing.assert_array_equal(given[0].positions, positions[None])
-    np.testing.assert_array_equal(given[0].ids, clip.load_masks()[: clip.context_frames])
+    np.testing.assert_array_equal(given[0].ids, clip.load_masks())
     with pytest.raises(DatasetError, match="give the answer away"):
         Validator(pipe.vae, read, [tmp_path / "placed" / "HM-World"], ValidationSettings())
     with pytest.raises(DatasetError, match="true_places True, not False"):

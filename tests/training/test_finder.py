@@ -15,7 +15,8 @@ from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, SubjectTrack
 from outofsight.datasets import iterate_clips, write_clip
 from outofsight.errors import CameraError, DatasetError, TrainingError
-from outofsight.rendered.finder import Sighting, SubjectFinder, finder_inputs
+from outofsight.rendered.finder import SubjectFinder, finder_inputs
+from outofsight.rendered.sighting import Sighting
 from outofsight.training.finder import FinderConfig, in_a_mirror, judge, lessons, losses, taught, train_finder
 from outofsight.training.parts import load_finder
 from outofsight.training.small_run import LoopSettings
@@ -162,7 +163,7 @@ def test_what_cannot_teach_is_named(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(CameraError, match=r'clip "clip".*field of view'):
         lessons(clip(context_cameras=blind, target_cameras=blind))
     somewhere = clip().subjects[0]
-    with pytest.raises(DatasetError, match="has no positions"):
+    with pytest.raises(DatasetError, match=r'clip "clip": 1 of its 1 subjects have no positions'):
         lessons(clip(subjects=(replace(somewhere, positions=None),)))
     with pytest.raises(TrainingError, match="multiples of 8"):
         config(clips, tmp_path, widths=(12,))

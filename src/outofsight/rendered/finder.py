@@ -7,14 +7,15 @@ that what moved stands out whatever it looks like.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from .follower import Follower
+from .layers import conv
+from .sighting import Sighting
 from .sweep import SweepOptions, look_up, sweep, tangents
 
 _FOOT_UNIT = 0.1  # of a picture's width, per unit of a foot vote
@@ -24,31 +25,25 @@ _LOG_DEPTHS = -2.0, 5.0  # natural logarithm of metres, that a depth can have
 _SELF_SWEEP = SweepOptions(around=3, coarse=1)
 
 
-@dataclass(frozen=True, eq=False)
-class Sighting:
-    """Of n frames. subject ``[n, h, w]``: logits of showing a subject. foot ``[n, 2, h, w]``: pixels (x, y), where the
-    subject that a pixel belongs to touches the ground. depth ``[n, h, w]``: metres, of that point."""
-
-    subject: Tensor
-    foot: Tensor
-    depth: Tensor
-
-
 class SubjectFinder(ModelMixin, ConfigMixin):
-    """Args: widths: channels at 1/2, 1/4, 1/8 and 1/16 of the picture, multiples of 8."""
+    """Args: widths: channels at 1/2, 1/4, 1/8 and 1/16 of the picture, multiples of 8. follower_widths: of the
+    :class:`Follower` that mends what was found over all frames, or None without one."""
 
     @register_to_config
-    def __init__(self, widths: tuple[int, ...] = (24, 48, 80, 112)) -> None:
+    def __init__(
+        self, widths: tuple[int, ...] = (24, 48, 80, 112), follower_widths: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
+        self.follower = None if follower_widths is None else Follower(tuple(follower_widths))
         steps = range(len(widths) - 1)
-        self.stem = _conv(_INPUTS, widths[0], stride=2)
+        self.stem = conv(_INPUTS, widths[0], stride=2)
         self.down = nn.ModuleList(
-            nn.Sequential(_conv(widths[i], widths[i + 1], stride=2), _conv(widths[i + 1], widths[i + 1])) for i in steps
+            nn.Sequential(conv(widths[i], widths[i + 1], stride=2), conv(widths[i + 1], widths[i + 1])) for i in steps
         )
-        self.middle = nn.Sequential(_conv(widths[-1], widths[-1]), _conv(widths[-1], widths[-1]))
-        self.up = nn.ModuleList(_conv(widths[i] + widths[i + 1], widths[i]) for i in reversed(steps))
+        self.middle = nn.Sequential(conv(widths[-1], widths[-1]), conv(widths[-1], widths[-1]))
+        self.up = nn.ModuleList(conv(widths[i] + widths[i + 1], widths[i]) for i in reversed(steps))
         self.coarse = nn.Conv2d(widths[0], 4, 3, padding=1)
-        self.fine = nn.Sequential(_conv(widths[0] + 3, 16), nn.Conv2d(16, 1, 3, padding=1))
+        self.fine = nn.Sequential(conv(widths[0] + 3, 16), nn.Conv2d(16, 1, 3, padding=1))
 
     def forward(self, inputs: Tensor) -> Sighting:
         """``inputs [n, 17, h, w]`` of :func:`finder_inputs`."""
@@ -94,12 +89,6 @@ def look_twice(finder: SubjectFinder, inputs: Tensor) -> Sighting:
 def foot_unit(width: int) -> float:
     """Pixels of a picture that wide, that a unit of a foot vote is."""
     return _FOOT_UNIT * width
-
-
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.GroupNorm(8, outputs), nn.SiLU()
-    )
 
 
 @torch.no_grad()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from .tracks import SubjectPath
 
-# what was seen, as standard deviations in shares of the distance: across the line of sight, and along it
-_ACROSS, _ALONG = 0.011, 0.1
-_CUT = 7.0  # times worse across, where the picture's border cuts a subject
 # what is thought beforehand, as standard deviations in metres a frame, and a frame each frame (at 30 frames a second)
 _SPEED, _CHANGE = 0.037, 2e-4
 _MOST_TURNED = 2.5  # radians, that a path may turn while unseen
@@ -32,13 +33,7 @@ def ground_axes(up: np.ndarray) -> np.ndarray:
 
 
 def go_on(path: SubjectPath, cameras: np.ndarray, frames: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Where a subject stands in later frames ``[m]``: ``[m, 3]`` metres.
-
-    A place, a velocity and its change are fitted to all sightings at once, as likely as they are: a subject's direction
-    is seen well (badly where the border cuts it) and its distance badly, and people go at a walk and nearly straight
-    (Gaussian likelihood and prior; what is thought beforehand is meant for 30 frames a second).
-    Speed and turning then stay as they are, and so does the height above the ground. Of several things tried this did
-    best (docs/tiny.md).
+    """Where a subject stands in later frames ``[m]``: ``[m, 3]`` metres; its height above the ground stays as it is.
 
     Args:
         cameras: c2w ``[n, 4, 4]`` of the frames that the path's sightings are counted by.
@@ -46,34 +41,47 @@ def go_on(path: SubjectPath, cameras: np.ndarray, frames: np.ndarray, up: np.nda
     """
     axes = ground_axes(up)
     last = int(path.frames[-1])
-    start, velocity, change = _fitted(path, cameras, axes, last)
-    speed = float(np.hypot(*velocity))
-    turning = float(velocity[0] * change[1] - velocity[1] * change[0]) / max(speed, _SLOWEST) ** 2
-    ahead = np.asarray(frames) - last
-    angle = np.clip(turning * ahead, -_MOST_TURNED, _MOST_TURNED)
-    # an arc: its chord points half the angle aside and is shorter than the way
-    chord = speed * ahead * np.sinc(angle / 2 / np.pi)
-    heading = np.arctan2(velocity[1], velocity[0]) + angle / 2
-    places = start + chord[:, None] * np.stack([np.cos(heading), np.sin(heading)], axis=1)
-    return np.asarray(places @ axes + np.mean(path.positions @ up) * up)
+    seen = path.positions @ axes.T, cameras[path.frames, :3, 3] @ axes.T, path.frames - last, path.doubts
+    motion = fitted(*(torch.from_numpy(np.asarray(x, np.float64))[None] for x in seen))
+    ahead = torch.from_numpy(np.asarray(frames - last, np.float64))[None]
+    return np.asarray(carried_on(motion, ahead)[0].numpy() @ axes + np.mean(path.positions @ up) * up)
 
 
-def _fitted(path: SubjectPath, cameras: np.ndarray, axes: np.ndarray, last: int) -> np.ndarray:
-    """Place, velocity and its change at frame ``last``, each ``[2]`` over the ground."""
-    times = (path.frames - last).astype(np.float64)
-    seen = path.positions @ axes.T
-    sight = seen - cameras[path.frames, :3, 3] @ axes.T
-    far = np.maximum(np.linalg.norm(sight, axis=1), 1e-6)
-    along = sight / far[:, None]
-    across = np.stack([-along[:, 1], along[:, 0]], axis=1)
-    worse = np.where([body.whole for body in path.bodies], 1.0, _CUT)
-    known = _outer(across) / np.square(_ACROSS * worse * far)[:, None, None]
-    known += _outer(along) / np.square(_ALONG * far)[:, None, None]
-    basis = np.stack([np.ones_like(times), times, 0.5 * times**2], axis=1)
-    normal = np.einsum("ni,nj,nab->iajb", basis, basis, known).reshape(6, 6)
-    normal += np.diag(np.repeat([0.0, _SPEED**-2, _CHANGE**-2], 2))
-    return np.asarray(np.linalg.solve(normal, np.einsum("ni,nab,nb->ia", basis, known, seen).ravel()).reshape(3, 2))
+def fitted(places: Tensor, eyes: Tensor, times: Tensor, doubts: Tensor) -> Tensor:
+    """The likeliest place, velocity and its change at time 0 of b paths, ``[b, 3, 2]`` over the ground, in float64.
+
+    All sightings count at once, each as its doubts say: a subject's direction is seen well and its distance badly, and
+    people go at a walk and nearly straight (Gaussian likelihood and prior; what is thought beforehand is meant for 30
+    frames a second). Of several things tried this did best (docs/tiny.md).
+
+    Args:
+        places, eyes: ``[b, n, 2]`` metres over the ground: where each was seen, and where from.
+        times: ``[b, n]`` frames.
+        doubts: ``[b, n, 2]``, as ``Body.doubt``; infinite where nothing was seen.
+    """
+    sight = places - eyes
+    far = sight.norm(dim=2).clamp(min=1e-6)
+    along = sight / far[..., None]
+    across = torch.stack([-along[..., 1], along[..., 0]], dim=2)
+    known = sum(
+        direction[..., :, None] * direction[..., None, :] * (doubts[..., i] ** -2 / far**2)[..., None, None]
+        for i, direction in enumerate((across, along))
+    )
+    basis = torch.stack([torch.ones_like(times), times, 0.5 * times**2], dim=2)
+    normal = torch.einsum("zni,znj,znab->ziajb", basis, basis, known).flatten(3).flatten(1, 2)
+    prior = normal.new_tensor([0.0, _SPEED**-2, _CHANGE**-2]).repeat_interleave(2)
+    said = torch.einsum("zni,znab,znb->zia", basis, known, places).flatten(1)
+    return torch.linalg.solve(normal + prior.diag(), said).unflatten(1, (3, 2))
 
 
-def _outer(directions: np.ndarray) -> np.ndarray:
-    return directions[:, :, None] * directions[:, None, :]
+def carried_on(motion: Tensor, ahead: Tensor) -> Tensor:
+    """Places ``[b, m, 2]`` so many frames ``[b, m]`` later, at the same speed and rate of turning: on an arc, whose
+    chord points half of its angle aside and is shorter than the way. motion: of :func:`fitted`."""
+    start, velocity, change = motion.unbind(dim=1)
+    turning = velocity[:, 0] * change[:, 1] - velocity[:, 1] * change[:, 0]
+    turning = turning / velocity.square().sum(dim=1).clamp(min=_SLOWEST**2)
+    angle = (turning[:, None] * ahead).clamp(-_MOST_TURNED, _MOST_TURNED)
+    way = (ahead * torch.sinc(angle / 2 / math.pi))[..., None] * velocity[:, None]
+    cos, sin = (angle / 2).cos(), (angle / 2).sin()
+    turned = [cos * way[..., 0] - sin * way[..., 1], sin * way[..., 0] + cos * way[..., 1]]
+    return start[:, None] + torch.stack(turned, dim=2)

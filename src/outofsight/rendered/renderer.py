@@ -10,10 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .finder import Sighting, SubjectFinder, finder_inputs, look_twice
+from .finder import SubjectFinder, finder_inputs, look_twice
+from .follower import follow
 from .motion import go_on, world_up
+from .sighting import Sighting
 from .sweep import SweepOptions, Swept, half_width, sweep
-from .tracks import Body, SubjectPath, bodies_in, level, link, project
+from .tracks import Body, SubjectPath, paths_in, project
 from .truth import Truth
 
 MAPS = 4  # channels of Rendered.maps
@@ -66,12 +68,10 @@ def render(
     if truth is not None:
         truth = truth.seen_from(origin)
         sighting = truth.corrected(sighting, near, half)
-    subject, foot, depth = (x.numpy() for x in (sighting.subject.sigmoid(), sighting.foot, sighting.depth))
-    frames = [bodies_in(i, subject[i], foot[i], depth[i], near[i], half) for i in range(len(pictures))]
     up = world_up(near)
-    paths = link(frames, near, half)
-    if truth is None:  # true places need no mending
-        paths = [level(path, near, up) for path in paths]
+    paths = paths_in(sighting, near, half, up, levelled=truth is None)  # true places need no mending
+    if truth is None and finder.follower is not None:
+        paths = [follow(finder.follower, path, pictures, near, half) for path in paths]
     away = max(1, round(_AWAY * pictures.shape[3]))
     still = 1 - F.max_pool2d((sighting.subject.sigmoid()[:, None] > _MAYBE).float(), 2 * away + 1, 1, away)[:, 0]
     swept = sweep(

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from .sighting import Sighting
+
 LEAST_PIXELS = 0.0013  # of a picture, below which a group of pixels is no subject
 _MARKED = 0.5
 _BIN = 0.04  # of a picture's width: bins in which votes are counted first
@@ -18,6 +20,9 @@ _GATE = (
 _LEAST_GATE = 0.04  # of a picture's width
 _DEPTH_GATE = 0.6  # natural logarithm of the ratio of depths
 _SPEED_FRAMES = 6
+# what is seen, as standard deviations in shares of the distance: across the line of sight, and along it
+ACROSS, ALONG = 0.011, 0.1
+_CUT = 7.0  # times worse across, where the picture's border cuts a subject
 _MOST_LEVELLED = 1.4  # times, that a depth may be changed so that a foot stands on level ground
 
 
@@ -26,7 +31,8 @@ class Body:
     """A subject in one frame.
 
     pixels ``[h, w]`` in 0..1: how surely each shows it. foot: (x, y) pixels, where it stands. depth: metres. position
-    ``[3]``: where it stands in the world, metres. area: pixels. whole: no border at its side cuts it.
+    ``[3]``: where it stands in the world, metres. area: pixels. whole: no border at its side cuts it. doubt: how far
+    its position may be off across the line of sight and along it, standard deviations in shares of the distance.
     """
 
     frame: int
@@ -36,6 +42,7 @@ class Body:
     position: np.ndarray
     area: int
     whole: bool
+    doubt: tuple[float, float] = (ACROSS, ALONG)
 
 
 @dataclass(eq=False)
@@ -52,6 +59,11 @@ class SubjectPath:
     def positions(self) -> np.ndarray:
         """``[n, 3]`` metres."""
         return np.array([body.position for body in self.bodies])
+
+    @property
+    def doubts(self) -> np.ndarray:
+        """``[n, 2]``."""
+        return np.array([body.doubt for body in self.bodies])
 
     def expected(self, frame: int) -> np.ndarray:
         """Where it is by then if it goes straight on."""
@@ -96,7 +108,8 @@ def bodies_in(
         ray = (at - np.array([width, height]) / 2) / (width / 2) * half_width
         position = c2w[:3, 3] + c2w[:3, :3] @ (np.append(ray, 1.0) * away)
         whole = not (near & ((columns <= 1) | (columns >= width - 2))).any()
-        found.append(Body(frame, pixels, at, away, position, int(near.sum()), whole))
+        doubt = (ACROSS if whole else _CUT * ACROSS, ALONG)
+        found.append(Body(frame, pixels, at, away, position, int(near.sum()), whole, doubt))
     return found
 
 
@@ -149,6 +162,17 @@ def _apart(path: SubjectPath, body: Body, c2w: np.ndarray, half_width: float) ->
     gate = max(_LEAST_GATE * width, _GATE * np.sqrt(max(body.area, path.bodies[-1].area)))
     aside = float(np.hypot(*(place - body.foot))) / (gate * (1 + 0.1 * (missed - 1)))
     return max(aside, abs(np.log(body.depth / depth)) / _DEPTH_GATE)
+
+
+def paths_in(
+    sighting: Sighting, cameras: np.ndarray, half_width: float, up: np.ndarray, *, levelled: bool = True
+) -> list[SubjectPath]:
+    """Who moves through frames, by what a finder says of each; ``cameras [n, 4, 4]`` c2w. levelled: see
+    :func:`level`."""
+    subject, foot, depth = (x.numpy() for x in (sighting.subject.sigmoid(), sighting.foot, sighting.depth))
+    frames = [bodies_in(i, subject[i], foot[i], depth[i], cameras[i], half_width) for i in range(len(cameras))]
+    paths = link(frames, cameras, half_width)
+    return [level(path, cameras, up) for path in paths] if levelled else paths
 
 
 def level(path: SubjectPath, cameras: np.ndarray, up: np.ndarray) -> SubjectPath:

@@ -1,4 +1,5 @@
-"""Subjects rendered where they truly are: what a model is trained on, so that it trusts whom it is told of."""
+"""Where a clip's subjects truly are: what a finder is taught, and what a transformer is trained on, so that it trusts
+whom it is told of."""
 
 from __future__ import annotations
 
@@ -7,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .finder import Sighting
+from ..clips import Clip, RedMasks
+from ..errors import DatasetError
+from .sighting import Sighting
 from .tracks import SubjectPath, project
 
 _SAME = 1.0  # metres on average, within which a path is a subject's
@@ -16,11 +19,34 @@ _NEAREST = 0.3  # metres, of a subject that a camera can see
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A clip's subjects. ids uint8 ``[c, h, w]``: of the context's pixels, 0 nobody, n subject n - 1. positions
-    ``[s, c + t, 3]``: metres, where they stand over context and target, in the cameras' world."""
+    """A clip's subjects. ids uint8 ``[f, h, w]``: of the frames' pixels, 0 nobody, n subject n - 1. positions
+    ``[s, f or more, 3]``: metres, where they stand in those frames and after, in the cameras' world."""
 
     ids: np.ndarray
     positions: np.ndarray
+
+    @classmethod
+    def of(cls, clip: Clip) -> Truth:
+        """Of all of a clip's frames. Raises DatasetError where it does not say where each subject stands, or does not
+        tell its subjects apart."""
+        if isinstance(clip.masks, RedMasks) and len(clip.subjects) > 1:
+            raise DatasetError(
+                f"its masks do not tell its {len(clip.subjects)} subjects apart (HM-World's red masks): nobody can say "
+                "whose pixels stand where; use clips with instance ids, or with one subject"
+            )
+        places = [track.positions for track in clip.subjects]
+        known = [place for place in places if place is not None]
+        if len(known) < len(places):
+            missing = sum(place is None for place in places)
+            raise DatasetError(
+                f"{missing} of its {len(places)} subjects have no positions, and where they stand is needed"
+            )
+        ids = clip.load_masks()
+        return cls(ids, np.stack(known) if known else np.zeros((0, len(ids), 3)))
+
+    def part(self, frames: slice) -> Truth:
+        """Of some of its frames."""
+        return Truth(self.ids[frames], self.positions[:, frames])
 
     def seen_from(self, world: np.ndarray) -> Truth:
         """The same in the axes that ``world [4, 4]`` leads to."""

@@ -25,16 +25,17 @@ from ..clips import Clip
 from ..datasets import iterate_clips
 from ..errors import CameraError, DatasetError, TrainingError
 from ..files import replacing
-from ..rendered.finder import Sighting, SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
+from ..rendered.finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
+from ..rendered.sighting import Sighting
 from ..rendered.sweep import half_width
-from ..rendered.tracks import project
+from ..rendered.truth import Truth
+from .prepare import naming
 from .settings import check_types, plain
 from .small_parts import command, save_part
 from .small_run import LoopSettings, Report, SmallRun
 
 _PARTS = ("subject", "overlap", "foot", "depth")
 _PLACES = {"clips", "out", "held_out", "held_out_limit"}
-_NEAREST = 0.3  # metres, of a subject whose foot and depth are taught
 _SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
 _FARTHEST = 8.0  # units, that a foot's error counts to
 _ASIDE = 2.0  # times, that a foot's error aside counts one up or down: distance follows from level ground
@@ -81,15 +82,13 @@ class FinderConfig:
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """Half a clip. video uint8 ``[f, h, w, 3]``, ids ``[f, h, w]``, c2w ``[f, 4, 4]`` float32, fov degrees; feet
-    ``[s, f, 2]`` pixels and depths ``[s, f]`` metres of its subjects, whose ids are 1 ... s."""
+    """Half a clip. video uint8 ``[f, h, w, 3]``, c2w ``[f, 4, 4]`` from its first camera on, fov degrees, and who
+    truly stands where."""
 
     video: np.ndarray
-    ids: np.ndarray
     c2w: np.ndarray
     fov: float
-    feet: np.ndarray
-    depths: np.ndarray
+    truth: Truth
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,42 +108,29 @@ def lessons(clip: Clip) -> list[Lesson]:
     fov = clip.target_cameras.horizontal_fov
     if fov is None:
         raise CameraError(f'clip "{clip.name}": a finder needs the cameras\' field of view, and they have none')
-    places = [track.positions for track in clip.subjects]
-    if any(place is None for place in places):
-        raise DatasetError(f'clip "{clip.name}": a finder is taught where subjects stand, and it has no positions')
-    ids = clip.load_masks()
-    half, cut = half_width(fov), clip.context_frames
+    with naming(clip):
+        truth = Truth.of(clip)
+    cut = clip.context_frames
     found = []
     for part, video, cameras in (
         (slice(0, cut), clip.context_video().frames, clip.context_cameras.c2w),
         (slice(cut, None), clip.target_video().frames, clip.target_cameras.c2w),
     ):
-        size = video.shape[1], video.shape[2]
-        seen = [
-            [project(c2w, point, size, half) for c2w, point in zip(cameras, place[part], strict=True)]
-            for place in places
-            if place is not None
-        ]
-        feet = np.array([[foot for foot, _ in row] for row in seen]).reshape(-1, len(video), 2)
-        depths = np.array([[depth for _, depth in row] for row in seen]).reshape(-1, len(video))
-        # poses relative to the half's first: in float32 only differences of positions may be large
-        found.append(Lesson(video, ids[part], np.linalg.inv(cameras[0]) @ cameras, fov, feet, depths))
+        first = np.linalg.inv(cameras[0])  # in float32 only differences of positions may be large
+        found.append(Lesson(video, first @ cameras, fov, truth.part(part).seen_from(first)))
     return found
 
 
 def taught(lesson: Lesson, frame: int) -> Taught:
     """What is true of one frame; each ``[1, ...]``."""
-    ids = lesson.ids[frame]
-    foot, depth, weight = (
-        np.full(shape, fill, np.float32) for shape, fill in (((2, *ids.shape), 0), (ids.shape, 1), (ids.shape, 0))
-    )
-    for number, (at, away) in enumerate(zip(lesson.feet[:, frame], lesson.depths[:, frame], strict=True), start=1):
-        if away > _NEAREST:
-            where = ids == number
-            weight[where] = 1 / (_SOME + where.sum())
-            foot[:, where] = at[:, None]
-            depth[where] = away
-    return Taught(*(torch.from_numpy(x)[None] for x in ((ids > 0).astype(np.float32), foot, depth, weight)))
+    this = slice(frame, frame + 1)
+    truth = lesson.truth.part(this)
+    ids = torch.from_numpy(truth.ids).long()
+    nothing = Sighting((ids > 0).float(), torch.zeros(1, 2, *ids.shape[1:]), torch.zeros(ids.shape))
+    said = truth.corrected(nothing, lesson.c2w[this], half_width(lesson.fov))
+    known = said.depth > 0
+    sizes = ids.flatten().bincount()
+    return Taught(said.subject, said.foot, said.depth.where(known, 1), known / (_SOME + sizes[ids]))
 
 
 def in_a_mirror(inputs: Tensor, truth: Taught) -> tuple[Tensor, Taught]:

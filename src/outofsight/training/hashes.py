@@ -31,7 +31,10 @@ def text_encoder_hash(text_encoder: Any) -> str:
 
 def finder_hash(finder: Any) -> str:
     """SHA-256 of a subject finder's weights; "" where there is none."""
-    return "" if finder is None else _weights_hash(finder, {"widths": list(finder.config.widths)})
+    if finder is None:
+        return ""
+    widths = {name: finder.config[name] for name in ("widths", "follower_widths")}
+    return _weights_hash(finder, {name: list(value) for name, value in widths.items() if value is not None})
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

@@ -131,8 +131,13 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
 
 
 def load_finder(folder: Path) -> SubjectFinder:
-    """A subject finder in float32, ready to look."""
-    finder: SubjectFinder = SubjectFinder.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
+    """A subject finder in float32, ready to look. Raises CheckpointError where the folder holds none."""
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} holds no finder: expected its config.json and weights there")
+    try:
+        finder: SubjectFinder = SubjectFinder.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{folder}: its finder cannot be loaded: {error}") from error
     return finder.eval()
 
 

@@ -98,18 +98,17 @@ class PreparedClip:
         )
 
     def _truth(self) -> Truth:
-        places = [track.positions for track in self.clip.subjects]
-        known = [place for place in places if place is not None]
-        if len(known) < len(places):
-            raise DatasetError("it does not say where its subjects stand: encode it without --true-places")
-        ids, size = self.clip.load_masks(), self.videos[0].shape[1:3]
-        if ids.shape[1:] != size:
+        try:
+            truth = Truth.of(self.clip)
+        except DatasetError as error:
+            raise DatasetError(f"{error}; or encode it without --true-places") from error
+        masks, size = truth.ids.shape[1:], self.videos[0].shape[1:3]
+        if masks != size:
             raise DatasetError(
-                f"its masks are {ids.shape[1]} x {ids.shape[2]} and its frames are fitted to {size[0]} x {size[1]} "
+                f"its masks are {masks[0]} x {masks[1]} and its frames are fitted to {size[0]} x {size[1]} "
                 "(height x width): encode it at its own size, or without --true-places"
             )
-        cut = len(self.videos[0])
-        return Truth(ids[:cut], np.stack(known) if known else np.zeros((0, len(ids), 3)))
+        return truth
 
 
 @contextmanager

@@ -1,0 +1,224 @@
+"""Train a finder to follow (``rendered/follower.py``): the finder's own weights stay as they are.
+
+    python -m outofsight.training.follower --clips worlds --finder parts/finder --held-out worlds-held-out --out parts
+
+leaves ``parts/finder``, with a follower, and what was measured in ``parts/training-follower/report.json``. Clips need
+masks and subjects' positions, which those of ``outofsight worlds`` have. Expected on one CPU core: see docs/tiny.md.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..datasets import iterate_clips
+from ..errors import DatasetError, TrainingError
+from ..files import replacing
+from ..rendered.finder import SubjectFinder
+from ..rendered.follower import Followed, Follower
+from ..rendered.motion import carried_on, fitted
+from .parts import load_finder
+from .pursuits import Pursuit, pursuits, varied
+from .settings import check_types, plain
+from .small_parts import command, save_part
+from .small_run import LoopSettings, Report, SmallRun
+
+_PARTS = ("aside", "wander", "doubt", "ahead")
+_PLACES = {"clips", "finder", "out", "held_out", "held_out_limit"}
+_STRAY = 3.0  # degrees of freedom of the Student-t that errors are told of by: some are far off
+_NEAR, _FAR = 0.25, 8.0  # of a subject's size in the picture: an error ahead that counts one, and the most that counts
+_ASIDE, _WANDER = 0.1, 0.05  # metres, that count one: of a foot, and of what is left when all of a path's are off alike
+_MOST = 5.0  # the most that one foot counts
+
+
+@dataclass(frozen=True)
+class FollowerConfig:
+    """A follower's training.
+
+    Args:
+        clips: data folder of clips of one size and length, with masks and positions.
+        finder: folder of a trained finder; a follower that it has is not gone on from.
+        out: where ``finder/`` and ``training-follower/`` come to lie.
+        held_out: data folder of clips to judge by, or None.
+        widths: of the follower.
+        limit, held_out_limit: take the first so many clips alone.
+        batch_size: paths a step.
+        jitter: metres, by how much feet are moved at random.
+    """
+
+    clips: Path
+    finder: Path
+    out: Path
+    held_out: Path | None = None
+    widths: tuple[int, ...] = (16, 24, 32)
+    limit: int | None = None
+    held_out_limit: int = 48
+    batch_size: int = 8
+    jitter: float = 0.05
+    loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=6000, lr=2e-3))
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
+            raise TrainingError(f"batch_size {self.batch_size}, limit {self.limit}: expected 1 or more")
+        if self.jitter < 0 or not self.widths or any(width < 8 or width % 8 for width in self.widths):
+            raise TrainingError(
+                f"jitter {self.jitter}, widths {self.widths}: expected 0 or more, and multiples of 8 that are"
+            )
+
+    @property
+    def folder(self) -> Path:
+        return self.out / "training-follower"
+
+
+def losses(told: Followed, batch: Pursuit) -> dict[str, Tensor]:
+    """Errors of feet (metres, in units), what they wander (the same less its mean over a path), the likelihood of
+    feet and depths at the doubts told, and of places ahead."""
+    count = batch.taught.sum().clamp(min=1)
+
+    def mean(x: Tensor) -> Tensor:
+        return (x * batch.taught).sum() / count
+
+    gap, log = batch.gaps - told.aside, batch.farther - told.farther
+    each = batch.taught.sum(dim=1, keepdim=True).clamp(min=1)
+    wander = gap - (gap * batch.taught).sum(dim=1, keepdim=True) / each
+    across, along = told.doubts.unbind(dim=2)
+    unlikely = _stray(gap / batch.depths / across) + across.log() + 0.5 * (_stray(log / along) + along.log())
+    off, known = missed(told, batch), batch.sizes > 0
+    ahead = torch.log1p((off / _NEAR).clamp(max=_FAR) ** 2)
+    return {
+        "aside": mean((gap.abs() / _ASIDE).clamp(max=_MOST)),
+        "wander": mean((wander.abs() / _WANDER).clamp(max=_MOST)),
+        "doubt": mean(unlikely),
+        "ahead": (ahead * known).sum() / known.sum().clamp(min=1),
+    }
+
+
+def _stray(error: Tensor) -> Tensor:
+    """Of errors in standard deviations: their negative log-likelihood, but for a constant."""
+    return (_STRAY + 1) / 2 * torch.log1p(error**2 / _STRAY)
+
+
+def missed(told: Followed, batch: Pursuit) -> Tensor:
+    """How far each subject is thought to stand from its true line of sight in each target frame, in its sizes there
+    (root of its pixels): ``[b, m]``, 0 where none is seen."""
+    ray = batch.places - batch.eyes + batch.rights * told.aside[..., None]
+    places = batch.eyes + ray * told.farther.exp()[..., None]
+    doubts = told.doubts.masked_fill(batch.seen[..., None] == 0, torch.inf)
+    frames = torch.arange(batch.seen.shape[1] + batch.sizes.shape[1]).expand(len(batch.seen), -1)
+    last = (batch.seen * frames[:, : batch.seen.shape[1]]).argmax(dim=1, keepdim=True)
+    times = (frames - last).double()
+    motion = fitted(places.double(), batch.eyes.double(), times[:, : batch.seen.shape[1]], doubts.double())
+    thought = carried_on(motion, times[:, batch.seen.shape[1] :]).float() - batch.later_eyes
+    true = batch.later_places - batch.later_eyes
+    lengths = (thought.norm(dim=2) * true.norm(dim=2)).clamp(min=1e-6)
+    sine = (thought[..., 0] * true[..., 1] - thought[..., 1] * true[..., 0]).abs() / lengths
+    cosine = (thought * true).sum(dim=2) / lengths
+    angle = torch.where(cosine > 0, sine, 2 - sine)
+    return torch.where(batch.sizes > 0, angle / batch.sizes.clamp(min=1e-6), 0.0)
+
+
+def train_follower(config: FollowerConfig, *, resume: bool = False, report: Report | None = None) -> dict[str, float]:
+    """Train and save. Returns what report.json holds (:func:`judge`, where there are held-out clips).
+
+    Raises:
+        LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
+        CheckpointError: no finder.
+        TrainingError, OutputError: see :class:`SmallRun`.
+    """
+    began = time.perf_counter()
+    plainly = load_finder(config.finder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.loop.seed)
+        finder = SubjectFinder(plainly.config.widths, tuple(config.widths))
+    own = {name: x for name, x in plainly.state_dict().items() if not name.startswith("follower.")}
+    finder.load_state_dict(own, strict=False)
+    follower = finder.follower
+    assert follower is not None
+    data = _read(finder.eval(), config.clips, config.limit)
+    held_out = _read(finder, config.held_out, config.held_out_limit) if config.held_out is not None else None
+    settings = {key: value for key, value in plain(asdict(config)).items() if key not in _PLACES | {"loop"}}
+    run = SmallRun(config.folder, config.loop, {**settings, "paths": len(data)}, follower, _PARTS)
+    # who comes back teaches most: how they went on while unseen
+    weights = np.array([3.0 if bool((one.sizes > 0).any()) else 1.0 for one in data])
+
+    def step_loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        rng = np.random.default_rng([config.loop.seed, step])
+        drawn = rng.choice(len(data), config.batch_size, p=weights / weights.sum())
+        batch = collate([varied(data[i], rng, config.jitter) for i in drawn])
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**31)))  # of what is dropped
+            told = [losses(answer, batch) for answer in chased(follower, batch)]
+        parts = {name: torch.stack([one[name] for one in told]).mean() for name in _PARTS}
+        loss = 0.2 * parts["aside"] + 0.3 * parts["wander"] + 0.2 * parts["doubt"] + 0.5 * parts["ahead"]
+        return loss, {name: value.detach() for name, value in parts.items()}
+
+    judging = None if held_out is None else lambda: judge(follower, held_out)
+    results = run.run(step_loss, judge=judging, resume=resume, report=report)
+    save_part(finder, config.out / "finder")
+    results |= {"steps": config.loop.steps, "seconds": time.perf_counter() - began, "paths": len(data)}
+    with replacing(config.folder / "report.json") as beside:
+        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return results
+
+
+def _read(finder: SubjectFinder, folder: Path, limit: int | None) -> list[Pursuit]:
+    from tqdm.auto import tqdm
+
+    clips = islice(iterate_clips(folder), limit)
+    found = [
+        one
+        for clip in tqdm(clips, desc=f"finding who moves in {folder.name}", unit="clip")
+        for one in pursuits(finder, clip)
+    ]
+    if not found:
+        raise DatasetError(f"{folder} holds no clips in which the finder finds anybody whose true place is known")
+    return found
+
+
+def collate(found: list[Pursuit]) -> Pursuit:
+    """Several as one, with an axis before all others. Raises DatasetError where they are of several shapes."""
+    if len({(one.pictures.shape, one.sizes.shape) for one in found}) > 1:
+        raise DatasetError("the clips are of several sizes or lengths: train on clips of one")
+    return Pursuit(*(torch.stack([getattr(one, part.name) for one in found]) for part in fields(Pursuit)))
+
+
+def chased(follower: Follower, batch: Pursuit) -> list[Followed]:
+    """What a follower says of a batch, pass by pass."""
+    pictures = torch.cat([batch.pictures, batch.marks[:, :, None]], dim=2).float() / 255
+    answers = follower(pictures, batch.feet, batch.scale, batch.seen)
+    return list(answers)
+
+
+@torch.no_grad()
+def judge(follower: Follower, data: list[Pursuit], at_once: int = 16) -> Mapping[str, float]:
+    """Of those who come back: "ahead", the median of how far their direction is off, in their sizes; "quarter",
+    the share within a quarter of it; and both as they would be without a follower ("unfollowed_...")."""
+    back = [one for one in data if bool((one.sizes > 0).any())]
+    off: dict[str, list[float]] = {"": [], "unfollowed_": []}
+    for i in range(0, len(back), at_once):
+        batch = collate(back[i : i + at_once])
+        nothing = torch.zeros_like(batch.scale)
+        for name, told in (
+            ("", chased(follower, batch)[-1]),
+            ("unfollowed_", Followed(nothing, nothing, batch.doubts)),
+        ):
+            seen = (batch.sizes > 0).sum(dim=1)
+            off[name] += (missed(told, batch).sum(dim=1) / seen).tolist()
+    return {
+        name + what: float(value) if back else float("nan")
+        for name, errors in off.items()
+        for what, value in (("ahead", np.median(errors or [0])), ("quarter", np.mean(np.array(errors) < 0.25)))
+    }
+
+
+if __name__ == "__main__":
+    command(FollowerConfig, train_follower)

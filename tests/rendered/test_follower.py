@@ -1,0 +1,139 @@
+"""Feet followed over frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from flatland import FOV, HEIGHT, WIDTH, camera, walker
+
+from outofsight.rendered import SubjectFinder, render, renderer
+from outofsight.rendered.follower import Follower, _fits, _template, _windows, follow, pixels_a_metre
+from outofsight.rendered.motion import world_up
+from outofsight.rendered.sighting import Sighting
+from outofsight.rendered.sweep import SweepOptions
+from outofsight.rendered.tracks import ACROSS, ALONG, SubjectPath, paths_in, project
+
+HALF = float(np.tan(np.deg2rad(FOV) / 2))
+FRAMES = 12
+
+
+def scene(tall: float = 1.7) -> tuple[np.ndarray, np.ndarray, torch.Tensor, Sighting]:
+    """Cameras that turn; where somebody walks; what they see, and what a perfect finder says."""
+    cameras = np.stack([camera(yaw=0.02 * i) for i in range(FRAMES)])
+    t = np.arange(FRAMES)[:, None]
+    positions = np.concatenate([-0.5 + 0.08 * t, 0.9 + 0 * t, 3.0 + 0 * t], axis=1)
+    return cameras, positions, *walker(cameras, positions, tall)
+
+
+def path_in(sighting: Sighting, cameras: np.ndarray) -> SubjectPath:
+    (path,) = paths_in(sighting, cameras, HALF, world_up(cameras), levelled=False)
+    return path
+
+
+def follower(*says: float) -> Follower:
+    """One that says the same of everybody."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = Follower((8, 8, 8), 16).eval()
+    made.say.bias.data[: len(says)] = torch.tensor(says)
+    return made
+
+
+def test_a_new_one_changes_nothing() -> None:
+    cameras, _, pictures, sighting = scene()
+    path = path_in(sighting, cameras)
+    after = follow(follower(), path, pictures, cameras, HALF)
+    assert len(after.bodies) == FRAMES
+    for one, other in zip(path.bodies, after.bodies, strict=True):
+        np.testing.assert_allclose(other.foot, one.foot)
+        np.testing.assert_allclose(other.position, one.position)
+        assert other.depth == one.depth and other.doubt == pytest.approx((ACROSS, ALONG))
+
+
+def test_what_is_said_is_done_and_feet_stay_on_their_lines_of_sight() -> None:
+    cameras, _, pictures, sighting = scene()
+    path = path_in(sighting, cameras)
+    after = follow(follower(0.5, 2.0, 1.0, -1.0), path, pictures, cameras, HALF)
+    for c2w, one, other in zip(cameras, path.bodies, after.bodies, strict=True):
+        # 0.1 m in each of two passes, and 0.2 of a logarithm
+        assert other.foot[0] - one.foot[0] == pytest.approx(0.2 * pixels_a_metre(one.depth, WIDTH, HALF), rel=1e-5)
+        assert other.depth == pytest.approx(one.depth * np.exp(0.2), rel=1e-5)
+        foot, depth = project(c2w, other.position, (HEIGHT, WIDTH), HALF)
+        np.testing.assert_allclose(foot, other.foot, atol=1e-6)
+        assert depth == pytest.approx(other.depth)
+        assert other.doubt == pytest.approx((ACROSS * np.e, ALONG / np.e), rel=1e-5)
+
+
+def windows(feet_off: dict[int, float]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Windows around a walker's feet, moved to the right by metres in some frames; whether in the picture; scale."""
+    cameras, positions, pictures, sighting = scene()
+    told = torch.cat([pictures, sighting.subject.sigmoid()[:, None]], dim=1)[None]
+    seen = [project(c2w, at, (HEIGHT, WIDTH), HALF) for c2w, at in zip(cameras, positions, strict=True)]
+    scale = torch.tensor([[pixels_a_metre(depth, WIDTH, HALF) for _, depth in seen]])
+    feet = torch.tensor(np.array([[foot for foot, _ in seen]]), dtype=torch.float32)
+    for frame, off in feet_off.items():
+        feet[0, frame, 0] += off * scale[0, frame]
+    return *_windows(told, feet, scale), scale
+
+
+def test_a_window_shows_the_body_above_its_foot() -> None:
+    shown, inside, _ = windows({})
+    assert shown.shape == (1, FRAMES, 4, 48, 32) and inside[0, :, 0, 30:, :].all()
+    body = shown[0, :, 3] > 0.5
+    rows, columns = body[4].any(dim=1).nonzero()[:, 0], body[4].any(dim=0).nonzero()[:, 0]
+    # samples of 5 cm, 0.3 m of them below the foot; 1.7 m tall, and half as wide
+    assert int(rows.max()) == pytest.approx(41, abs=1) and int(rows.min()) == pytest.approx(41 - 34, abs=1)
+    assert float(columns.float().mean()) == pytest.approx(15.5, abs=0.6) and len(columns) == pytest.approx(17, abs=1)
+
+
+@pytest.mark.parametrize("off", [0.2, -0.15])
+def test_windows_fit_best_where_the_body_is(off: float) -> None:
+    shown, inside, _ = windows({5: off})
+    mean, steady = _template(shown, torch.ones(1, FRAMES))
+    fits = _fits(shown, inside, mean, steady)
+    assert fits.shape == (1, FRAMES, 28)
+    best = torch.stack([fits[0, :, :13].argmin(dim=1), fits[0, :, 14:27].argmin(dim=1)]) - 6
+    expected = torch.zeros(FRAMES)
+    expected[5] = -off / 0.05  # the body stands to the left of a foot that was put too far to the right
+    assert (best - expected).abs().max() <= 1
+
+
+def test_what_changes_in_the_body_tells_little() -> None:
+    shown, _, _ = windows({})
+    legs = shown.clone()
+    legs[:, ::2, :3, 30:40] = 0.2  # below, and in every other frame
+    _, steady = _template(legs, torch.ones(1, FRAMES))
+    body = shown[0, 4, 3] > 0.9
+    above, below = steady[0, 0, 0, 10:28][body[10:28]], steady[0, 0, 0, 31:39][body[31:39]]
+    assert below.mean() < 0.2 * above.mean() and steady[0, 0, 0][:, 0].max() < 0.01
+
+
+def test_frames_in_which_nobody_was_seen_count_for_nothing() -> None:
+    cameras, _, pictures, sighting = scene()
+    made = follower()
+    torch.nn.init.normal_(made.say.weight, generator=torch.Generator().manual_seed(1))
+    path = SubjectPath([body for body in path_in(sighting, cameras).bodies if body.frame != 6])
+    first = follow(made, path, pictures, cameras, HALF)
+    pictures = pictures.clone()
+    pictures[6] = 0.7
+    for one, other in zip(first.bodies, follow(made, path, pictures, cameras, HALF).bodies, strict=True):
+        np.testing.assert_array_equal(one.position, other.position)
+    pictures[7] = 0.7
+    moved = follow(made, path, pictures, cameras, HALF)
+    assert max(abs(one.foot - other.foot).max() for one, other in zip(first.bodies, moved.bodies, strict=True)) > 1e-4
+
+
+def test_rendering_takes_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    cameras, _, pictures, sighting = scene()
+    monkeypatch.setattr(renderer, "look", lambda *_: sighting)
+    finder = SubjectFinder((8, 8), follower_widths=(8, 8, 8)).eval()
+    options = SweepOptions(planes=5, nearest=0.5, around=5, coarse=1)
+    found = []
+    for says in (0.0, 0.5):
+        assert finder.follower is not None
+        finder.follower.say.bias.data[0] = says
+        found.append(render(finder, pictures, cameras, cameras[-3:], FOV, options=options))
+    moved = found[1].paths[0].positions - found[0].paths[0].positions
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 0.2, rtol=1e-3)
+    assert np.linalg.norm(found[1].places[0] - found[0].places[0], axis=1).min() > 0.1
