@@ -318,7 +318,8 @@ class WorldModelPipeline(DiffusionPipeline):
             return encode_video(self.vae, video, device, progress=progress)[0].cpu()
 
         # a copy: hooks that offload and the pipeline's own precision stay as they are
-        finder = SubjectFinder.from_config(self.finder.config).eval()
+        config = self.finder.config
+        finder = SubjectFinder(widths=config.widths, follower_widths=config.follower_widths).eval()
         finder.load_state_dict({name: x.to("cpu", torch.float32) for name, x in self.finder.state_dict().items()})
         return rendered_target(finder, encode, plan.frames, context, target, plan.horizontal_fov, count, geometry)[None]
 

@@ -8,7 +8,7 @@ import torch
 from flatland import FOV, HEIGHT, WIDTH, camera, walker
 
 from outofsight.rendered import SubjectFinder, render, renderer
-from outofsight.rendered.follower import Follower, _fits, _template, _windows, follow, pixels_a_metre
+from outofsight.rendered.follower import Followed, Follower, _fits, _template, _windows, follow, pixels_a_metre
 from outofsight.rendered.motion import world_up
 from outofsight.rendered.sighting import Sighting
 from outofsight.rendered.sweep import SweepOptions
@@ -40,6 +40,19 @@ def follower(*says: float) -> Follower:
     return made
 
 
+class Onesided(Follower):
+    """One that finds bodies 0.2 m to the side on which they are red, in a mirror too."""
+
+    def forward(
+        self, pictures: torch.Tensor, feet: torch.Tensor, scale: torch.Tensor, seen: torch.Tensor, passes: int = 2
+    ) -> list[Followed]:
+        half = pictures.shape[-1] // 2
+        halves = pictures[:, :, 0].mean(dim=2)
+        side = torch.where(halves[..., half:].sum(dim=(1, 2)) > halves[..., :half].sum(dim=(1, 2)), 1.0, -1.0)
+        doubts = torch.tensor([ACROSS * np.e, ALONG / np.e]).float() * torch.exp(side)[:, None, None]
+        return [Followed(0.2 * side[:, None] * seen, 0.2 * seen, doubts * seen[..., None])]
+
+
 def test_a_new_one_changes_nothing() -> None:
     cameras, _, pictures, sighting = scene()
     path = path_in(sighting, cameras)
@@ -54,10 +67,11 @@ def test_a_new_one_changes_nothing() -> None:
 def test_what_is_said_is_done_and_feet_stay_on_their_lines_of_sight() -> None:
     cameras, _, pictures, sighting = scene()
     path = path_in(sighting, cameras)
-    after = follow(follower(0.5, 2.0, 1.0, -1.0), path, pictures, cameras, HALF)
+    after = follow(Onesided(), path, pictures, cameras, HALF)
+    side = np.sign(after.bodies[0].foot[0] - path.bodies[0].foot[0])
     for c2w, one, other in zip(cameras, path.bodies, after.bodies, strict=True):
-        # 0.1 m in each of two passes, and 0.2 of a logarithm
-        assert other.foot[0] - one.foot[0] == pytest.approx(0.2 * pixels_a_metre(one.depth, WIDTH, HALF), rel=1e-5)
+        aside = side * 0.2 * pixels_a_metre(one.depth, WIDTH, HALF)
+        assert other.foot[0] - one.foot[0] == pytest.approx(aside, rel=1e-5) and aside != 0
         assert other.depth == pytest.approx(one.depth * np.exp(0.2), rel=1e-5)
         foot, depth = project(c2w, other.position, (HEIGHT, WIDTH), HALF)
         np.testing.assert_allclose(foot, other.foot, atol=1e-6)
@@ -130,10 +144,10 @@ def test_rendering_takes_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
     finder = SubjectFinder((8, 8), follower_widths=(8, 8, 8)).eval()
     options = SweepOptions(planes=5, nearest=0.5, around=5, coarse=1)
     found = []
-    for says in (0.0, 0.5):
+    for says in (0.0, 2.0):
         assert finder.follower is not None
-        finder.follower.say.bias.data[0] = says
+        finder.follower.say.bias.data[1] = says
         found.append(render(finder, pictures, cameras, cameras[-3:], FOV, options=options))
-    moved = found[1].paths[0].positions - found[0].paths[0].positions
-    np.testing.assert_allclose(np.linalg.norm(moved, axis=1), 0.2, rtol=1e-3)
+    depths = [np.array([body.depth for body in made.paths[0].bodies]) for made in found]
+    np.testing.assert_allclose(depths[1] / depths[0], np.exp(0.2), rtol=1e-4)
     assert np.linalg.norm(found[1].places[0] - found[0].places[0], axis=1).min() > 0.1

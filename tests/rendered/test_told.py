@@ -19,6 +19,7 @@ from outofsight.errors import CameraError, CheckpointError, DatasetError, Geomet
 from outofsight.generation.codec import encode_video
 from outofsight.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
 from outofsight.sampling import denoise
+from outofsight.training import hashes
 from outofsight.training.assemble import assemble
 from outofsight.training.config import TrainConfig
 from outofsight.training.dataset import LatentDataset
@@ -201,6 +202,14 @@ def test_rendering_leaves_the_pipeline_as_it_is() -> None:
     again = [pipe(**inputs, horizontal_fov=60.0, numerics="reference", seed=1).frames for _ in range(2)]
     assert {p.dtype for p in pipe.finder.parameters()} == {torch.bfloat16}
     np.testing.assert_array_equal(*again)
+
+
+def test_latents_of_another_renderer_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = told_pipeline().finder
+    before = hashes.finder_hash(finder)
+    assert before == hashes.finder_hash(finder) != hashes.finder_hash(SubjectFinder((8, 8)))
+    monkeypatch.setattr(hashes, "RENDERER", hashes.RENDERER + 1)
+    assert hashes.finder_hash(finder) != before
 
 
 def test_validation_clips_are_rendered_alike(tmp_path: Path) -> None:

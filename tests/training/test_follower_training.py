@@ -21,11 +21,11 @@ from outofsight.rendered.sighting import Sighting
 from outofsight.training import pursuits as module
 from outofsight.training.follower import (
     FollowerConfig,
-    chased,
     collate,
     judge,
     losses,
     missed,
+    shown,
     train_follower,
 )
 from outofsight.training.parts import load_finder
@@ -210,7 +210,7 @@ def test_it_learns_to_follow(clips: Path, tmp_path: Path) -> None:
         assert name.startswith("follower.") or torch.equal(value, own[name])
     data = pursuits(after, clip("clip-0", 0))
     assert judge(after.follower, data)["ahead"] < judge(after.follower, data)["unfollowed_ahead"]
-    assert len(chased(after.follower, collate(data))) == 2
+    assert len(after.follower(*shown(collate(data)))) == 2
 
 
 def test_a_run_goes_on_to_the_same_weights(clips: Path, tmp_path: Path) -> None:

@@ -119,6 +119,20 @@ def _fits(shown: Tensor, inside: Tensor, mean: Tensor, steady: Tensor) -> Tensor
 
 
 @torch.no_grad()
+def follow_twice(follower: Follower, pictures: Tensor, feet: Tensor, scale: Tensor, seen: Tensor) -> Followed:
+    """The mean of what a follower says (its last word) of paths and of their mirror images; arguments as its own."""
+    plain = follower(pictures, feet, scale, seen)[-1]
+    across = feet.clone()
+    across[..., 0] = pictures.shape[-1] - feet[..., 0]
+    other = follower(pictures.flip(-1), across, scale, seen)[-1]
+    return Followed(
+        aside=(plain.aside - other.aside) / 2,
+        farther=(plain.farther + other.farther) / 2,
+        doubts=(plain.doubts * other.doubts).sqrt(),
+    )
+
+
+@torch.no_grad()
 def follow(
     follower: Follower, path: SubjectPath, pictures: Tensor, cameras: np.ndarray, half_width: float
 ) -> SubjectPath:
@@ -137,7 +151,7 @@ def follow(
         feet[body.frame] = torch.from_numpy(body.foot)
         scale[body.frame] = pixels_a_metre(body.depth, width, half_width)
         seen[body.frame] = 1
-    told = follower(torch.cat([pictures, marks], dim=1)[None], feet[None], scale[None], seen[None])[-1]
+    told = follow_twice(follower, torch.cat([pictures, marks], dim=1)[None], feet[None], scale[None], seen[None])
     return SubjectPath(
         [
             _corrected(

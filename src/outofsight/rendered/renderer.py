@@ -19,6 +19,7 @@ from .tracks import Body, SubjectPath, paths_in, project
 from .truth import Truth
 
 MAPS = 4  # channels of Rendered.maps
+RENDERER = 2  # to be counted up when the same finder's targets come to look otherwise: latents keep them
 _LOOKS, _LOOK_STEP = 4, 2  # sightings whose mean a pasted subject is, and every which of the latest
 _SOFT = 0.0125  # of a picture's width: by how much a pasted subject is blurred
 _FIRM = 3.0  # times, its blurred opacity

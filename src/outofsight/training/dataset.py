@@ -172,13 +172,14 @@ class LatentDataset:
         """Hold a model's parts against those that made the latents; a part that is None is not asked about.
 
         Raises:
-            DatasetError: another VAE, text encoder, tokenizer or finder: what was learned would not fit it.
+            DatasetError: another VAE, text encoder, tokenizer or finder (or another version of the renderer): what was
+                learned would not fit it.
         """
         for what, part, hashed, recorded in (
             ("VAE", vae, vae_hash, self.settings.vae),
             ("text encoder", text_encoder, text_encoder_hash, self.settings.text_encoder),
             ("tokenizer", tokenizer, tokenizer_hash, self.settings.tokenizer),
-            ("finder", finder, finder_hash, self.settings.finder),
+            ("finder or renderer", finder, finder_hash, self.settings.finder),
         ):
             if part is not None and (found := hashed(part)) != recorded:
                 raise DatasetError(

@@ -23,7 +23,7 @@ from ..datasets import iterate_clips
 from ..errors import DatasetError, TrainingError
 from ..files import replacing
 from ..rendered.finder import SubjectFinder
-from ..rendered.follower import Followed, Follower
+from ..rendered.follower import Followed, Follower, follow_twice
 from ..rendered.motion import carried_on, fitted
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied
@@ -156,7 +156,7 @@ def train_follower(config: FollowerConfig, *, resume: bool = False, report: Repo
         batch = collate([varied(data[i], rng, config.jitter) for i in drawn])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**31)))  # of what is dropped
-            told = [losses(answer, batch) for answer in chased(follower, batch)]
+            told = [losses(answer, batch) for answer in follower(*shown(batch))]
         parts = {name: torch.stack([one[name] for one in told]).mean() for name in _PARTS}
         loss = 0.2 * parts["aside"] + 0.3 * parts["wander"] + 0.2 * parts["doubt"] + 0.5 * parts["ahead"]
         return loss, {name: value.detach() for name, value in parts.items()}
@@ -191,11 +191,10 @@ def collate(found: list[Pursuit]) -> Pursuit:
     return Pursuit(*(torch.stack([getattr(one, part.name) for one in found]) for part in fields(Pursuit)))
 
 
-def chased(follower: Follower, batch: Pursuit) -> list[Followed]:
-    """What a follower says of a batch, pass by pass."""
+def shown(batch: Pursuit) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What a follower is given of a batch."""
     pictures = torch.cat([batch.pictures, batch.marks[:, :, None]], dim=2).float() / 255
-    answers = follower(pictures, batch.feet, batch.scale, batch.seen)
-    return list(answers)
+    return pictures, batch.feet, batch.scale, batch.seen
 
 
 @torch.no_grad()
@@ -208,7 +207,7 @@ def judge(follower: Follower, data: list[Pursuit], at_once: int = 16) -> Mapping
         batch = collate(back[i : i + at_once])
         nothing = torch.zeros_like(batch.scale)
         for name, told in (
-            ("", chased(follower, batch)[-1]),
+            ("", follow_twice(follower, *shown(batch))),
             ("unfollowed_", Followed(nothing, nothing, batch.doubts)),
         ):
             seen = (batch.sizes > 0).sum(dim=1)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from ..rendered import RENDERER
+
 
 def vae_hash(vae: Any) -> str:
     """SHA-256 of a VAE's weights, its latents' statistics and its strides."""
@@ -30,11 +32,10 @@ def text_encoder_hash(text_encoder: Any) -> str:
 
 
 def finder_hash(finder: Any) -> str:
-    """SHA-256 of a subject finder's weights; "" where there is none."""
+    """SHA-256 of a subject finder's weights and of what this version renders with them; "" where there is none."""
     if finder is None:
         return ""
-    widths = {name: finder.config[name] for name in ("widths", "follower_widths")}
-    return _weights_hash(finder, {name: list(value) for name, value in widths.items() if value is not None})
+    return _weights_hash(finder, {"widths": list(finder.config.widths), "renderer": RENDERER})
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

@@ -58,8 +58,8 @@ class LatentSettings:
     vae, text_encoder, tokenizer: hashes (``training.hashes``). frame_stride: video frames per latent frame;
     pixel_stride: pixels per cell. channels, size (rows, columns): of the latents. text_tokens: what prompts are
     padded to; text_dim: their width. dtype: as stored. precision: what the VAE and the text encoder computed in.
-    finder: hash of the finder that rendered targets were made with, "" where there was none. true_places: whether
-    they show subjects where they truly are, not where they are thought to be.
+    finder: hash of the finder and renderer that rendered targets were made with, "" where there was none. true_places:
+    whether they show subjects where they truly are, not where they are thought to be.
     """
 
     vae: str
