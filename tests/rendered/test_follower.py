@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from flatland import FOV, HEIGHT, WIDTH, camera, walker
 
+from outofsight.cameras import CameraPath
+from outofsight.clips import Clip, SubjectTrack
 from outofsight.rendered import SubjectFinder, render, renderer
-from outofsight.rendered.follower import Followed, Follower, _fits, _template, _windows, follow, pixels_a_metre
-from outofsight.rendered.motion import world_up
+from outofsight.rendered.follower import (
+    Followed,
+    Follower,
+    _fits,
+    _template,
+    _windows,
+    follow,
+    follow_twice,
+    pixels_a_metre,
+)
+from outofsight.rendered.motion import go_on, world_up
 from outofsight.rendered.sighting import Sighting
 from outofsight.rendered.sweep import SweepOptions
 from outofsight.rendered.tracks import ACROSS, ALONG, SubjectPath, paths_in, project
+from outofsight.training import pursuits as training_pursuits
+from outofsight.training.follower import collate, missed, shown
 
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
 FRAMES = 12
@@ -151,3 +166,37 @@ def test_rendering_takes_its_word(monkeypatch: pytest.MonkeyPatch) -> None:
     depths = [np.array([body.depth for body in made.paths[0].bodies]) for made in found]
     np.testing.assert_allclose(depths[1] / depths[0], np.exp(0.2), rtol=1e-4)
     assert np.linalg.norm(found[1].places[0] - found[0].places[0], axis=1).min() > 0.1
+
+
+def test_training_goes_on_as_rendering_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = np.eye(4)
+    world[:3, :3], world[:3, 3] = camera(yaw=0.7)[:3, :3], [40.0, 2.0, -7.0]
+    cameras = np.stack([world @ camera(0.03 * i, yaw=0.02 * i) for i in range(2 * FRAMES)])
+    t = np.arange(2 * FRAMES)[:, None]
+    positions = np.concatenate([-0.5 + 0.08 * t, 0.9 + 0 * t, 3.0 + 0.001 * t**2], axis=1) @ world[:3, :3].T
+    positions += world[:3, 3]
+    pictures, sighting = walker(cameras, positions, 1.7)
+    ids = (sighting.subject > 0).byte().numpy()
+    paths = [CameraPath(part, horizontal_fov=FOV, fps=8) for part in (cameras[:FRAMES], cameras[FRAMES:])]
+    frames = (pictures * 255).round().byte().permute(0, 2, 3, 1).numpy()
+    track = SubjectTrack("walker", positions=positions)
+    clip = Clip("clip", "", paths[0], paths[1], frames[:FRAMES], frames[FRAMES:], (track,), masks=ids, fps=8)
+    off = torch.linspace(-1, 2, FRAMES)[:, None, None]
+    told = Sighting(sighting.subject[:FRAMES], sighting.foot[:FRAMES].clone(), 1.1 * sighting.depth[:FRAMES])
+    told.foot[:, 0] += off
+    monkeypatch.setattr(training_pursuits, "look", lambda *_: told)
+    batch = collate(training_pursuits.pursuits(SubjectFinder((8, 8)), clip))
+    near, far = (np.linalg.inv(cameras[FRAMES]) @ part for part in (cameras[:FRAMES], cameras[FRAMES:]))
+    (path,) = paths_in(told, near, HALF, world_up(near))
+    after = follow(Onesided(), path, pictures[:FRAMES], near, HALF)
+    places = go_on(after, near, np.arange(FRAMES, 2 * FRAMES), world_up(near))
+    true = (positions[FRAMES:] - cameras[FRAMES, :3, 3]) @ cameras[FRAMES, :3, :3]
+    sight = [(at - far[:, :3, 3])[:, [0, 2]] for at in (places, true)]
+    sine = np.abs(sight[0][:, 0] * sight[1][:, 1] - sight[0][:, 1] * sight[1][:, 0])
+    sine /= np.linalg.norm(sight[0], axis=1) * np.linalg.norm(sight[1], axis=1)
+    said = follow_twice(Onesided(), *shown(batch))
+    shares = missed(said, batch)[0] * batch.sizes[0]
+    assert (batch.sizes[0] > 0).sum() > 5
+    np.testing.assert_allclose(shares[batch.sizes[0] > 0], sine[(batch.sizes[0] > 0).numpy()], atol=1e-4)
+    mended = replace(said, aside=batch.gaps, farther=batch.farther)
+    assert missed(mended, batch).max() < 0.5 * missed(said, batch).max()

@@ -84,7 +84,7 @@ def test_subjects_that_masks_do_not_tell_apart_are_refused() -> None:
     subjects = tuple(SubjectTrack(name, positions=np.zeros((10, 3))) for name in ("one", "other"))
     clip = Clip("both", "two walk", cameras, cameras, None, None, subjects, masks=RedMasks(film, film), fps=8)
     with pytest.raises(DatasetError, match="do not tell its 2 subjects apart"):
-        Truth.of(clip)
+        Truth.of(clip, (HEIGHT, WIDTH))
 
 
 def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,12 +97,12 @@ def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     pipe.save_pretrained(tmp_path / "model")
     options = EncodeOptions(str(tmp_path / "model"), true_places=True)
     with pytest.raises(
-        DatasetError, match=r'clip "clip-0": 1 of its 1 subjects have no positions.*without --true-places'
+        DatasetError, match=r'clip "clip-0": 1 of its 1 subjects have no positions.*asked by --true-places'
     ):
         encode_clips([data], tmp_path / "bare", options)
     with pytest.raises(DatasetError, match="nothing is rendered"):
         encode_clips([tmp_path / "placed" / "HM-World"], tmp_path / "none", replace(options, render=False))
-    with pytest.raises(DatasetError, match="fitted to"):
+    with pytest.raises(DatasetError, match="take it at its own size"):
         encode_clips([tmp_path / "placed" / "HM-World"], tmp_path / "fitted", replace(options, size=(16, 32)))
     given: list[Truth] = []
 

@@ -57,6 +57,20 @@ def clip(name: str = "clip", seed: int = 0, **changes: Any) -> Clip:
     return replace(made, **changes)
 
 
+def shorter(one: Clip) -> Clip:
+    """The same without its last two frames."""
+    track = one.subjects[0]
+    assert track.positions is not None and track.visible_pixels is not None
+    cut = replace(track, positions=track.positions[:-2], visible_pixels=track.visible_pixels[:-2])
+    return replace(
+        one,
+        target_cameras=replace(one.target_cameras, c2w=one.target_cameras.c2w[:-2]),
+        target=one.target_video().frames[:-2],
+        subjects=(cut,),
+        masks=one.load_masks()[:-2],
+    )
+
+
 def sees(clip: Clip, off: np.ndarray) -> Sighting:
     """What a finder says whose feet are so many pixels too far to the right."""
     ids = torch.from_numpy(clip.load_masks()[:FRAMES]) > 0
@@ -225,6 +239,12 @@ def test_a_run_goes_on_to_the_same_weights(clips: Path, tmp_path: Path) -> None:
 
     with pytest.raises(Killed):
         train_follower(config(clips, tmp_path / "half"), report=kill)
+    with pytest.raises(TrainingError, match="go on with it by --resume"):
+        train_follower(config(clips, tmp_path / "half"))
+    other = SubjectFinder((8, 8))
+    save_part(other, tmp_path / "other")
+    with pytest.raises(TrainingError, match="finder: "):
+        train_follower(replace(config(clips, tmp_path / "half"), finder=tmp_path / "other"), resume=True)
     train_follower(config(clips, tmp_path / "half"), resume=True)
     one, two = (load_finder(tmp_path / name / "finder").state_dict() for name in ("whole", "half"))
     assert all(torch.equal(one[name], two[name]) for name in one)
@@ -236,9 +256,20 @@ def test_what_cannot_teach_is_named(clips: Path, tmp_path: Path) -> None:
         pursuits(SubjectFinder((8, 8)), clip(context_cameras=blind, target_cameras=blind))
     with pytest.raises(DatasetError, match=r'clip "clip": 1 of its 1 subjects have no positions'):
         pursuits(SubjectFinder((8, 8)), clip(subjects=(replace(clip().subjects[0], positions=None),)))
-    with pytest.raises(CheckpointError, match="holds no finder"):
+    with pytest.raises(CheckpointError, match="cannot be read"):
         train_follower(replace(config(clips, tmp_path / "out"), finder=tmp_path))
-    with pytest.raises(TrainingError, match="multiples of 8"):
-        config(clips, tmp_path, widths=(12,))
+    with pytest.raises(DatasetError, match="tells of 0"):
+        pursuits(SubjectFinder((8, 8)), clip(subjects=()))
+    with pytest.raises(DatasetError, match=r"its masks are .* its frames"):
+        pursuits(SubjectFinder((8, 8)), clip(masks=np.zeros((2 * FRAMES, HEIGHT, 2), np.uint8)))
+    still = CameraPath(np.repeat(np.eye(4)[None], 1, 0), horizontal_fov=FOV, fps=8, frame_stride=FRAMES)
+    with pytest.raises(CameraError, match=r'clip "clip".*a pose every'):
+        pursuits(SubjectFinder((8, 8)), clip(context_cameras=still))
+    write_clip(shorter(clip("short")), clips)
+    with pytest.raises(DatasetError, match=r'clip "short": it is of another size or length'):
+        train_follower(config(clips, tmp_path / "out"))
+    for widths in ((12,), (), (8,) * 5):
+        with pytest.raises(TrainingError, match="1 to 4 multiples of 8"):
+            config(clips, tmp_path, widths=widths)
     with pytest.raises(TrainingError, match="batch_size 0"):
         config(clips, tmp_path, batch_size=0)

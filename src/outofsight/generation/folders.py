@@ -187,21 +187,27 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
         if name not in skip and not (folder / name).is_dir():
             raise CheckpointError(f"{folder} has no folder {name!r}: the model is incomplete")
     for name in _networks(folder):
-        config = folder / name / "config.json"
         if name in skip:
             continue
-        try:
-            settings = json.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{config} cannot be read: {error}") from error
-        if not isinstance(settings, dict):
-            raise CheckpointError(f"{config} holds no JSON object")
+        settings = check_network(name, folder / name)
         if settings.get("rendered") and not {"finder"} & {*skip, *_networks(folder)}:
             raise CheckpointError(
                 f"{folder} has no folder 'finder', and its transformer is told rendered targets: it is incomplete"
             )
-        if "quantization_config" not in settings:
-            check_component(folder / name, *_expected_tensors(name, settings, config))
+
+
+def check_network(name: str, folder: Path) -> dict[str, Any]:
+    """Hold one component's weights against its config, and return that. Raises CheckpointError."""
+    config = folder / "config.json"
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{config} cannot be read: {error}") from error
+    if not isinstance(settings, dict):
+        raise CheckpointError(f"{config} holds no JSON object")
+    if "quantization_config" not in settings:
+        check_component(folder, *_expected_tensors(name, settings, config))
+    return settings
 
 
 def _networks(folder: Path) -> tuple[str, ...]:

@@ -120,7 +120,8 @@ def _fits(shown: Tensor, inside: Tensor, mean: Tensor, steady: Tensor) -> Tensor
 
 @torch.no_grad()
 def follow_twice(follower: Follower, pictures: Tensor, feet: Tensor, scale: Tensor, seen: Tensor) -> Followed:
-    """The mean of what a follower says (its last word) of paths and of their mirror images; arguments as its own."""
+    """The mean of what a follower in eval mode says (its last word) of paths and of their mirror images; arguments as
+    its own."""
     plain = follower(pictures, feet, scale, seen)[-1]
     across = feet.clone()
     across[..., 0] = pictures.shape[-1] - feet[..., 0]
@@ -143,15 +144,10 @@ def follow(
         cameras: c2w ``[n, 4, 4]`` of them.
         half_width: tangent of half the field of view.
     """
-    count, _, height, width = pictures.shape
-    marks, feet = torch.zeros(count, 1, height, width), torch.zeros(count, 2)
-    scale, seen = torch.ones(count), torch.zeros(count)
-    for body in path.bodies:
-        marks[body.frame, 0] = torch.from_numpy(body.pixels)
-        feet[body.frame] = torch.from_numpy(body.foot)
-        scale[body.frame] = pixels_a_metre(body.depth, width, half_width)
-        seen[body.frame] = 1
-    told = follow_twice(follower, torch.cat([pictures, marks], dim=1)[None], feet[None], scale[None], seen[None])
+    marks, feet, scale, seen = as_told(path, len(pictures), half_width)
+    told = follow_twice(
+        follower, torch.cat([pictures, marks[:, None]], dim=1)[None], feet[None], scale[None], seen[None]
+    )
     return SubjectPath(
         [
             _corrected(
@@ -160,11 +156,25 @@ def follow(
                 float(told.aside[0, body.frame]),
                 float(told.farther[0, body.frame]),
                 told.doubts[0, body.frame].numpy(),
-                pixels_a_metre(body.depth, width, half_width),
+                float(scale[body.frame]),
             )
             for body in path.bodies
         ]
     )
+
+
+def as_told(path: SubjectPath, count: int, half_width: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A path over ``count`` frames as a follower is told of it: marks ``[count, h, w]`` in 0..1, and feet, scale and
+    seen as in :meth:`Follower.forward`."""
+    height, width = path.bodies[0].pixels.shape
+    marks, feet = torch.zeros(count, height, width), torch.zeros(count, 2)
+    scale, seen = torch.ones(count), torch.zeros(count)
+    for body in path.bodies:
+        marks[body.frame] = torch.from_numpy(body.pixels)
+        feet[body.frame] = torch.from_numpy(body.foot)
+        scale[body.frame] = pixels_a_metre(body.depth, width, half_width)
+        seen[body.frame] = 1
+    return marks, feet, scale, seen
 
 
 def pixels_a_metre(depth: float, width: int, half_width: float) -> float:

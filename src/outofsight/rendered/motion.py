@@ -11,7 +11,7 @@ from torch import Tensor
 from .tracks import SubjectPath
 
 # what is thought beforehand, as standard deviations in metres a frame, and a frame each frame (at 30 frames a second)
-_SPEED, _CHANGE = 0.037, 2e-4
+_SPEED, _CHANGE = 0.037, 3e-4
 _MOST_TURNED = 2.5  # radians, that a path may turn while unseen
 _SLOWEST = 0.002  # metres a frame, that turning is reckoned with
 
@@ -48,7 +48,7 @@ def go_on(path: SubjectPath, cameras: np.ndarray, frames: np.ndarray, up: np.nda
 
 
 def fitted(places: Tensor, eyes: Tensor, times: Tensor, doubts: Tensor) -> Tensor:
-    """The likeliest place, velocity and its change at time 0 of b paths, ``[b, 3, 2]`` over the ground, in float64.
+    """The likeliest place, velocity and its change at time 0 of b paths, ``[b, 3, 2]`` over the ground (float64).
 
     All sightings count at once, each as its doubts say: a subject's direction is seen well and its distance badly, and
     people go at a walk and nearly straight (Gaussian likelihood and prior; what is thought beforehand is meant for 30

@@ -55,7 +55,7 @@ def render(
     """Render target frames from context frames.
 
     Args:
-        finder: marks who moves.
+        finder: marks who moves; in eval mode.
         pictures: ``[c, 3, h, w]`` in 0..1, of successive context frames.
         cameras, wanted: c2w ``[c, 4, 4]`` and ``[t, 4, 4]``, metres; the first wanted frame follows the last one given.
         horizontal_fov: degrees.

@@ -14,7 +14,7 @@ from .sighting import Sighting
 from .tracks import SubjectPath, project
 
 _SAME = 1.0  # metres on average, within which a path is a subject's
-_NEAREST = 0.3  # metres, of a subject that a camera can see
+NEAREST = 0.3  # metres, of a subject that a camera can see
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +26,14 @@ class Truth:
     positions: np.ndarray
 
     @classmethod
-    def of(cls, clip: Clip) -> Truth:
-        """Of all of a clip's frames. Raises DatasetError where it does not say where each subject stands, or does not
-        tell its subjects apart."""
+    def of(cls, clip: Clip, size: tuple[int, int]) -> Truth:
+        """Of all of a clip's frames, which are (height, width).
+
+        Raises:
+            LayoutError: no masks.
+            DatasetError: masks of another size or number than the frames, or that do not tell subjects apart; or the
+                clip does not say where each subject stands.
+        """
         if isinstance(clip.masks, RedMasks) and len(clip.subjects) > 1:
             raise DatasetError(
                 f"its masks do not tell its {len(clip.subjects)} subjects apart (HM-World's red masks): nobody can say "
@@ -41,7 +46,14 @@ class Truth:
             raise DatasetError(
                 f"{missing} of its {len(places)} subjects have no positions, and where they stand is needed"
             )
-        ids = clip.load_masks()
+        ids, frames = clip.load_masks(), clip.context_frames + clip.target_frames
+        if ids.shape != (frames, *size):
+            raise DatasetError(
+                f"its masks are {list(ids.shape)} (frames, height, width), its frames {[frames, *size]}: take it at "
+                "its own size, and with masks of all"
+            )
+        if int(ids.max(initial=0)) > len(known):
+            raise DatasetError(f"its masks show subject {int(ids.max())}, and it tells of {len(known)}")
         return cls(ids, np.stack(known) if known else np.zeros((0, len(ids), 3)))
 
     def part(self, frames: slice) -> Truth:
@@ -60,7 +72,7 @@ class Truth:
             for frame, c2w in enumerate(cameras):
                 at, away = project(c2w, places[frame], size, half_width)
                 where = torch.from_numpy(self.ids[frame] == number)
-                if away > _NEAREST:
+                if away > NEAREST:
                     foot[frame][:, where] = torch.from_numpy(at).to(foot)[:, None]
                     depth[frame][where] = away
         return Sighting(sighting.subject, foot, depth)

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from ..clips import Clip
 from ..datasets import iterate_clips
-from ..errors import CameraError, DatasetError, TrainingError
+from ..errors import DatasetError, TrainingError
 from ..files import replacing
+from ..generation.rendering import check_cameras
 from ..rendered.finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
 from ..rendered.sighting import Sighting
 from ..rendered.sweep import half_width
@@ -105,16 +106,16 @@ class Taught:
 
 def lessons(clip: Clip) -> list[Lesson]:
     """The halves of a clip. Raises CameraError or DatasetError where something is missing."""
-    fov = clip.target_cameras.horizontal_fov
-    if fov is None:
-        raise CameraError(f'clip "{clip.name}": a finder needs the cameras\' field of view, and they have none')
+    fov, cut = clip.target_cameras.horizontal_fov, clip.context_frames
     with naming(clip):
-        truth = Truth.of(clip)
-    cut = clip.context_frames
+        check_cameras(clip.context_cameras, clip.target_cameras, fov)
+        videos = clip.context_video().frames, clip.target_video().frames
+        truth = Truth.of(clip, (videos[0].shape[1], videos[0].shape[2]))
+    assert fov is not None
     found = []
     for part, video, cameras in (
-        (slice(0, cut), clip.context_video().frames, clip.context_cameras.c2w),
-        (slice(cut, None), clip.target_video().frames, clip.target_cameras.c2w),
+        (slice(0, cut), videos[0], clip.context_cameras.c2w),
+        (slice(cut, None), videos[1], clip.target_cameras.c2w),
     ):
         first = np.linalg.inv(cameras[0])  # in float32 only differences of positions may be large
         found.append(Lesson(video, first @ cameras, fov, truth.part(part).seen_from(first)))

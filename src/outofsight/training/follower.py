@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..datasets import iterate_clips
+from ..datasets import detect_layout, iterate_clips
 from ..errors import DatasetError, TrainingError
 from ..files import replacing
 from ..rendered.finder import SubjectFinder
 from ..rendered.follower import Followed, Follower, follow_twice
 from ..rendered.motion import carried_on, fitted
+from .hashes import finder_hash
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied
 from .settings import check_types, plain
@@ -37,6 +38,7 @@ _STRAY = 3.0  # degrees of freedom of the Student-t that errors are told of by: 
 _NEAR, _FAR = 0.25, 8.0  # of a subject's size in the picture: an error ahead that counts one, and the most that counts
 _ASIDE, _WANDER = 0.1, 0.05  # metres, that count one: of a foot, and of what is left when all of a path's are off alike
 _MOST = 5.0  # the most that one foot counts
+_WIDTHS = 4  # at most: each halves the windows
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,14 @@ class FollowerConfig:
     def __post_init__(self) -> None:
         check_types(self)
         if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
-            raise TrainingError(f"batch_size {self.batch_size}, limit {self.limit}: expected 1 or more")
-        if self.jitter < 0 or not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise TrainingError(
-                f"jitter {self.jitter}, widths {self.widths}: expected 0 or more, and multiples of 8 that are"
+                f"batch_size {self.batch_size}, limit {self.limit}, held_out_limit {self.held_out_limit}: expected 1 "
+                "or more"
+            )
+        if self.jitter < 0 or not 1 <= len(self.widths) <= _WIDTHS or any(w < 8 or w % 8 for w in self.widths):
+            raise TrainingError(
+                f"jitter {self.jitter}, widths {self.widths}: expected 0 or more, and 1 to {_WIDTHS} multiples of 8 "
+                "that are"
             )
 
     @property
@@ -135,19 +141,17 @@ def train_follower(config: FollowerConfig, *, resume: bool = False, report: Repo
         TrainingError, OutputError: see :class:`SmallRun`.
     """
     began = time.perf_counter()
-    plainly = load_finder(config.finder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.loop.seed)
-        finder = SubjectFinder(plainly.config.widths, tuple(config.widths))
-    own = {name: x for name, x in plainly.state_dict().items() if not name.startswith("follower.")}
-    finder.load_state_dict(own, strict=False)
-    follower = finder.follower
-    assert follower is not None
-    data = _read(finder.eval(), config.clips, config.limit)
-    held_out = _read(finder, config.held_out, config.held_out_limit) if config.held_out is not None else None
+    finder, follower, hashed = _begun(config)
     settings = {key: value for key, value in plain(asdict(config)).items() if key not in _PLACES | {"loop"}}
-    run = SmallRun(config.folder, config.loop, {**settings, "paths": len(data)}, follower, _PARTS)
-    # who comes back teaches most: how they went on while unseen
+    run = SmallRun(config.folder, config.loop, {**settings, "finder": hashed}, follower, _PARTS)
+    run.check(resume)  # what follows takes minutes
+    data = _read(finder, config.clips, config.limit)
+    held_out = None
+    if config.held_out is not None:
+        held_out = [one for one in _read(finder, config.held_out, config.held_out_limit) if bool((one.sizes > 0).any())]
+        if not held_out:
+            raise DatasetError(f"nobody whom the finder finds in {config.held_out} is seen later: nothing to judge by")
+    # who is seen in the target too teaches most: how they went on
     weights = np.array([3.0 if bool((one.sizes > 0).any()) else 1.0 for one in data])
 
     def step_loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -170,23 +174,43 @@ def train_follower(config: FollowerConfig, *, resume: bool = False, report: Repo
     return results
 
 
+def _begun(config: FollowerConfig) -> tuple[SubjectFinder, Follower, str]:
+    """The finder with a new follower, that follower, and the hash of the finder without one."""
+    given = load_finder(config.finder)
+    own = {name: x for name, x in given.state_dict().items() if not name.startswith("follower.")}
+    alone = SubjectFinder(given.config.widths)
+    alone.load_state_dict(own)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.loop.seed)
+        finder = SubjectFinder(given.config.widths, tuple(config.widths))
+    finder.load_state_dict(own, strict=False)
+    assert finder.follower is not None
+    return finder.eval(), finder.follower, finder_hash(alone)
+
+
 def _read(finder: SubjectFinder, folder: Path, limit: int | None) -> list[Pursuit]:
     from tqdm.auto import tqdm
 
+    count = len(detect_layout(folder).samples)
     clips = islice(iterate_clips(folder), limit)
-    found = [
-        one
-        for clip in tqdm(clips, desc=f"finding who moves in {folder.name}", unit="clip")
-        for one in pursuits(finder, clip)
-    ]
+    found: list[Pursuit] = []
+    for clip in tqdm(clips, f"finding who moves in {folder.name}", min(count, limit or count), unit="clip"):
+        more = pursuits(finder, clip)
+        if found and any(_shape(one) != _shape(found[0]) for one in more):
+            raise DatasetError(f'clip "{clip.name}": it is of another size or length than others: take one kind')
+        found += more
     if not found:
         raise DatasetError(f"{folder} holds no clips in which the finder finds anybody whose true place is known")
     return found
 
 
+def _shape(one: Pursuit) -> tuple[int, ...]:
+    return *one.pictures.shape, *one.sizes.shape
+
+
 def collate(found: list[Pursuit]) -> Pursuit:
     """Several as one, with an axis before all others. Raises DatasetError where they are of several shapes."""
-    if len({(one.pictures.shape, one.sizes.shape) for one in found}) > 1:
+    if len({_shape(one) for one in found}) > 1:
         raise DatasetError("the clips are of several sizes or lengths: train on clips of one")
     return Pursuit(*(torch.stack([getattr(one, part.name) for one in found]) for part in fields(Pursuit)))
 
@@ -199,12 +223,11 @@ def shown(batch: Pursuit) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def judge(follower: Follower, data: list[Pursuit], at_once: int = 16) -> Mapping[str, float]:
-    """Of those who come back: "ahead", the median of how far their direction is off, in their sizes; "quarter",
-    the share within a quarter of it; and both as they would be without a follower ("unfollowed_...")."""
-    back = [one for one in data if bool((one.sizes > 0).any())]
+    """Of subjects seen in their targets: "ahead", the median of how far their direction is off, in their sizes;
+    "quarter", the share within a quarter of it; and both as they would be without a follower ("unfollowed_...")."""
     off: dict[str, list[float]] = {"": [], "unfollowed_": []}
-    for i in range(0, len(back), at_once):
-        batch = collate(back[i : i + at_once])
+    for i in range(0, len(data), at_once):
+        batch = collate(data[i : i + at_once])
         nothing = torch.zeros_like(batch.scale)
         for name, told in (
             ("", follow_twice(follower, *shown(batch))),
@@ -213,9 +236,9 @@ def judge(follower: Follower, data: list[Pursuit], at_once: int = 16) -> Mapping
             seen = (batch.sizes > 0).sum(dim=1)
             off[name] += (missed(told, batch).sum(dim=1) / seen).tolist()
     return {
-        name + what: float(value) if back else float("nan")
+        name + what: float(value)
         for name, errors in off.items()
-        for what, value in (("ahead", np.median(errors or [0])), ("quarter", np.mean(np.array(errors) < 0.25)))
+        for what, value in (("ahead", np.median(errors)), ("quarter", np.mean(np.array(errors) < _NEAR)))
     }
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, DatasetError
 from ..generation.codec import VideoGeometry, channels_last, encode_videos
-from ..generation.folders import INDEX, check_folder, resolve_model
+from ..generation.folders import INDEX, check_folder, check_network, resolve_model
 from ..generation.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..rendered import SubjectFinder
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
@@ -131,13 +131,9 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
 
 
 def load_finder(folder: Path) -> SubjectFinder:
-    """A subject finder in float32, ready to look. Raises CheckpointError where the folder holds none."""
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"{folder} holds no finder: expected its config.json and weights there")
-    try:
-        finder: SubjectFinder = SubjectFinder.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{folder}: its finder cannot be loaded: {error}") from error
+    """A subject finder in float32, ready to look. Raises CheckpointError where the folder holds no whole one."""
+    check_network("finder", folder)
+    finder: SubjectFinder = SubjectFinder.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
     return finder.eval()
 
 

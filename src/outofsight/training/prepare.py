@@ -98,17 +98,11 @@ class PreparedClip:
         )
 
     def _truth(self) -> Truth:
+        height, width = self.videos[0].shape[1:3]
         try:
-            truth = Truth.of(self.clip)
+            return Truth.of(self.clip, (height, width))
         except DatasetError as error:
-            raise DatasetError(f"{error}; or encode it without --true-places") from error
-        masks, size = truth.ids.shape[1:], self.videos[0].shape[1:3]
-        if masks != size:
-            raise DatasetError(
-                f"its masks are {masks[0]} x {masks[1]} and its frames are fitted to {size[0]} x {size[1]} "
-                "(height x width): encode it at its own size, or without --true-places"
-            )
-        return truth
+            raise DatasetError(f"{error} (this is asked by --true-places)") from error
 
 
 @contextmanager
@@ -117,4 +111,6 @@ def naming(clip: Clip) -> Iterator[None]:
     try:
         yield
     except OutOfSightError as error:
+        if str(error).startswith(f'clip "{clip.name}"'):
+            raise
         raise type(error)(f'clip "{clip.name}": {error}') from error

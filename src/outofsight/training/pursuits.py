@@ -9,19 +9,17 @@ import torch
 from torch import Tensor
 
 from ..clips import Clip
-from ..errors import CameraError
+from ..generation.rendering import check_cameras
 from ..rendered.finder import SubjectFinder
-from ..rendered.follower import pixels_a_metre
+from ..rendered.follower import as_told
 from ..rendered.motion import ground_axes, world_up
 from ..rendered.renderer import look
 from ..rendered.sweep import half_width
-from ..rendered.tracks import SubjectPath, paths_in, project
-from ..rendered.truth import Truth
+from ..rendered.tracks import LEAST_PIXELS, SubjectPath, paths_in, project
+from ..rendered.truth import NEAREST, Truth
 from .prepare import naming
 
 _OWNED = 0.3  # of a path's marked pixels, that must show one subject
-_LEAST_SEEN = 20  # pixels, of a subject that comes back
-_LEAST_DEPTH = 0.3  # metres
 _LEAST_SIGHTINGS = 8  # of a path, some of which may be forgotten
 
 
@@ -29,7 +27,7 @@ _LEAST_SIGHTINGS = 8  # of a path, some of which may be forgotten
 class Pursuit:
     """A path over n context frames, and m target frames. pictures uint8 ``[n, 3, h, w]``; marks uint8 ``[n, h, w]``.
 
-    As found: feet ``[n, 2]`` pixels, scale ``[n]`` pixels a metre, depths ``[n]`` metres, seen ``[n]`` 0 or 1; places,
+    As found: feet ``[n, 2]`` pixels, scale ``[n]`` pixels a metre, seen ``[n]`` 0 or 1, depths ``[n]`` metres; places,
     eyes, rights ``[n, 2]`` over the ground: the subject, the camera, and where its right points; doubts ``[n, 2]``.
     In truth: gaps ``[n]`` metres from foot to true foot, to the right; farther ``[n]`` natural logarithm of true over
     found depth; taught ``[n]``, where these count. later_eyes, later_places ``[m, 2]`` over the ground; sizes ``[m]``,
@@ -40,8 +38,8 @@ class Pursuit:
     marks: Tensor
     feet: Tensor
     scale: Tensor
-    depths: Tensor
     seen: Tensor
+    depths: Tensor
     places: Tensor
     eyes: Tensor
     rights: Tensor
@@ -57,15 +55,16 @@ class Pursuit:
 def pursuits(finder: SubjectFinder, clip: Clip) -> list[Pursuit]:
     """The paths that a finder finds in a clip's context, of subjects that are there.
 
-    Raises CameraError or DatasetError where the clip does not say enough."""
+    Raises CameraError, DatasetError, LayoutError or VideoError where the clip does not say enough."""
     fov = clip.target_cameras.horizontal_fov
-    if fov is None:
-        raise CameraError(f'clip "{clip.name}": a follower needs the cameras\' field of view, and they have none')
     with naming(clip):
-        truth = Truth.of(clip)
+        check_cameras(clip.context_cameras, clip.target_cameras, fov)
+        video = clip.context_video().frames
+        truth = Truth.of(clip, (video.shape[1], video.shape[2]))
+    assert fov is not None
     first = np.linalg.inv(clip.target_cameras.c2w[0])
     near, far = first @ clip.context_cameras.c2w, first @ clip.target_cameras.c2w
-    pictures = torch.from_numpy(clip.context_video().frames.copy()).permute(0, 3, 1, 2)
+    pictures = torch.from_numpy(video.copy()).permute(0, 3, 1, 2)
     sighting = look(finder, pictures.float() / 255, clip.context_cameras.c2w, fov)
     half, up = half_width(fov), world_up(near)
     found = []
@@ -96,23 +95,22 @@ def _pursuit(
     shown: np.ndarray,
 ) -> Pursuit:
     count, _, height, width = pictures.shape
-    blank = np.zeros(count, np.float32)
-    marks, feet, depths = np.zeros((count, height, width), np.uint8), np.zeros((count, 2)), blank + 1
-    seen, gaps, farther, taught = blank.copy(), blank.copy(), blank.copy(), blank.copy()
-    places, doubts = near[:, :3, 3] @ axes.T + 1.0, np.ones((count, 2))
+    marks, *told = as_told(path, count, half)
+    eyes = near[:, :3, 3] @ axes.T
+    places, doubts, depths = eyes + 1.0, np.ones((count, 2)), np.ones(count)  # of frames that do not show it: nothing
+    gaps, farther, taught = np.zeros(count), np.zeros(count), np.zeros(count)
     for body in path.bodies:
         i = body.frame
-        marks[i], feet[i], depths[i], seen[i] = np.round(255 * body.pixels), body.foot, body.depth, 1
-        places[i], doubts[i] = body.position @ axes.T, body.doubt
+        places[i], doubts[i], depths[i] = body.position @ axes.T, body.doubt, body.depth
         true, away = project(near[i], at[i], (height, width), half)
-        gap = (true[0] - body.foot[0]) / pixels_a_metre(body.depth, width, half)
-        if away > _LEAST_DEPTH and abs(true[0] - body.foot[0]) < width / 4:
-            gaps[i], farther[i], taught[i] = gap, np.log(away / body.depth), 1
-    sizes = np.sqrt(shown) * 2 * half / width * (shown > _LEAST_SEEN)
-    ground = (feet, pixels_a_metre(1.0, width, half) / depths, depths, seen, places, near[:, :3, 3] @ axes.T)
+        if away > NEAREST and abs(true[0] - body.foot[0]) < width / 4:
+            gaps[i] = (true[0] - body.foot[0]) / float(told[1][i])
+            farther[i], taught[i] = np.log(away / body.depth), 1
+    sizes = np.sqrt(shown) * 2 * half / width * (shown > LEAST_PIXELS * height * width)
+    ground = depths, places, eyes, near[:, :3, 0] @ axes.T, doubts, gaps, farther, taught
     later = far[:, :3, 3] @ axes.T, at[count:] @ axes.T, sizes
-    rest = (*ground, near[:, :3, 0] @ axes.T, doubts, gaps, farther, taught, *later)
-    return Pursuit(pictures, torch.from_numpy(marks), *(torch.from_numpy(np.float32(x)) for x in rest))
+    rest = (torch.from_numpy(np.float32(x)) for x in (*ground, *later))
+    return Pursuit(pictures, (255 * marks).round().byte(), *told, *rest)
 
 
 def mirrored(one: Pursuit) -> Pursuit:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..files import replacing
 from ..processes import locked
-from .checkpointing import drop_old, latest_checkpoint, write_checkpoint
+from .checkpointing import Checkpoint, drop_old, latest_checkpoint, write_checkpoint
 from .ema import Ema
 from .logs import append_row, cut_after
 from .muon import muon_and_adamw, set_rate
@@ -176,7 +176,9 @@ class SmallRun:
 
     # --- what is kept -----------------------------------------------------------------------------------------
 
-    def _begin(self, resume: bool) -> None:
+    def check(self, resume: bool) -> Checkpoint | None:
+        """The checkpoint that the run will go on from. Raises TrainingError as :meth:`run` does: for callers who have
+        long work to do before."""
         last = latest_checkpoint(self.folder)
         if last is not None and not resume:
             raise TrainingError(
@@ -184,6 +186,11 @@ class SmallRun:
             )
         if last is not None:
             self._compare()
+        return last
+
+    def _begin(self, resume: bool) -> None:
+        last = self.check(resume)
+        if last is not None:
             state = last.state()
             self.step, self._window = int(state["step"]), [list(map(float, row)) for row in state["window"]]
             self.model.load_state_dict(state["weights"])

@@ -285,7 +285,7 @@ def make_validator(config: TrainConfig) -> Validate:
     ours, theirs = (data.settings.finder for data in (LatentDataset(config.data), held_out))
     if ours != theirs:
         raise DatasetError(
-            f"{config.held_out} was rendered with another finder than {config.data} (hashes "
+            f"{config.held_out} was rendered with another finder or renderer than {config.data} (hashes "
             f"{theirs[:12] or 'none'} and {ours[:12] or 'none'}): encode both with the same model"
         )
     return Validator(vae, held_out, list(config.held_out_clips), config.validation)
