@@ -1,8 +1,9 @@
-"""The sweep of the context's pixels (benchmarks/pixel_sweep.py) finds a wall's distance and shows it from elsewhere."""
+"""The sweep of the context's pixels as an answer to a clip (benchmarks/pixel_sweep.py)."""
 
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +12,9 @@ import pytest
 
 from held_out import write_data
 from outofsight.cameras import CameraPath
+from outofsight.clips import Clip
+from outofsight.errors import CameraError
+from outofsight.rendered.sweep import SweepOptions
 
 WALL, FOV, SIZE = 5.0, 24.0, (24, 40)  # metres, degrees, pixels
 
@@ -50,11 +54,19 @@ def error(made: np.ndarray, truth: np.ndarray) -> float:
 
 
 def test_the_wall_is_shown_from_elsewhere() -> None:
-    seen, wanted = cameras(-0.2, 0.0, 0.3, 0.5), cameras(0.1, 0.4)
-    made = benchmark.sweep(wall(seen), seen, wanted, (0.0, 1 / WALL, 0.5), 5)
-    assert made.shape == (2, *SIZE, 3) and made.dtype == np.uint8
-    assert error(made, wall(wanted)) < 6  # of 255
-    assert error(benchmark.sweep(wall(seen), seen, wanted, (0.0, 0.5), 5), wall(wanted)) > 30
+    seen, wanted = cameras(-0.2, 9.0, 0.0, 9.0, 0.3, 9.0, 0.5), cameras(0.1, 0.4)
+    clip = Clip("clip", "a wall", seen, wanted, wall(seen), wall(wanted))
+    spoilt = wall(seen)
+    spoilt[1::2] = 0  # frames that are not taken
+    errors = []
+    for planes in (6, 2):  # of the former one lies in the wall
+        made = benchmark.swept(clip, spoilt, 2, SweepOptions(planes=planes, nearest=0.5, coarse=1))
+        assert made.shape == (2, *SIZE, 3) and made.dtype == np.uint8
+        errors.append(error(made, wall(wanted)))
+    assert errors[0] < 6 and errors[1] > 30  # of 255
+    blind = replace(clip, target_cameras=replace(wanted, horizontal_fov=None))
+    with pytest.raises(CameraError, match="field of view"):
+        benchmark.swept(blind, spoilt, 2, SweepOptions())
 
 
 def test_a_table_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,7 +133,6 @@ def follow_twice(follower: Follower, pictures: Tensor, feet: Tensor, scale: Tens
     )
 
 
-@torch.no_grad()
 def follow(
     follower: Follower, path: SubjectPath, pictures: Tensor, cameras: np.ndarray, half_width: float
 ) -> SubjectPath:

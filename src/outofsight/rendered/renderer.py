@@ -91,7 +91,6 @@ def render(
     return _composed(swept, pictures, paths, places, far, half, origin)
 
 
-@torch.no_grad()
 def look(finder: SubjectFinder, pictures: Tensor, cameras: np.ndarray, horizontal_fov: float) -> Sighting:
     """The finder's answer for each of ``pictures [c, 3, h, w]``."""
     poses = torch.from_numpy(np.array(cameras)).float()

@@ -216,7 +216,6 @@ def _draw(rng: np.random.Generator, data: list[Lesson], tint: float) -> tuple[Te
     return in_a_mirror(inputs, truth) if rng.random() < 0.5 else (inputs, truth)
 
 
-@torch.no_grad()
 def judge(finder: SubjectFinder, data: list[Lesson], every: int = 6) -> Mapping[str, float]:
     """Over every so-many-th frame: "overlap", of masks marked and true (intersection over union, over all pixels);
     "foot_pixels" and "depth_ratio", medians over subjects' pixels of how far their feet are off, and their depths, as a

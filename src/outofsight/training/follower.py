@@ -221,7 +221,6 @@ def shown(batch: Pursuit) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return pictures, batch.feet, batch.scale, batch.seen
 
 
-@torch.no_grad()
 def judge(follower: Follower, data: list[Pursuit], at_once: int = 16) -> Mapping[str, float]:
     """Of subjects seen in their targets: "ahead", the median of how far their direction is off, in their sizes;
     "quarter", the share within a quarter of it; and both as they would be without a follower ("unfollowed_...")."""
