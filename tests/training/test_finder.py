@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from killing import Killed, kill_at
 from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, SubjectTrack
 from outofsight.datasets import iterate_clips, write_clip
@@ -139,16 +140,8 @@ def test_it_learns_who_moves(clips: Path, tmp_path: Path) -> None:
 
 def test_a_run_goes_on_to_the_same_weights(clips: Path, tmp_path: Path) -> None:
     train_finder(config(clips, tmp_path / "whole"))
-
-    class Killed(Exception):
-        pass
-
-    def kill(step: int, _: Any) -> None:
-        if step == 4:
-            raise Killed
-
     with pytest.raises(Killed):
-        train_finder(config(clips, tmp_path / "half"), report=kill)
+        train_finder(config(clips, tmp_path / "half"), report=kill_at(4))
     train_finder(config(clips, tmp_path / "half"), resume=True)
     for one, two in zip(
         load_finder(tmp_path / "whole" / "finder").parameters(),

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, UMT5EncoderModel
 
+from killing import Killed, kill_at
 from outofsight.errors import PromptError, TrainingError, WorldsError
 from outofsight.generation.prompts import encode_tokens, tokenize
 from outofsight.training import text_probe
@@ -147,20 +148,12 @@ def test_a_run_leaves_a_tokenizer_and_an_encoder_of_unit_variance(tmp_path: Path
     assert report["longest_caption"] <= asked.tokens
 
 
-class Killed(Exception):
-    pass
-
-
 def test_a_killed_run_goes_on_to_the_same_weights_and_curve(tmp_path: Path) -> None:
     whole, cut = config(tmp_path / "whole"), config(tmp_path / "cut")
     train_text(whole)
 
-    def kill(step: int, _: Any) -> None:
-        if step == 3:  # one step after the checkpoint
-            raise Killed
-
     with pytest.raises(Killed):
-        train_text(cut, report=kill)
+        train_text(cut, report=kill_at(3))  # one step after the checkpoint
     seen: list[int] = []
     train_text(cut, resume=True, report=lambda step, _: seen.append(step))
     assert seen == [3, 4, 5, 6]

@@ -17,6 +17,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file
 
+from killing import Killed, kill_at
 from outofsight.clips import Clip
 from outofsight.datasets import write_clip
 from outofsight.errors import DatasetError, GeometryError, LayoutError, OutputError, TrainingError
@@ -152,20 +153,12 @@ def test_the_loss_falls(clips: Path, tmp_path: Path) -> None:
     assert results["psnr"] > untrained["psnr"] + 5
 
 
-class Killed(Exception):
-    pass
-
-
 def test_a_killed_run_goes_on_to_the_same_weights_and_curve(clips: Path, tmp_path: Path) -> None:
     whole, cut = config(clips, tmp_path / "whole"), config(clips, tmp_path / "cut")
     train_vae(whole)
 
-    def kill(step: int, _: Any) -> None:
-        if step == 5:  # one step after the checkpoint
-            raise Killed
-
     with pytest.raises(Killed):
-        train_vae(cut, report=kill)
+        train_vae(cut, report=kill_at(5))  # one step after the checkpoint
     assert len(curve(cut.out)) == 6
     seen: list[int] = []
     train_vae(cut, resume=True, report=lambda step, _: seen.append(step))

@@ -199,15 +199,21 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
 def check_network(name: str, folder: Path) -> dict[str, Any]:
     """Hold one component's weights against its config, and return that. Raises CheckpointError."""
     config = folder / "config.json"
-    try:
-        settings = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{config} cannot be read: {error}") from error
-    if not isinstance(settings, dict):
-        raise CheckpointError(f"{config} holds no JSON object")
+    settings = read_object(config)
     if "quantization_config" not in settings:
         check_component(folder, *_expected_tensors(name, settings, config))
     return settings
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """A JSON file that holds an object. Raises CheckpointError."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{file} holds no JSON object")
+    return content
 
 
 def _networks(folder: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import TrainingError
+from .settings import check_counts
 
 if TYPE_CHECKING:
     from ..worlds.plan import Staging
@@ -88,8 +88,7 @@ def told_clips(
     """
     from ..worlds.plan import lay_out, plan_clip
 
-    if plans < 1 or wordings < 1:
-        raise TrainingError(f"plans {plans}, wordings {wordings}: expected 1 or more")
+    check_counts(plans=plans, wordings=wordings)
     clips = []
     for index in range(plans):
         clips += _worded(lay_out(plan_clip(seed, index, preset, split, MIX)), wordings)

@@ -31,7 +31,7 @@ from ..rendered.sighting import Sighting
 from ..rendered.sweep import half_width
 from ..rendered.truth import Truth
 from .prepare import naming
-from .settings import check_types, plain
+from .settings import check_counts, check_types, plain
 from .small_parts import command, save_part
 from .small_run import LoopSettings, Report, SmallRun
 
@@ -69,8 +69,7 @@ class FinderConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
-            raise TrainingError(f"batch_size {self.batch_size}, limit {self.limit}: expected 1 or more")
+        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
         if not 0 <= self.tint < 1 or not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise TrainingError(
                 f"tint {self.tint}, widths {self.widths}: expected a share below 1, and multiples of 8 that are"

@@ -8,7 +8,6 @@ masks and subjects' positions, which those of ``outofsight worlds`` have. Expect
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -21,14 +20,14 @@ from torch import Tensor
 
 from ..datasets import detect_layout, iterate_clips
 from ..errors import DatasetError, TrainingError
-from ..files import replacing
+from ..generation.outputs import write_json
 from ..rendered.finder import SubjectFinder
 from ..rendered.follower import Followed, Follower, follow_twice
 from ..rendered.motion import carried_on, fitted
 from .hashes import finder_hash
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied
-from .settings import check_types, plain
+from .settings import check_counts, check_types, plain
 from .small_parts import command, save_part
 from .small_run import LoopSettings, Report, SmallRun
 
@@ -69,11 +68,7 @@ class FollowerConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
-            raise TrainingError(
-                f"batch_size {self.batch_size}, limit {self.limit}, held_out_limit {self.held_out_limit}: expected 1 "
-                "or more"
-            )
+        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
         if self.jitter < 0 or not 1 <= len(self.widths) <= _WIDTHS or any(w < 8 or w % 8 for w in self.widths):
             raise TrainingError(
                 f"jitter {self.jitter}, widths {self.widths}: expected 0 or more, and 1 to {_WIDTHS} multiples of 8 "
@@ -169,8 +164,7 @@ def train_follower(config: FollowerConfig, *, resume: bool = False, report: Repo
     results = run.run(step_loss, judge=judging, resume=resume, report=report)
     save_part(finder, config.out / "finder")
     results |= {"steps": config.loop.steps, "seconds": time.perf_counter() - began, "paths": len(data)}
-    with replacing(config.folder / "report.json") as beside:
-        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write_json(config.folder / "report.json", results)
     return results
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, DatasetError
 from ..generation.codec import VideoGeometry, channels_last, encode_videos
-from ..generation.folders import INDEX, check_folder, check_network, resolve_model
+from ..generation.folders import INDEX, check_folder, check_network, read_object, resolve_model
 from ..generation.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..rendered import SubjectFinder
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
@@ -124,8 +123,8 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
             f"{folder}: its VAE, text encoder, tokenizer or finder cannot be loaded: {error}"
         ) from error
     config = folder / "transformer" / "config.json"
-    transformer = _json(config) if config.is_file() else {}
-    index = _json(folder / INDEX) if (folder / INDEX).is_file() else None
+    transformer = read_object(config) if config.is_file() else {}
+    index = read_object(folder / INDEX) if (folder / INDEX).is_file() else None
     tokens = text_tokens or _text_tokens(folder, index, tokenizer)
     return Parts(vae.eval(), encoder.eval(), tokenizer, tokens, transformer, finder=finder)
 
@@ -147,13 +146,3 @@ def _text_tokens(folder: Path, index: dict[str, Any] | None, tokenizer: Any) -> 
         f"{folder} has no {INDEX} and its tokenizer states no limit, so nothing says how many text tokens the model "
         "takes: give --text-tokens"
     )
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file} holds no JSON object")
-    return content

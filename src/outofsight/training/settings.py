@@ -68,6 +68,13 @@ def _value(text: str) -> Any:
         return text
 
 
+def check_counts(**counts: int | None) -> None:
+    """Raises TrainingError where one is less than 1; None is no limit."""
+    if any(count is not None and count < 1 for count in counts.values()):
+        given = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise TrainingError(f"{given}: expected 1 or more")
+
+
 def check_types(instance: Any) -> None:
     """Hold a dataclass's fields against their annotations; lists become tuples, text paths, whole numbers floats.
 

@@ -28,7 +28,7 @@ from ..files import replacing
 from ..generation.codec import VideoGeometry, channels_last
 from ..models import PRESETS
 from .frames import FrameCache, cache_frames
-from .settings import check_types, plain
+from .settings import check_counts, check_types, plain
 from .small_parts import command, save_part
 from .small_run import LoopSettings, Report, SmallRun
 from .vae_forward import decode_whole, encode_whole
@@ -76,8 +76,7 @@ class VaeConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
-        if self.batch_size < 1 or self.held_out_limit < 1 or (self.limit is not None and self.limit < 1):
-            raise TrainingError(f"batch_size {self.batch_size}, limit {self.limit}: expected 1 or more")
+        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
         for name in ("frames", "finish_frames"):
             count = getattr(self, name)
             if count < 1 or (count - 1) % _CHUNK:

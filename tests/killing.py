@@ -1,0 +1,18 @@
+"""A training that is killed at a step, as a test's ``report``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(step: int) -> Callable[[int, Any], None]:
+    def report(done: int, _: Any) -> None:
+        if done == step:
+            raise Killed
+
+    return report
