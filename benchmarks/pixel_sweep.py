@@ -21,7 +21,7 @@ from outofsight.evaluation.fates import FATES
 from outofsight.evaluation.held_out import held_out
 from outofsight.evaluation.scores import Scores, score, summary, table
 from outofsight.generation.rendering import check_cameras
-from outofsight.rendered.sweep import SweepOptions, sweep
+from outofsight.experiments.rendered.sweep import SweepOptions, sweep
 
 COLUMNS = ("target", "re-entered", "hidden")
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from outofsight.models import WorldTransformer3DModel
+from outofsight.models.conditioners import Conditions, square_intrinsics
 
 MECHANISMS: dict[str, dict[str, Any]] = {
     "full": {"memory": "full"},
@@ -62,5 +63,5 @@ def narrow_inputs(
         "encoder_hidden_states": draw(batch, words, 8),
         "context_poses": poses[:, :context],
         "target_poses": poses[:, context:],
-        "horizontal_fov": torch.full((batch,), 60.0),
+        "conditions": Conditions(square_intrinsics(60.0, batch, context + target, (2 * grid[0], 2 * grid[1]))),
     }

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from .cameras import CameraPath
 from .errors import CheckpointError
+from .experiments.rendered import SubjectFinder
 from .generation.codec import VideoGeometry, decode_latents, encode_video
 from .generation.folders import check_folder, outline_parts, resolve_model
 from .generation.inputs import (
@@ -38,7 +39,6 @@ from .generation.results import GenerationInterrupted, PartialRun, WorldModelOut
 from .memory.trace import RetrievalTrace
 from .models.presets import PRESETS
 from .models.transformer import WorldTransformer3DModel
-from .rendered import SubjectFinder
 from .sampling import DenoiseStep, denoise
 
 _PROMPTS_KEPT = 4
@@ -212,7 +212,7 @@ class WorldModelPipeline(DiffusionPipeline):
             with clock("encode_video"):
                 source = encode_video(self.vae, plan.frames, device, latent_dtype, progress=progress)
             rendered = None
-            if self.transformer.config.rendered:
+            if "rendered" in self.transformer.conditioning:
                 with clock("render"):
                     rendered = self._rendered(plan, context_cameras, target_cameras, device, progress)
             put_away(self, self.vae)
@@ -236,12 +236,11 @@ class WorldModelPipeline(DiffusionPipeline):
                     batched_guidance=batched_guidance,
                     numerics=numerics,
                     cache_context=cache_context,
-                    horizontal_fov=plan.horizontal_fov,
+                    conditions=plan.conditions(rendered),
                     start_step=resume.step if resume else 0,
                     callback=callback,
                     trace=recorder,
                     progress=progress,
-                    rendered=rendered,
                 )
             with clock("decode_video"):
                 video = None
@@ -276,11 +275,11 @@ class WorldModelPipeline(DiffusionPipeline):
         grid = geometry.latent_size(frames.shape[1], frames.shape[2], "the context video")
         poses = camera_inputs(context_cameras, target_cameras, len(frames), target_frames, geometry)
         fov = field_of_view(context_cameras, target_cameras, horizontal_fov, self.transformer.config)
-        if self.transformer.config.rendered:
+        if "rendered" in self.transformer.conditioning:
             check_cameras(context_cameras, target_cameras, fov)
             if self.finder is None:
                 raise CheckpointError(
-                    "this model is told a rendered target and has no finder: give its folder the finder/ of its parts "
+                    "this model is conditioned on a rendered target and has no finder: give its folder the finder/ of its parts "
                     "(python -m outofsight.training.assemble does)"
                 )
         limit = self.config.max_text_tokens

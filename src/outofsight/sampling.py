@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from .cameras import rebase_poses
 from .errors import GeometryError
 
 if TYPE_CHECKING:
     from .memory import RetrievalTrace
-    from .models.transformer import ContextCache
+    from .models.cache import ContextCache
+    from .models.conditioners import Conditions
 
 TIMESTEPS = 1000.0  # timestep = 1000 sigma
 
@@ -85,13 +87,12 @@ def denoise(
     batched_guidance: bool = False,
     numerics: str = "accurate",
     cache_context: bool | None = None,
-    horizontal_fov: float | Tensor | None = None,
+    conditions: Conditions | None = None,
     start_step: int = 0,
     callback: Callable[[DenoiseStep], None] | None = None,
     trace: RetrievalTrace | None = None,
     progress: bool = False,
     plain: bool = False,
-    rendered: Tensor | None = None,
 ) -> Tensor:
     """Sample the target latents that follow a context.
 
@@ -109,13 +110,12 @@ def denoise(
         numerics: "accurate" (latents and steps in float32 or wider) or "reference" (all in the model's dtype, timesteps
             too, as the release runs in bf16).
         cache_context: encode the context once for all steps and branches; None does so where the model allows it.
-        horizontal_fov: degrees, for models and memories that need it.
+        conditions: intrinsics and further inputs, for conditioners and memories that need them.
         start_step: steps already done.
         callback: called after every step.
         trace: collects what was recalled by the positive branch.
         progress: show a progress bar.
         plain: take the plain attention path.
-        rendered: ``[b, c + 4, ft, h, w]`` of ``rendered.condition``, for models that are told it.
 
     Returns:
         ``[b, c, ft, h, w]`` clean target latents, in the dtype that numerics names.
@@ -131,14 +131,18 @@ def denoise(
     device = model.device
     source, latents = (x.to(device=device, dtype=dtype) for x in (source_latents, noise))
     poses = context_poses.to(device), target_poses.to(device)
+    if model.config.anchor == "session":
+        poses = rebase_poses(*poses)
     text = text.to(device)
     negative_text = None if negative_text is None or guidance == 1 else negative_text.to(device)
-    extra = {"horizontal_fov": horizontal_fov, "numerics": numerics, "plain": plain}
+    if conditions is not None:
+        conditions = conditions.map(lambda x: x.to(device))
+        conditions = replace(conditions, extra={name: x.to(dtype) for name, x in conditions.extra.items()})
+    extra = {"conditions": conditions, "numerics": numerics, "plain": plain}
     if cache_context is None:
         cache_context = model.cacheable and not getattr(model, "is_cache_enabled", False)
     cache = model.encode_context(source, *poses, **extra) if cache_context else None
-    told = None if rendered is None else rendered.to(device=device, dtype=dtype)
-    predict = _Predictor(model, source, poses, cache, extra, told)
+    predict = _Predictor(model, source, poses, cache, extra)
     if trace is not None:
         trace.samples = len(source)
 
@@ -175,9 +179,8 @@ class _Predictor:
         poses: tuple[Tensor, Tensor],
         cache: ContextCache | None,
         extra: dict[str, Any],
-        rendered: Tensor | None,
     ) -> None:
-        self.model, self.extra, self.rendered = model, extra, rendered
+        self.model, self.extra = model, extra
         # what a call needs for one branch, and for two side by side
         self.inputs = {1: (source, *poses, cache)}
 
@@ -207,14 +210,9 @@ class _Predictor:
         """One call of the model; diffusers' step caches keep their state by the call's name."""
         source, context, target, cache = self._repeated(len(latents) // len(self.inputs[1][0]))
         inputs = latents if cache is not None else torch.cat([source, latents], dim=2)
-        fov = self.extra["horizontal_fov"]
-        if isinstance(fov, Tensor) and fov.ndim and len(fov) != len(latents):
-            fov = fov.repeat(len(latents) // len(fov))
-        told = (
-            {}
-            if self.rendered is None
-            else {"rendered": self.rendered.repeat(len(latents) // len(self.rendered), 1, 1, 1, 1)}
-        )
+        conditions = self.extra["conditions"]
+        if conditions is not None and len(latents) != len(self.inputs[1][0]):
+            conditions = conditions.repeat(len(latents) // len(self.inputs[1][0]))
         with _call_name(self.model, name):
             out = self.model(
                 inputs,
@@ -225,8 +223,7 @@ class _Predictor:
                 context_cache=cache,
                 trace=trace,
                 target_only=True,
-                **{**self.extra, "horizontal_fov": fov},
-                **told,
+                **{**self.extra, "conditions": conditions},
             )
         return out.sample.to(latents.dtype)
 

@@ -14,7 +14,7 @@ from held_out import write_data
 from outofsight.cameras import CameraPath
 from outofsight.clips import Clip
 from outofsight.errors import CameraError
-from outofsight.rendered.sweep import SweepOptions
+from outofsight.experiments.rendered.sweep import SweepOptions
 
 WALL, FOV, SIZE = 5.0, 24.0, (24, 40)  # metres, degrees, pixels
 

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from outofsight.rendered.sighting import Sighting
-from outofsight.rendered.sweep import tangents
-from outofsight.rendered.tracks import project
+from outofsight.experiments.rendered.sighting import Sighting
+from outofsight.experiments.rendered.sweep import tangents
+from outofsight.experiments.rendered.tracks import project
 
 HEIGHT, WIDTH, FOV, WALL = 48, 80, 70.0, 4.0
 RED = torch.tensor([1.0, 0.0, 0.0])

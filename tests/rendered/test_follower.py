@@ -11,8 +11,8 @@ from flatland import FOV, HEIGHT, WIDTH, camera, walker
 
 from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, SubjectTrack
-from outofsight.rendered import SubjectFinder, render, renderer
-from outofsight.rendered.follower import (
+from outofsight.experiments.rendered import SubjectFinder, render, renderer
+from outofsight.experiments.rendered.follower import (
     Followed,
     Follower,
     _fits,
@@ -22,10 +22,10 @@ from outofsight.rendered.follower import (
     follow_twice,
     pixels_a_metre,
 )
-from outofsight.rendered.motion import go_on, world_up
-from outofsight.rendered.sighting import Sighting
-from outofsight.rendered.sweep import SweepOptions
-from outofsight.rendered.tracks import ACROSS, ALONG, SubjectPath, paths_in, project
+from outofsight.experiments.rendered.motion import go_on, world_up
+from outofsight.experiments.rendered.sighting import Sighting
+from outofsight.experiments.rendered.sweep import SweepOptions
+from outofsight.experiments.rendered.tracks import ACROSS, ALONG, SubjectPath, paths_in, project
 from outofsight.training import pursuits as training_pursuits
 from outofsight.training.follower import collate, missed, shown
 

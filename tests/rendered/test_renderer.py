@@ -9,9 +9,9 @@ import pytest
 import torch
 from flatland import FOV, HEIGHT, WIDTH, camera, walker, wall
 
-from outofsight.rendered import MAPS, Rendered, SubjectFinder, condition, nothing_rendered, render, renderer
-from outofsight.rendered.finder import finder_inputs, look_twice, mirrored
-from outofsight.rendered.sweep import SweepOptions
+from outofsight.experiments.rendered import MAPS, Rendered, SubjectFinder, condition, nothing_rendered, render, renderer
+from outofsight.experiments.rendered.finder import finder_inputs, look_twice, mirrored
+from outofsight.experiments.rendered.sweep import SweepOptions
 
 CONTEXT, TARGET = 12, 6
 OPTIONS = SweepOptions(planes=5, nearest=0.5, around=5, coarse=1)

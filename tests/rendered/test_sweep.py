@@ -7,7 +7,7 @@ import pytest
 import torch
 from flatland import FOV, HEIGHT, RED, WALL, WIDTH, camera, wall
 
-from outofsight.rendered.sweep import SweepOptions, fill, look_up, sweep, tangents
+from outofsight.experiments.rendered.sweep import SweepOptions, fill, look_up, sweep, tangents
 
 GIVEN = np.stack([camera(x) for x in (-0.8, -0.4, 0.0, 0.4, 0.8)])
 WANTED = np.stack([camera(0.2), camera(-0.6, yaw=0.2)])
@@ -85,7 +85,7 @@ def test_holes_are_filled_from_around() -> None:
 
 def test_many_frames_are_swept_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = sweep(wall(GIVEN), poses(GIVEN), poses(WANTED), FOV, OPTIONS)
-    monkeypatch.setattr("outofsight.rendered.sweep._AT_ONCE", 1)
+    monkeypatch.setattr("outofsight.experiments.rendered.sweep._AT_ONCE", 1)
     parts = sweep(wall(GIVEN), poses(GIVEN), poses(WANTED), FOV, OPTIONS)
     for name in ("picture", "cost", "share", "disparity"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), atol=1e-6, rtol=1e-5)

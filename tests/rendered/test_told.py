@@ -17,7 +17,7 @@ from outofsight import WorldModelPipeline
 from outofsight.datasets import read_clip
 from outofsight.errors import CameraError, CheckpointError, DatasetError, GeometryError
 from outofsight.generation.codec import encode_video
-from outofsight.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
+from outofsight.experiments.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
 from outofsight.sampling import denoise
 from outofsight.training import hashes
 from outofsight.training.assemble import assemble

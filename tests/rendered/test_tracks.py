@@ -9,8 +9,8 @@ import pytest
 from flatland import FOV, HEIGHT, WIDTH, camera
 from scipy.spatial.transform import Rotation
 
-from outofsight.rendered.motion import go_on, ground_axes, world_up
-from outofsight.rendered.tracks import Body, SubjectPath, bodies_in, level, link, project
+from outofsight.experiments.rendered.motion import go_on, ground_axes, world_up
+from outofsight.experiments.rendered.tracks import Body, SubjectPath, bodies_in, level, link, project
 
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
 UP = np.array([0.0, -1.0, 0.0])

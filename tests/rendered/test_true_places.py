@@ -15,9 +15,9 @@ from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, RedMasks, SubjectTrack, VideoFile
 from outofsight.datasets import read_clip, write_clip
 from outofsight.errors import DatasetError
-from outofsight.rendered import SubjectFinder, Truth, render, renderer
-from outofsight.rendered.sighting import Sighting
-from outofsight.rendered.sweep import SweepOptions
+from outofsight.experiments.rendered import SubjectFinder, Truth, render, renderer
+from outofsight.experiments.rendered.sighting import Sighting
+from outofsight.experiments.rendered.sweep import SweepOptions
 from outofsight.training import prepare
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.encode import EncodeOptions, encode_clips

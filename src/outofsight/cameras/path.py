@@ -257,6 +257,22 @@ def relative_pose_vectors(
     return vectors[0], vectors[1]
 
 
+def rebase_poses(context_poses: torch.Tensor, target_poses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pose vectors ``[b, fc, 12]``, ``[b, ft, 12]`` of any one world, relative to the first context frame.
+
+    For models whose anchor is the session's first frame. Raises CameraError where there is no context frame.
+    """
+    import torch
+
+    if context_poses.shape[1] == 0:
+        raise CameraError("there is no context frame that poses could be relative to: give at least one")
+    poses = torch.cat([context_poses, target_poses], dim=1).unflatten(-1, (3, 4))
+    rotation, place = poses[:, :1, :, :3], poses[:, :1, :, 3:]
+    moved = torch.cat([poses[..., :3], poses[..., 3:] - place], dim=-1)
+    based = (rotation.transpose(-1, -2) @ moved).flatten(-2)
+    return based[:, : context_poses.shape[1]], based[:, context_poses.shape[1] :]
+
+
 def view_overlap(
     query: CameraPath,
     bank: CameraPath,

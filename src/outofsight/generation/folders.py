@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
+from ..models.conditioners import conditioner_names
 
 INDEX = "model_index.json"
 SHIPPED = Path(__file__).parents[1] / "weights"
@@ -190,9 +191,9 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
         if name in skip:
             continue
         settings = check_network(name, folder / name)
-        if settings.get("rendered") and not {"finder"} & {*skip, *_networks(folder)}:
+        if "rendered" in conditioner_names(settings) and not {"finder"} & {*skip, *_networks(folder)}:
             raise CheckpointError(
-                f"{folder} has no folder 'finder', and its transformer is told rendered targets: it is incomplete"
+                f"{folder} has no folder 'finder', and its transformer is conditioned on rendered targets: it is incomplete"
             )
 
 
@@ -246,7 +247,7 @@ def _empty_model(name: str, settings: dict[str, Any]) -> Any:
 
         return AutoencoderKLWan.from_config(settings)
     if name == "finder":
-        from ..rendered import SubjectFinder
+        from ..experiments.rendered import SubjectFinder
 
         return SubjectFinder.from_config(settings)
     from ..models.transformer import WorldTransformer3DModel

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..cameras import CameraPath, relative_pose_vectors
 from ..errors import CameraError, OutOfSightError, VideoError
-from ..models.rays import BY_VIEW
+from ..memory import make_memory
+from ..models.conditioners import Conditions, conditioner_class, square_intrinsics
 from ..video import Video, fit_video
 from .codec import VideoGeometry
 from .results import PartialRun
@@ -37,6 +38,13 @@ class RunInputs:
     horizontal_fov: float | None
     tokens: tuple[Tensor, Tensor]
     negative_tokens: tuple[Tensor, Tensor]
+
+    def conditions(self, rendered: Tensor | None) -> Conditions:
+        """What the clip is conditioned on beside text and poses; ``rendered``: see experiments/rendered."""
+        frames = len(self.context_poses) + len(self.target_poses)
+        fov = self.horizontal_fov
+        intrinsics = None if fov is None else square_intrinsics(fov, 1, frames, self.grid)
+        return Conditions(intrinsics, {} if rendered is None else {"rendered": rendered})
 
 
 def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | None) -> np.ndarray:
@@ -115,7 +123,7 @@ def field_of_view(
     fov = given if given is not None else next(iter(known), None)
     if fov is not None and not (math.isfinite(fov) and 0 < fov < 180):
         raise CameraError(f"horizontal_fov is {fov}, expected degrees between 0 and 180")
-    if fov is None and (needs := fov_users(config)):
+    if fov is None and (needs := needs_intrinsics(config)):
         raise CameraError(
             f"this model needs the horizontal field of view (for its {' and '.join(needs)}) and the cameras "
             "do not "
@@ -124,12 +132,13 @@ def field_of_view(
     return fov
 
 
-def fov_users(config: Mapping[str, Any]) -> list[str]:
+def needs_intrinsics(config: Mapping[str, Any]) -> list[str]:
     """The parts of a transformer's configuration that cannot work without a field of view."""
-    options = config.get("memory_options") or {}
-    users = ["camera rays"] if set(BY_VIEW) & set(config.get("camera_inputs", ())) else []
-    if config.get("memory") == "fov" or options.get("affinity") == "fov":
-        users.append("memory, which goes by view overlap")
+    kinds = [conditioner_class(path) for path in config.get("conditioners", ())]
+    users = [f"conditioner {kind.name!r}" for kind in kinds if "intrinsics" in kind.needs]
+    memory = make_memory(config["memory"], config.get("memory_options"), config["context_attention"])
+    if "intrinsics" in memory.needs:
+        users.append(f"memory {memory.name!r}, which goes by view overlap")
     return users
 
 

@@ -6,7 +6,8 @@ from diffusers.models.modeling_utils import ModelMixin
 
 from .checkpoints import load_hydra_checkpoint
 from .presets import PRESETS, ModelPreset
-from .transformer import ContextCache, WorldTransformer3DModel
+from .cache import ContextCache
+from .transformer import WorldTransformer3DModel
 
 __all__ = [
     "PRESETS",

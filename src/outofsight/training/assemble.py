@@ -49,8 +49,8 @@ def assemble(parts: str, transformer: Path, out: Path, preset: str, dtype: torch
             f"{transformer} takes text of {model.config.text_dim} numbers and latents of {model.config.in_channels} "
             f"channels; the parts in {parts} give {width} and {channels}"
         )
-    if model.config.rendered and coders.finder is None:
-        raise CheckpointError(f"{transformer} is told rendered targets, and {parts} has no finder to render them with")
+    if "rendered" in model.conditioning and coders.finder is None:
+        raise CheckpointError(f"{transformer} is conditioned on rendered targets, and {parts} has no finder to render them with")
     if coders.finder is not None:
         coders.finder.register_to_config(_name_or_path=preset)
     pipe = WorldModelPipeline(

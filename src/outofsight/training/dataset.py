@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DatasetError
+from ..models.conditioners import conditioner_names
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, file_digest, read_index
 
@@ -22,8 +23,8 @@ class Batch:
 
     latents ``[b, c, f, h, w]``, context first; text ``[b, l, d]``, zeros after each prompt's last token as the
     pipeline pads it; context_poses ``[b, fc, 12]``; target_poses ``[b, ft, 12]``; horizontal_fov ``[b]`` degrees, or
-    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8; rendered
-    ``[b, c + 4, ft, h, w]`` or None (see :class:`EncodedClip`).
+    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8; extra:
+    further inputs by conditioner name (see :class:`EncodedClip`).
     """
 
     names: tuple[str, ...]
@@ -35,7 +36,7 @@ class Batch:
     horizontal_fov: Tensor | None
     subject: Tensor
     phase: Tensor
-    rendered: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -43,11 +44,9 @@ class Batch:
     def to(self, device: str | torch.device) -> Batch:
         """The same on another device."""
         moved: dict[str, Any] = {
-            field.name: value.to(device)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            f.name: value.to(device) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, extra={name: x.to(device) for name, x in self.extra.items()}, **moved)
 
 
 class LatentDataset:
@@ -163,7 +162,7 @@ class LatentDataset:
             horizontal_fov=torch.tensor(known) if known else None,
             subject=torch.stack([clip.subject for clip in clips]),
             phase=torch.stack([clip.phase for clip in clips]),
-            rendered=torch.stack(rendered) if rendered else None,
+            extra={"rendered": torch.stack(rendered)} if rendered else {},
         )
 
     def check_parts(
@@ -199,7 +198,7 @@ class LatentDataset:
             wrong.append(f"text of width {config['text_dim']}, the clips' has {settings.text_dim}")
         if settings.size[0] % patch[1] or settings.size[1] % patch[2]:
             wrong.append(f"patches of {patch}, which do not divide latents of {settings.size[0]} x {settings.size[1]}")
-        if config.get("rendered") and not settings.finder:
+        if "rendered" in conditioner_names(config) and not settings.finder:
             wrong.append("rendered targets, which the clips lack: encode them with a model that has a finder")
         if wrong:
             raise DatasetError(f"the model does not fit the clips in {self.folder}: it takes {'; '.join(wrong)}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from .auxiliary import heads_alone, without_heads
 from .checkpointing import Checkpoint, drop_old, model_writer, write_checkpoint
 from .config import TrainConfig
 from .ema import Ema
@@ -77,9 +78,13 @@ class Learner:
             "window": window,
             "optimizer": self.optimizer.state(),
             "ema_updates": self.ema.updates if self.ema is not None else 0,
+            "heads": heads_alone(tensors),
+            "head_means": heads_alone(means or {}),
         }
+        tensors = without_heads(tensors)
+        means = None if means is None else without_heads(means)
         if self.config.lora is not None:  # the folders hold the adapters merged into what they adapt
-            state["trained"] = {name: tensors[name] for name in self.named}
+            state["trained"] = {name: tensors[name] for name in without_heads(self.named)}
             state["means"] = means
         checkpoint = None
         if self.accelerator.is_main_process:
@@ -97,10 +102,11 @@ class Learner:
         """Everything but the weights, which were loaded before the model was placed; returns step and window."""
         state = checkpoint.state()
         self.optimizer.load_state(state["optimizer"])
-        if self.config.lora is not None:
-            for name, parameter in self.named.items():
-                parameter.copy_(like_parameter(name, state["trained"][name], parameter))
+        kept = {**state["heads"], **(state["trained"] if self.config.lora is not None else {})}
+        for name, tensor in kept.items():
+            if name in self.named:
+                self.named[name].copy_(like_parameter(name, tensor, self.named[name]))
         if self.ema is not None:
             means = state["means"] if self.config.lora is not None else checkpoint.weights("ema")
-            self.ema.load_state(means or {}, int(state["ema_updates"]))
+            self.ema.load_state({**(means or {}), **state["head_means"]}, int(state["ema_updates"]))
         return int(state["step"]), [list(map(float, row)) for row in state["window"]]

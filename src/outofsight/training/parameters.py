@@ -125,7 +125,7 @@ def idle_parameters(model: Any, data: LatentDataset) -> set[str]:
     grid = (data.settings.size[0] // patch[1], data.settings.size[1] // patch[2])
     poses = torch.zeros(1, entry.frames, 12)
     cut = entry.context_frames
-    layout = make_layout(grid, poses[:, :cut], poses[:, cut:], torch.zeros(1, entry.frames), 90.0)
+    layout = make_layout(grid, poses[:, :cut], poses[:, cut:], torch.zeros(1, entry.frames))
     plan = model.memory.plan(layout, model.config.attention_head_dim, torch.device("cpu"), range(entry.frames))
     if plan.memory is not None and plan.recall > 0:
         return set()

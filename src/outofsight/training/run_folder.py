@@ -10,7 +10,8 @@ from typing import Any
 
 from ..errors import TrainingError
 from ..files import replacing
-from ..generation.inputs import fov_users
+from ..generation.inputs import needs_intrinsics
+from ..models.conditioners import conditioner_names
 from .checkpointing import Checkpoint, latest_checkpoint
 from .config import TrainConfig
 from .dataset import LatentDataset
@@ -101,10 +102,10 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
             f"the clips in {config.data} have different numbers of latent frames ({shown}); a run takes one: encode "
             "each to a folder of its own and train on one after the other"
         )
-    if fov_users(model_config) and any(entry.horizontal_fov is None for entry in data.clips):
+    if needs_intrinsics(model_config) and any(entry.horizontal_fov is None for entry in data.clips):
         raise TrainingError(
             f"the model compares views and clips in {config.data} have no field of view: encode them with it, or "
-            'train a model of camera_inputs ["pose"] whose memory does not go by view'
+            'train a model of conditioners ["pose"] whose memory does not go by view'
         )
     by_pose = model_config["memory"] == "fov" or (model_config["memory_options"] or {}).get("affinity") == "fov"
     objective = config.objective
@@ -115,15 +116,11 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
         )
     if objective.camera_dropout and by_pose:
         raise TrainingError("objective.camera_dropout takes the cameras away that this model's memory recalls by: 0")
-    if objective.reprojection_dropout and "reprojections" not in model_config["camera_inputs"]:
+    present = conditioner_names(model_config)
+    if strange := [name for name in objective.condition_dropout if name not in present]:
         raise TrainingError(
-            f"objective.reprojection_dropout is {objective.reprojection_dropout} and the model has no reprojections: "
-            '0, or "reprojections" in model_options.camera_inputs'
-        )
-    if bool(objective.presence_weight) != bool(model_config["presence"]):
-        raise TrainingError(
-            f"objective.presence_weight is {objective.presence_weight} and the model's presence "
-            f"{model_config['presence']}: the one needs the other (--set model_options.presence=true)"
+            f"objective.condition_dropout names {', '.join(strange)}, and the model is conditioned on "
+            f"{', '.join(present)}: leave them out, or add them to model_options.conditioners"
         )
     if (objective.subject_weight or objective.reentry_weight or objective.presence_weight) and not any(
         entry.annotated for entry in data.clips

@@ -23,6 +23,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from ..errors import DatasetError, TrainingError
 from ..processes import locked
+from .auxiliary import attach_presence
 from .batches import Part, PartLoader
 from .checkpointing import Checkpoint, latest_checkpoint
 from .config import TrainConfig
@@ -101,13 +102,15 @@ class Trainer:
         check_data(config, self.data, self.model.config)
         if self.start is not None and config.lora is None:
             self.model.load_state_dict(self.start.weights("transformer"))
+        if config.objective.presence_weight:
+            attach_presence(self.model, config.seed)
         named = choose_parameters(self.model, config)
         idle = idle_parameters(self.model, self.data)
         self.accelerator = make_accelerator(config, idle_parameters=bool(idle & named.keys()))
         self.device = self.accelerator.device
         self.main = self.accelerator.is_main_process
         if self.main:
-            _check_parts(config, self.data, bool(self.model.config.rendered))
+            _check_parts(config, self.data, "rendered" in self.model.conditioning)
             stack.enter_context(locked(config.out))
             write_config(config, self.data)
         self.accelerator.wait_for_everyone()
@@ -302,6 +305,6 @@ def _check_parts(config: TrainConfig, data: LatentDataset, rendered: bool) -> No
     finder = parts.finder if data.settings.finder else None  # clips without rendered targets serve other models
     if rendered and parts.finder is None:
         raise DatasetError(
-            f"the model is told rendered targets, and {folder} has no finder/ that would make them later"
+            f"the model is conditioned on rendered targets, and {folder} has no finder/ that would make them later"
         )
     data.check_parts(vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer, finder=finder)

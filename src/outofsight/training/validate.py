@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from ..evaluation.retrieval import retrieval_hits
 from ..evaluation.scores import Scores, score
 from ..generation.codec import VideoGeometry, channels_last, decode_videos
 from ..memory import RetrievalTrace
-from ..rendered import nothing_rendered
+from ..experiments.rendered import nothing_rendered
 from ..sampling import denoise
 from ..video import write_video
 from .cells import highest
 from .dataset import Batch, LatentDataset
+from .objective import batch_conditions
 from .sources import clip_digest, list_clips
 from .validation_report import BEST_VIEW, CEILING, HOLD, MODEL, ValidationReport, ValidationSettings
 
@@ -113,13 +115,17 @@ class Validator:
     def generate(self, model: Any, batch: Batch, trace: RetrievalTrace | None, *, hidden: bool = False) -> Tensor:
         """Target latents ``[b, c, ft, h, w]`` that the model makes of a batch's context."""
         cut, settings = batch.context_frames, self.settings
-        source, poses, rendered = batch.latents[:, :, :cut], batch.context_poses, batch.rendered
+        source, poses, extra = batch.latents[:, :, :cut], batch.context_poses, dict(batch.extra)
         if hidden:
             source, poses = hide_context(source, poses)
-            rendered = None if rendered is None else nothing_rendered(rendered)
+            if "rendered" in extra:
+                extra["rendered"] = nothing_rendered(extra["rendered"])
         noise = torch.stack([clip_noise(name, settings.seed, batch.latents[0, :, cut:].shape) for name in batch.names])
         negative = self.latents.empty_text.expand_as(batch.text) if settings.guidance != 1 else None
-        fov = batch.horizontal_fov
+        conditions = replace(batch_conditions(batch), extra=extra)
+        if conditions.intrinsics is not None:
+            kept = source.shape[2] + batch.target_poses.shape[1]
+            conditions = replace(conditions, intrinsics=conditions.intrinsics[:, -kept:])
         return denoise(
             model,
             source,
@@ -131,9 +137,8 @@ class Validator:
             steps=settings.steps,
             guidance=settings.guidance,
             shift=settings.shift,
-            horizontal_fov=None if fov is None else fov.to(model.device),
+            conditions=conditions,
             trace=trace,
-            rendered=rendered,
         )
 
     def _decode(self, latents: Tensor) -> np.ndarray:

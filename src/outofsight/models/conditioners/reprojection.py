@@ -7,14 +7,20 @@ smeared or stands where last seen, and the memory must put it right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..memory import FrameLayout
-from ..rendered.sweep import BEHIND, EDGE_WEIGHT
-from .rays import anchor_points, ray_directions
+from ...errors import MemoryOptionError
+from ...memory import FrameLayout
+from .anchors import anchor_points
+from .base import Conditioner, Conditions, ModelShape
+
+EDGE_WEIGHT = 0.05  # of what a camera sees at its border, against 1 + EDGE_WEIGHT at its centre
+BEHIND = 0.05  # directions closer than this to a camera's image plane are not in its view
 
 
 def reprojection_channels(channels: int, disparities: int) -> int:
@@ -28,7 +34,7 @@ def reproject_context(context: Tensor, layout: FrameLayout, disparities: tuple[f
 
     Args:
         context: ``[b, c, fc, h, w]`` clean latents of the layout's context frames.
-        layout: cameras of context and target frames, with a field of view; its token grid is not used.
+        layout: cameras of context and target frames, with intrinsics; its token grid is not used.
         disparities: 1/m, at least one; 0 is infinitely far.
 
     Returns:
@@ -39,45 +45,52 @@ def reproject_context(context: Tensor, layout: FrameLayout, disparities: tuple[f
         frame to 1 for none. Zeros where no frame has it in view.
 
     Raises:
-        GeometryError: the cameras have no field of view.
+        GeometryError: the cameras have no intrinsics.
     """
     context = context.float()
     cells = replace(layout, grid=(context.shape[3], context.shape[4]))
     with torch.autocast(context.device.type, enabled=False):
-        rays = ray_directions(cells, range(cells.context_frames, cells.frames))
         targets = range(cells.context_frames, cells.frames)
         parts = []
         for disparity in disparities:
-            points = anchor_points(cells, rays, targets, (disparity,))[..., 0, :]
+            points = anchor_points(cells, targets, (disparity,))[..., 0, :]
             places = _places_in_context(points, cells, disparity)
             parts.append(_read(context, places, cells.target_frames))
     return torch.cat(parts, dim=1)
 
 
-class ReprojectionEncoder(nn.Module):
-    """Tells target tokens what the context showed where they look; it begins by telling nothing."""
+class ReprojectionConditioner(Conditioner):
+    """Adds to target tokens what the context showed where they look; it begins by adding nothing.
 
-    def __init__(self, channels: int, disparities: tuple[float, ...], dim: int, patch_size: tuple[int, ...]) -> None:
-        super().__init__()
-        self.disparities = disparities
-        patch = (patch_size[0], patch_size[1], patch_size[2])
-        self.conv = nn.Conv3d(reprojection_channels(channels, len(disparities)), dim, kernel_size=patch, stride=patch)
+    Args:
+        disparities: 1/m, of the planes.
+    """
+
+    name: ClassVar[str] = "reprojection"
+    needs: ClassVar[frozenset[str]] = frozenset({"intrinsics", "context_latents"})
+
+    def __init__(self, shape: ModelShape, disparities: Sequence[float] = (0.0, 0.06, 0.15, 0.3)) -> None:
+        super().__init__(shape)
+        self.disparities = tuple(map(float, disparities))
+        if not self.disparities or min(self.disparities) < 0:
+            raise MemoryOptionError(
+                f"reprojection disparities are {self.disparities}: expected at least one, of at least 0 (1/m)"
+            )
+        channels = reprojection_channels(shape.channels, len(self.disparities))
+        self.conv = nn.Conv3d(channels, shape.dim, kernel_size=shape.patch, stride=shape.patch)
         for parameter in self.conv.parameters():
             nn.init.zeros_(parameter)
 
-    def read(self, context: Tensor, layout: FrameLayout) -> Tensor:
+    def config(self) -> dict[str, Any]:
+        return {"disparities": list(self.disparities)}
+
+    def prepare(self, latents: Tensor | None, layout: FrameLayout, conditions: Conditions) -> Tensor | None:
         """See :func:`reproject_context`."""
-        return reproject_context(context, layout, self.disparities)
+        assert latents is not None
+        return reproject_context(latents, layout, self.disparities)
 
-    def forward(self, x: Tensor, read: Tensor, kept: Tensor | None = None) -> Tensor:
-        """``x [b, f, n, dim]``, to whose last frames, the target's, ``read`` (see :meth:`read`) has been added.
-
-        kept: bool ``[b]``, clips that are told; None: all.
-        """
-        told = self.conv(read.to(self.conv.weight.dtype)).flatten(3).permute(0, 2, 3, 1).to(x.dtype)
-        if kept is not None:
-            told = told * kept[:, None, None, None].to(told)
-        return torch.cat([x[:, : -told.shape[1]], x[:, -told.shape[1] :] + told], dim=1)
+    def tokens(self, prepared: Tensor) -> Tensor:
+        return self.conv(prepared.to(self.conv.weight.dtype)).flatten(3).permute(0, 2, 3, 1)
 
 
 def _places_in_context(points: Tensor, cells: FrameLayout, disparity: float) -> Tensor:
@@ -85,18 +98,16 @@ def _places_in_context(points: Tensor, cells: FrameLayout, disparity: float) -> 
 
     Points that a camera does not see lie at 2, outside.
     """
-    assert cells.horizontal_fov is not None
-    rows, columns = cells.grid
     cameras = cells.poses[:, : cells.context_frames].float().unflatten(-1, (3, 4))
     rotation, origin = cameras[..., :3], cameras[..., 3]
     # world to camera is the transpose; points come in units of their distance, so origins are scaled alike
     local = torch.einsum("bcji,btnj->bctni", rotation, points)
     local = local - disparity * torch.einsum("bcji,bcj->bci", rotation, origin)[:, :, None, None]
-    half_width = torch.tan(torch.deg2rad(cells.horizontal_fov.float()) / 2)
-    half = torch.stack([half_width, half_width * rows / columns], dim=-1)[:, None, None, None]
+    lens = cells.lens("reprojection")[:, : cells.context_frames, None, None].to(local)
     depth = local[..., 2:]
     seen = depth > BEHIND
-    return torch.where(seen, local[..., :2] / depth.clamp(min=BEHIND) / half, 2.0).clamp(-2.0, 2.0)
+    places = 2 * (local[..., :2] / depth.clamp(min=BEHIND) * lens[..., :2] + lens[..., 2:]) - 1
+    return torch.where(seen, places, 2.0).clamp(-2.0, 2.0)
 
 
 def _read(context: Tensor, places: Tensor, target_frames: int) -> Tensor:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..clips import Clip, RedMasks
-from ..errors import DatasetError
+from ...clips import Clip, RedMasks
+from ...errors import DatasetError
 from .sighting import Sighting
 from .tracks import SubjectPath, project
 
