@@ -131,7 +131,7 @@ class MemoryAttnProcessor:
 
     def _attend(self, query: Tensor, bank: BlockCache, picks: Tensor | None, sequence: Sequence) -> Tensor:
         plan = sequence.plan
-        reached = plan.first_key - (sequence.layout.frames - bank.key.shape[1])
+        reached = plan.first_key - (sequence.given.stop - bank.key.shape[1])
         return attend(
             query,
             bank.key[:, reached:],
