@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import GeometryError
+from .stream import VideoEncoderStream, temporal_stride
 
 
 @dataclass(frozen=True)
@@ -133,13 +134,30 @@ def encode_videos(
     """:func:`encode_video` for several at once: ``[b, c, f, h, w]`` of uint8 ``frames [b, f, h, w, 3]``."""
     pixels = frames.to(device).permute(0, 4, 1, 2, 3)
     pixels = (pixels.float() / 127.5 - 1).to(vae.dtype)
-    expected = (pixels.shape[2] - 1) // 2 ** sum(map(bool, vae.config.temperal_downsample)) + 1
+    expected = (pixels.shape[2] - 1) // temporal_stride(vae) + 1
     with _bar(vae.encoder, "encoding", expected, progress):
-        mean = vae.encode(pixels).latent_dist.mode().to(dtype)
+        if vae.use_tiling or vae.use_slicing:
+            mean = vae.encode(pixels).latent_dist.mode()
+        else:  # diffusers' own call takes counts of 4 n + 1 alone, whatever the VAE's stride
+            mean = VideoEncoderStream(vae).encode(pixels)
     if mean.shape[2] != expected:
-        raise GeometryError(f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}")
+        raise GeometryError(
+            f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}: give 4 n + 1 frames, "
+            "or switch its tiling and slicing off"
+        )
+    return normalised(vae, mean.to(dtype))
+
+
+def normalised(vae: Any, mean: Tensor) -> Tensor:
+    """Latents ``[b, c, f, h, w]`` as the transformer takes them, of the VAE's own."""
     offset, scale = _statistics(vae, mean)
     return (mean - offset) / scale
+
+
+def denormalised(vae: Any, latents: Tensor) -> Tensor:
+    """The inverse of :func:`normalised`."""
+    offset, scale = _statistics(vae, latents)
+    return latents * scale + offset
 
 
 def decode_latents(vae: Any, latents: Tensor, *, truncate: bool = False, progress: bool = False) -> np.ndarray:
@@ -153,9 +171,22 @@ def decode_latents(vae: Any, latents: Tensor, *, truncate: bool = False, progres
 
 def decode_videos(vae: Any, latents: Tensor, *, truncate: bool = False, progress: bool = False) -> np.ndarray:
     """:func:`decode_latents` for several at once: ``[b, f, h, w, 3]`` of ``[b, c, f, h, w]``."""
-    offset, scale = _statistics(vae, latents)
     with _bar(vae.decoder, "decoding", latents.shape[2], progress):
-        pixels = vae.decode((latents * scale + offset).to(vae.dtype)).sample
+        pixels = vae.decode(denormalised(vae, latents).to(vae.dtype)).sample
+    return as_frames(pixels, truncate=truncate)
+
+
+def as_frames(pixels: Tensor, *, truncate: bool = False) -> np.ndarray:
+    """uint8 ``[b, f, h, w, 3]`` of ``pixels [b, 3, f, h, w]`` in -1..1.
+
+    Raises:
+        GeometryError: numbers that are not finite, which would be black pixels.
+    """
+    if not bool(pixels.isfinite().all()):
+        raise GeometryError(
+            f"the VAE decoded numbers that are not finite (in {pixels.dtype}): the weights are damaged, or the numbers too "
+            "large for this dtype; try torch_dtype=float32 (--dtype float32)"
+        )
     levels = (pixels.float() + 1).mul_(127.5).clamp_(0, 255)
     levels = levels if truncate else levels.round_()
     return levels.to(torch.uint8).permute(0, 2, 3, 4, 1).cpu().numpy()
