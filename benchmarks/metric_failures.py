@@ -30,12 +30,12 @@ from outofsight.datasets import iterate_clips
 from outofsight.datasets.world_extras import read_fates
 from outofsight.errors import OutOfSightError
 from outofsight.evaluation import metrics as m
-from outofsight.evaluation.held_out import HeldOutClip, held_out
+from outofsight.evaluation.clip import EvalClip, eval_clip
 from outofsight.evaluation.metrics import failures as f
 from outofsight.evaluation.metrics.extractors import patch_extractor
 from outofsight.evaluation.metrics.lpips import Lpips
 from outofsight.evaluation.metrics.preprocess import Extractor, extract, vbench_clip_pixels
-from outofsight.evaluation.psnr import mean_psnr as mean_of_frames
+from outofsight.evaluation.metrics.psnr import mean_psnr as mean_of_frames
 
 HARMLESS = "compressed"
 LATE, SHIFT, BLUR = 4, 0.1, 2.0  # frames, of the width, pixels
@@ -62,7 +62,7 @@ class Networks:
 class Truth:
     """A clip, its staged videos, and what is asked of a prediction. numbers: subjects that the fates befall."""
 
-    held: HeldOutClip
+    held: EvalClip
     context: f.Staged
     target: f.Staged
     frozen: f.Staged
@@ -94,7 +94,7 @@ def load(root: Path, count: int) -> list[Truth]:
         fates = read_fates(root / clip.name)
         if fates is None:
             continue
-        held, ids = held_out(clip, root / clip.name), clip.load_masks()
+        held, ids = eval_clip(clip, root / clip.name), clip.load_masks()
         cut = len(held.context)
         numbers = [1 + [subject.id for subject in clip.subjects].index(name) for name in fates.subjects]
         frozen = f.Staged(held.fates["frozen"], fates.frozen_ids())
@@ -139,7 +139,7 @@ def measure(case: f.Staged, truth: Truth, networks: Networks, costs: Costs) -> d
 
     def keep(name: str, measured: m.Measured) -> None:
         split, mark = name.partition(" *")[:2]
-        found[name], found[f"{split} inside, re-entered{mark}"] = measured.value, measured.parts["re-entered inside"]
+        found[name], found[f"{split} inside, re-entered{mark}"] = measured.value, measured.means["re-entered inside"]
 
     with costs.of("PSNR", count):
         psnr = m.frame_psnr(case.frames, target.frames)
@@ -301,7 +301,7 @@ def enlarged(truth: Truth, frames: int = 4) -> Truth:
     held, halves = truth.held, (truth.context, truth.target, truth.frozen)
     parts = [f.Staged(large(half.frames), large(half.ids)) for half in halves]
     seen_in = np.concatenate([held.visible[:, :frames], held.visible[:, -frames:]], axis=1)
-    short = HeldOutClip(
+    short = EvalClip(
         held.name, held.fps, parts[0].frames, {name: large(video) for name, video in held.fates.items()},
         held.views[-frames:], seen_in, held.returned[:, -frames:], held.hidden[-frames:], large(held.inside),
         large(held.region),

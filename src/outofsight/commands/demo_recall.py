@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..evaluation.held_out import HeldOutClip
+from ..evaluation.clip import EvalClip
 from ..generation.codec import VideoGeometry
 from ..memory.trace import RetrievalTrace
 
@@ -25,7 +25,7 @@ def token_shares(trace: dict[str, np.ndarray]) -> np.ndarray:
     return (picks[..., None] == tokens).any(axis=-2).mean(axis=(0, 1))
 
 
-def recalled_picture(clip: HeldOutClip, generated: np.ndarray, trace: Path, geometry: VideoGeometry) -> Any:
+def recalled_picture(clip: EvalClip, generated: np.ndarray, trace: Path, geometry: VideoGeometry) -> Any:
     """A row for each of some target frames: generated, truth, and the memory tokens it recalled most.
 
     clip: the truth. generated: uint8 ``[Ft, h, w, 3]``. A memory token is shown by the last video frame it covers, in

@@ -142,12 +142,12 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
 
 
 def measure_floors(study: Study, report: Callable[[str, int, int], None] | None = None) -> Floors:
-    """The trivial answers and the VAE's ceiling, measured and written."""
+    """The baselines and the VAE's ceiling, measured and written."""
     data = {"test": study.data()["test"]}
 
     def judged(_: str, done: int, total: int) -> None:
         if report is not None:
-            report("trivial answers", done, total)
+            report("baselines", done, total)
 
     floors = Floors(study.validator().fixed_rows(judged), data)
     floors.save(study.values)

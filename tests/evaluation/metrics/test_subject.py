@@ -14,7 +14,6 @@ from numpy.testing import assert_array_equal
 from outofsight.errors import CheckpointError, GeometryError, OutOfSightError
 from outofsight.evaluation.metrics import (
     DetectorBoxes,
-    MaskBoxes,
     Sought,
     boxes_from_masks,
     hidden_frames,
@@ -37,10 +36,6 @@ def test_boxes_from_masks() -> None:
     assert_array_equal(boxes[0], [NAN, [7, 5, 8, 6], NAN])
     assert np.isnan(boxes[2]).all()
     assert np.isnan(boxes_from_masks(ids, [3], at_least=2)).all()
-    found = MaskBoxes(ids, (3, 1))(ids, np.zeros((3, 6, 8, 3), np.uint8), SOUGHT)
-    assert_array_equal(found, boxes[:2])
-    with pytest.raises(GeometryError, match="2 subjects, but 1 are sought"):
-        MaskBoxes(ids, (3, 1))(ids, np.zeros((3, 6, 8, 3), np.uint8), SOUGHT[:1])
 
 
 def test_reappearance_by_hand() -> None:
