@@ -18,7 +18,7 @@ import pytest
 from held_out import write_data
 from outofsight.cli import main
 from outofsight.datasets import read_clip
-from outofsight.evaluation import read_evaluation
+from outofsight.evaluation import METRICS, read_evaluation
 from outofsight.evaluation import work as work_module
 from outofsight.video import write_video
 
@@ -145,6 +145,29 @@ def test_wrong_input_is_an_error_of_one_message(data: Path, made: Path, tmp_path
     assert not list(tmp_path.glob("other*"))
     assert main(command(tmp_path, made, out)) == 2  # no clips there
     assert "no known layout" in capsys.readouterr().err
+
+
+def test_a_module_of_ones_own_adds_a_metric(
+    data: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_metric.py").write_text(
+        "from outofsight.evaluation import Metric, register_metric\n\n\n"
+        "def count(sample):\n    return len(sample.frames)\n\n\n"
+        "register_metric(Metric('frame_count', frozenset(), 'frames', 'neither', count, per='clip'))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    out = tmp_path / "result.json"
+    try:
+        assert main(command(data, made, out, "--metrics", "my_metric", "--workers", "2")) == 0
+    finally:
+        METRICS.pop("frame_count", None)
+        sys.modules.pop("my_metric", None)
+    assert "frame_count, frames" in capsys.readouterr().out
+    clip = read_evaluation(out).main.clips["clip-0"]
+    assert clip.values["frame_count"].means == {"target": 9}
+    assert main(command(data, made, tmp_path / "other.json", "--metrics", "no_such_module")) == 2
+    assert "--metrics no_such_module: No module named" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -1,4 +1,4 @@
-"""The trivial answers."""
+"""The baselines."""
 
 from __future__ import annotations
 

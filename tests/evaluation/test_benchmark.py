@@ -146,15 +146,16 @@ def test_networks_tracker_and_features(networks: dict[str, Path], tmp_path: Path
     boxes = tracker(clip.context, video, [cat, dog])
     hidden = m.hidden_frames(clip.visible, FRAMES)
     entry = m.reappearance(boxes, true_boxes[:, FRAMES:], clip.returned, hidden, (HEIGHT, WIDTH))
-    assert entry.error_pixels and entry.phantom_rate
+    error, phantoms = m.mean_of_frames(entry.pixels), m.mean_of_frames(entry.phantom)
+    assert error and phantoms
     back = clip.re_entered
     for name, values in (("phantom_rate", entry.phantom), ("reentry_error_share", entry.share)):
         means = value(found, "made", name, "one").means
         assert np.isnan(values[:, ~back]).all() == (means["hidden"] is None)
         assert means["re-entered"] == pytest.approx(np.nanmean(values[:, back]))
-    assert value(found, "made", "phantom_rate", "one").means["hidden"] == 0 != entry.phantom_rate
-    assert value(found, "made", "reentry_error_pixels", "one").means["target"] == pytest.approx(entry.error_pixels)
-    assert value(found, "made", "phantom_rate", "one").means["target"] == pytest.approx(entry.phantom_rate)
+    assert value(found, "made", "phantom_rate", "one").means["hidden"] == 0 != phantoms
+    assert value(found, "made", "reentry_error_pixels", "one").means["target"] == pytest.approx(error)
+    assert value(found, "made", "phantom_rate", "one").means["target"] == pytest.approx(phantoms)
     for name, expected in dsc_by_hand(clip, video, true_boxes, boxes, loaded.clip_b16).items():
         assert value(found, "made", name, "one").means["target"] == pytest.approx(expected), name
     colours = [np.stack([Colours()(v) for v in videos]) for videos in (
@@ -196,7 +197,7 @@ def test_several_subjects_weigh_by_their_frames(tmp_path: Path) -> None:
     hidden = m.hidden_frames(clip.visible, FRAMES)
     entry = m.reappearance(held, boxes[:, FRAMES:], clip.returned, hidden, (HEIGHT, WIDTH))
     one = value(found, "last frame held", "reappearance_rate", "one")
-    assert one.means["target"] == entry.rate and set(one.frames) == {"cat", "dog"}
+    assert one.means["target"] == m.mean_of_frames(entry.found) and set(one.frames) == {"cat", "dog"}
     # cat is back in frames 2 to 8, dog in 5 and 6
     truth = value(found, "ground truth", "reappearance_rate", "one")
     assert truth.frames["dog"] == (None,) * 5 + (1.0, 1.0) + (None,) * 2

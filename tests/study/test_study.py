@@ -124,7 +124,7 @@ def test_several_at_once(folders: Path, done: Path, tmp_path: Path) -> None:
     assert (
         sorted(outcome.made) == ["full-seed0", "hydra-seed0"]
         and ("hydra-seed0", "training", 3, 3) in told
-        and ("floors", "trivial answers", 3, 3) in told
+        and ("floors", "baselines", 3, 3) in told
     )
     for name in ("full-seed0", "hydra-seed0"):
         ours, theirs = clips_of(tmp_path, name), clips_of(done, name)

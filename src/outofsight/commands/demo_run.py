@@ -90,7 +90,7 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     videos = {MODEL: baselines.Continuation(made, trace=read_trace(paths.trace) if paths.trace.is_file() else None)}
     videos |= {row: baselines.make(row, truth) for row in (baselines.LAST_FRAME, baselines.BEST_VIEW)}
     rows = {row: measure(video, truth).flat() for row, video in videos.items()}
-    pictures = _write_pictures(truth, made, paths, out, model)
+    pictures = _write_pictures(truth, made, paths, out)
     say(scores_table(rows))
     note(verdict(rows, truth))
     page = write_reports(paths.video, None, None, read_given, note)
@@ -98,24 +98,20 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     return rows, page
 
 
-def _write_pictures(clip: EvalClip, made: Any, paths: OutputPaths, out: Path, model: str) -> list[Path]:
+def _write_pictures(clip: EvalClip, made: Any, paths: OutputPaths, out: Path) -> list[Path]:
     """The video side by side and the picture of what was recalled."""
     from ..evaluation.baselines import BEST_VIEW, best_view_copied
     from ..evaluation.pictures import named_side_by_side
     from ..files import replacing
-    from ..generation.codec import VideoGeometry
     from ..video import write_video
     from .demo_recall import recalled_picture
-    from .loading import find_model
 
     beside, picture = out / "context_generated_truth.mp4", out / "recalled.png"
     videos = {"context": clip.context, "generated": made, "truth": clip.truth}
     videos |= {BEST_VIEW: best_view_copied(clip).frames}
     write_video(beside, named_side_by_side(videos, 2), clip.fps)
-    outline = find_model(model).outline
-    geometry = VideoGeometry.of(outline.vae, outline.transformer)
     with replacing(picture) as target:
-        recalled_picture(clip, made, paths.trace, geometry).save(target)
+        recalled_picture(clip, made, paths.trace).save(target)
     return [beside, picture]
 
 

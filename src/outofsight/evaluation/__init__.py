@@ -27,28 +27,8 @@ from .predictions import PredictionError
 from .result import Evaluation, read_evaluation
 
 __all__ = [
-    "METRICS",
-    "EvalClip",
-    "Evaluation",
-    "FateScore",
-    "HitRate",
-    "Interval",
-    "Metric",
-    "NetworkFolders",
-    "PredictionError",
-    "Sample",
-    "Value",
-    "best_view_copied",
-    "best_views",
-    "eval_clip",
-    "eval_clips",
-    "evaluate",
-    "frame_psnr",
-    "interval",
-    "last_frame_held",
-    "measure",
-    "nearest_fate",
-    "read_evaluation",
-    "register_metric",
+    "METRICS", "EvalClip", "Evaluation", "FateScore", "HitRate", "Interval", "Metric", "NetworkFolders",
+    "PredictionError", "Sample", "Value", "best_view_copied", "best_views", "eval_clip", "eval_clips", "evaluate",
+    "frame_psnr", "interval", "last_frame_held", "measure", "nearest_fate", "read_evaluation", "register_metric",
     "retrieval_hits",
-]
+]  # fmt: skip

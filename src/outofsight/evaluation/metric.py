@@ -148,24 +148,5 @@ def register_metric(metric: Metric) -> Metric:
     return metric
 
 
-def why_not(name: str, available: Collection[str]) -> str | None:
-    """Why a metric cannot be computed with what is available (keys of NEEDS); None where it can.
-
-    Raises OutOfSightError for a metric or a thing that is not known.
-    """
-    if name not in METRICS:
-        raise OutOfSightError(f"no metric {name!r}, expected one of {', '.join(METRICS)}")
-    unknown = sorted(set(available) - set(NEEDS))
-    if unknown:
-        raise OutOfSightError(f"nothing needs {', '.join(unknown)}, expected of {', '.join(NEEDS)}")
-    return METRICS[name].why_not(available)
-
-
-def skipped(available: Collection[str]) -> dict[str, str]:
-    """Every metric that cannot be computed, with the reason."""
-    reasons = {name: why_not(name, available) for name in METRICS}
-    return {name: reason for name, reason in reasons.items() if reason is not None}
-
-
 def _rounded(values: Frames, decimals: int | None) -> list[float | None]:
     return [value if value is None or decimals is None else round(value, decimals) for value in values]

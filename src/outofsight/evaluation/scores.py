@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from .bootstrap import Interval, interval
@@ -46,10 +47,7 @@ def _numbers(scores: Scores) -> dict[str, float]:
 
 def to_json(intervals: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]:
     """Plain values of a summary."""
-    return {
-        row: {name: {"mean": i.mean, "low": i.low, "high": i.high, "clips": i.clips} for name, i in values.items()}
-        for row, values in intervals.items()
-    }
+    return {row: {name: asdict(found) for name, found in values.items()} for row, values in intervals.items()}
 
 
 def table(

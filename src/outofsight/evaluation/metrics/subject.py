@@ -17,7 +17,6 @@ from scipy.ndimage import find_objects
 
 from ...errors import GeometryError
 from ..metric import Metric, Value, register_metric
-from ..regions import mean_of_frames
 
 if TYPE_CHECKING:
     from ..measure import Sample
@@ -70,34 +69,12 @@ class Reappearance:
     phantom: 1 or 0, in frames in which it is truly out of view: the prediction has a box of it all the same.
     pixels: distance of the box's centre from the true box's, in re-entered frames with both. share: the same by the
     frame's diagonal.
-    returns: for each subject, True or False of each of its re-entries: found in any frame of it.
     """
 
     found: np.ndarray
     phantom: np.ndarray
     pixels: np.ndarray
     share: np.ndarray
-    returns: tuple[tuple[bool, ...], ...]
-
-    @property
-    def rate(self) -> float | None:
-        """Share of the truly re-entered frames, of all subjects, that show the subject; None without any."""
-        return mean_of_frames(self.found)
-
-    @property
-    def phantom_rate(self) -> float | None:
-        """Share of the frames in which a subject is truly hidden that show it."""
-        return mean_of_frames(self.phantom)
-
-    @property
-    def error_pixels(self) -> float | None:
-        """Mean distance; a subject that vanished costs nothing here: read it beside the rate."""
-        return mean_of_frames(self.pixels)
-
-    @property
-    def error_share(self) -> float | None:
-        """Mean distance by the diagonal."""
-        return mean_of_frames(self.share)
 
 
 def reappearance(
@@ -121,22 +98,12 @@ def reappearance(
     there = ~np.isnan(boxes).any(axis=2)
     centres, true_centres = ((found[..., :2] + found[..., 2:]) / 2 for found in (boxes, true_boxes))
     pixels = np.where(returned, np.hypot(*np.moveaxis(centres - true_centres, -1, 0)), np.nan)
-    returns = tuple(
-        tuple(bool(there[row, start:end].any()) for start, end in _spans(chosen)) for row, chosen in enumerate(returned)
-    )
     return Reappearance(
         found=np.where(returned, there, np.nan),
         phantom=np.where(hidden, there, np.nan),
         pixels=pixels,
         share=pixels / np.hypot(*size),
-        returns=returns,
     )
-
-
-def _spans(chosen: np.ndarray) -> list[tuple[int, int]]:
-    """First frame, and the one after the last, of each run of chosen frames, bool ``[f]``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(int)))
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _judged(sample: Sample) -> Reappearance:
