@@ -28,7 +28,7 @@ from ..processes import in_processes, locked
 from .collect import collect
 from .metric import METRICS, Metric
 from .metrics.subject import BoxSource
-from .networks import NetworkFolders, VideoFeatures, weights_mark
+from .networks import NetworkFolders, VideoFeatures
 from .plan import Plan, Task, make_plan, name_rows
 from .predictions import PredictionError, listed, shown
 from .protocols import Protocol, protocol_named
@@ -157,7 +157,8 @@ def _mark(
     files = {file for pattern in _CODE for file in Path(__file__).parent.glob(pattern)}
     files |= {Path(file) for metric in metrics if (file := _source(metric.compute)) is not None}
     names = [metric.name for metric in metrics]
-    content = [names, dict(settings), weights_mark(weights), kept, [sha256_file(file) for file in sorted(files)]]
+    files_of = {name: identity["files"] for name, identity in weights.items()}  # wherever they lie
+    content = [names, dict(settings), files_of, kept, [sha256_file(file) for file in sorted(files)]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -178,8 +179,7 @@ def _of_paper(
     if protocol.paper is None:
         return None
     given = {*weights, *(["boxes"] if tracker is not None or "detector" in weights else [])}
-    wanted = [next(iter(task.predictions.values())).wanted for task in plan.tasks]
-    departures = protocol.departures(wanted, given)
+    departures = protocol.departures([task.wanted for task in plan.tasks], given)
     reported = {} if departures else {method: dict(row) for method, row in protocol.paper.reported.items()}
     return {
         "name": protocol.name, "words": protocol.words, "departures": departures,

@@ -7,12 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import OutputError
 from .baselines import CEILINGS, FLOORS, TRUTH, WORDS, kind_of
 from .metric import Metric
 from .plan import Plan, Task
+from .regions import PHASES
 from .result import ClipScores, Row
 from .work import Bench, Done, read_scores
 
@@ -70,14 +69,11 @@ def _sets(row: Mapping[str, ClipScores], truth: Mapping[str, ClipScores], metric
 
 def _facts(task: Task, digest: str) -> dict[str, Any]:
     """What is known of a clip, for the result."""
-    clip, wanted = task.clip, next(iter(task.predictions.values())).wanted
-    words: list[str | None] = [None] * wanted.frames
-    for phase, chosen in clip.phases.items():
-        for frame in np.flatnonzero(chosen):
-            words[frame] = phase
+    clip, wanted = task.clip, task.wanted
+    words = [word if word in PHASES else None for word in clip.phase_words[clip.context_frames :]]
     return {
         "sha256": digest, "frames": [clip.context_frames, wanted.frames], "size": [wanted.height, wanted.width],
-        "fps": wanted.fps, "subjects": list(clip.subjects), "phases": words,
+        "fps": wanted.fps, "subjects": list(clip.subjects), "phases": words or [None] * wanted.frames,
         "stranger": None if task.stranger is None else {"clip": task.stranger.clip.name, "subject": task.stranger.id},
         "notes": list(clip.notes),
     }  # fmt: skip

@@ -31,7 +31,6 @@ NEEDS: Mapping[str, str] = {
     "video-features": "an extractor of features of whole clips",
     "trace": "the model's retrieval trace (generate --trace)",
 }
-EXTRACTORS = frozenset({"lpips", "dino", "clip-b32", "clip-b16", "video-features"})
 Better = Literal["higher", "lower", "like the truth", "neither"]
 Frames = tuple[float | None, ...]
 
@@ -107,11 +106,6 @@ class Metric:
     family: str = ""
     over_clips: Callable[[Mapping[str, Value], Mapping[str, Value]], dict[str, Any]] | None = None
 
-    @property
-    def network(self) -> bool:
-        """Whether it runs a network whose weights have to be given (a detector, for boxes, not counted)."""
-        return bool(self.needs & EXTRACTORS)
-
     def why_not(self, available: Collection[str]) -> str | None:
         """Why it cannot be computed with what is available (keys of NEEDS); None where it can."""
         lacking = [words for need, words in NEEDS.items() if need in self.needs and need not in available]
@@ -121,7 +115,7 @@ class Metric:
         """What a result says of it."""
         return {
             "name": self.name, "words": self.words, "unit": self.unit, "better": self.better,
-            "needs": sorted(self.needs), "per": self.per, "network": self.network,
+            "needs": sorted(self.needs), "per": self.per,
         }  # fmt: skip
 
 

@@ -12,21 +12,14 @@ from .clip import EvalClip, eval_clips
 from .predictions import PredictionError, Predictions, Wanted, find_predictions, refuse, shown
 
 
-@dataclass(frozen=True)
-class Video:
-    """One row's prediction of one clip."""
-
-    file: Path
-    wanted: Wanted
-
-
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Everything about one clip: the clip itself, whom it is shuffled with, and each row's prediction of it."""
+    """A clip, what a prediction of it has to be, each row's file, and whom the clip is shuffled with."""
 
     clip: EvalClip
+    wanted: Wanted
+    predictions: Mapping[str, Path]
     stranger: Stranger | None
-    predictions: Mapping[str, Video]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +51,7 @@ def make_plan(rows: Mapping[str, Path], against: Path, *, partial: bool, horizon
     faults = {name: _faults(found, name) for name in wanted}
     strangers = choose_strangers(clips)
     tasks = tuple(
-        Task(clip, strangers[clip.name], {row.row: Video(row.videos[clip.name], wanted[clip.name]) for row in found})
+        Task(clip, wanted[clip.name], {row.row: row.videos[clip.name] for row in found}, strangers[clip.name])
         for clip in clips
         if not faults[clip.name]
     )

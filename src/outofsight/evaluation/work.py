@@ -88,9 +88,8 @@ class Worker:
         """SHA-256 of what a video and its scores are made of."""
         found = {"clip": task.clip.digest}
         if row in task.predictions:
-            file = task.predictions[row].file
-            found["video"] = sha256_file(file)
-            trace = trace_of(file)
+            found["video"] = sha256_file(task.predictions[row])
+            trace = trace_of(task.predictions[row])
             found |= {} if trace is None else {"trace": sha256_file(trace)}
         if row == SHUFFLED and task.stranger is not None:
             found["stranger"] = f"{task.stranger.clip.digest} {task.stranger.id}"
@@ -123,9 +122,8 @@ class Worker:
     def _video(self, task: Task, row: str, clip: EvalClip) -> Continuation:
         if row not in task.predictions:
             return make(row, clip, task.stranger, self.networks)
-        video = task.predictions[row]
-        trace = trace_of(video.file)
-        frames = read_prediction(video.file, video.wanted)
+        trace = trace_of(task.predictions[row])
+        frames = read_prediction(task.predictions[row], task.wanted)
         return Continuation(frames, trace=None if trace is None else read_trace(trace))
 
 

@@ -7,10 +7,10 @@ and left no values. They are small, lie in the repository beside the page, and a
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import StudyError
 from ..evaluation.scores import Scores
@@ -24,6 +24,7 @@ _DECIMALS = 5
 OLDER = "older: "
 
 Clips = Mapping[str, Scores]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -175,21 +176,22 @@ def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
 
 
 def _read_unfinished(folder: Path, done: Collection[str]) -> dict[str, str]:
-    file = value_file(folder, UNFINISHED)
-    try:
-        begun = dict(_read(file)["begun"]) if file.is_file() else {}
-    except (KeyError, TypeError, ValueError) as cause:
-        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it") from cause
+    begun = _optional(folder, UNFINISHED, lambda content: dict(content["begun"])) or {}
     return {name: words for name, words in begun.items() if name not in done}
 
 
 def _read_floors(folder: Path) -> Floors | None:
-    file = value_file(folder, FLOORS)
+    return _optional(folder, FLOORS, lambda found: Floors(dict(found["rows"]), {"test": found["data"]["test"]}))
+
+
+def _optional(folder: Path, name: str, parse: Callable[[dict[str, Any]], T]) -> T | None:
+    """A file that may be missing. Raises StudyError for one that is broken."""
+    file = value_file(folder, name)
     if not file.is_file():
         return None
     content = _read(file)
     try:
-        return Floors(dict(content["rows"]), {"test": content["data"]["test"]})
+        return parse(content)
     except (KeyError, TypeError, ValueError) as cause:
         raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run again") from cause
 

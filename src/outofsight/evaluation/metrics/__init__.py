@@ -6,7 +6,7 @@ Importing this fills METRICS, in the order of docs/metrics.md, which says what e
 # isort: skip_file
 from __future__ import annotations
 
-from ..metric import EXTRACTORS, METRICS, NEEDS, Metric, Value, register_metric
+from ..metric import METRICS, NEEDS, Metric, Value, register_metric
 from ..regions import (
     PHASES, Regions, fate_region, frame_phases, hidden_frames, in_boxes, mean_of_frames, mean_where, returned_frames,
 )  # fmt: skip
@@ -30,7 +30,7 @@ from .roi import roi_mean
 BUILT_IN = frozenset(METRICS)  # those of this package
 
 __all__ = [
-    "BUILT_IN", "EXTRACTORS", "FATES", "METRICS", "NEEDS", "PHASES", "BoxSource", "DetectorBoxes", "FateScore",
+    "BUILT_IN", "FATES", "METRICS", "NEEDS", "PHASES", "BoxSource", "DetectorBoxes", "FateScore",
     "Frechet", "HitRate", "Lpips", "Metric", "PatchFeatures", "Reappearance", "Regions", "Sought", "Value",
     "background_consistency", "boxes_from_masks", "clip_hits", "consistency", "corpus_consistency",
     "dino_extractor", "dsc_mended", "dsc_mended_context", "dsc_released", "fate_region", "frame_change",
