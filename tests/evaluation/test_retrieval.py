@@ -8,7 +8,7 @@ import torch
 
 from models import CACHEABLE, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError
-from outofsight.evaluation.retrieval import retrieval_hits
+from outofsight.evaluation.metrics.retrieval import retrieval_hits
 from outofsight.memory import RetrievalTrace
 from outofsight.sampling import denoise
 

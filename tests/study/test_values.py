@@ -19,8 +19,8 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     assert file.name == "hydra-seed1.json"
     read = read_values(file)
     assert (read.row, read.seed, read.settings, read.curve) == ("hydra", 1, run.settings, run.curve)
-    assert read.clips["clip-03"]["target"] == pytest.approx(run.clips["clip-03"]["target"], abs=1e-5)
-    assert read.clips["clip-03"]["fate"] == "frozen" and read.clips["clip-02"]["hidden"] is None
+    assert read.clips["clip-03"]["psnr"] == pytest.approx(run.clips["clip-03"]["psnr"], abs=1e-5)
+    assert read.clips["clip-03"]["fate"] == "frozen" and read.clips["clip-02"]["psnr hidden"] is None
     assert file.read_text().count("\n") > len(run.clips)  # a line for each clip, so that changes can be read
 
 

@@ -1,29 +1,30 @@
 """What a finished run leaves: a file with its settings, its cost, its learning curve and every clip's values.
 
-``ROW-seedN.json``; ``floors.json`` for the answers that no model changes; ``unfinished.json`` for runs that were begun
+``ROW-seedN.json``; ``floors.json`` for baselines, which no model changes; ``unfinished.json`` for runs that were begun
 and left no values. They are small, lie in the repository beside the page, and are all that it is made from.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import StudyError
 from ..evaluation.scores import Scores
 from ..files import replacing
 from .rows import ROWS, row_settings, shared_settings
 
-FORMAT = "outofsight study 1"
+FORMAT = "outofsight study 2"
 FLOORS, UNFINISHED = "floors", "unfinished"
 _DECIMALS = 5
-_KEPT = ("target", "hidden", "re-entered", "inside", "outside", "re-entered inside", "fate", "fate margin",
-         "retrieval", "retrieval chance")  # fmt: skip
+# values of runs from before 2026-11-28: "inside" was the pixels of the subjects, not their boxes (docs/metrics.md)
+OLDER = "older: "
 
 Clips = Mapping[str, Scores]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class RunValues:
         data: fingerprints of the clips it was trained on ("train") and judged on ("test"), and how it was ("judging").
         facts: parameters, seconds of training, steps, machine, versions, date.
         curve: (step, mean squared velocity error, the same in frames of re-entry or None) along the training.
-        clips: name -> values (see ``evaluation.scores``).
+        clips: name -> values (see ``evaluation.measure.CORE``).
     """
 
     row: str
@@ -59,7 +60,7 @@ class RunValues:
 
 @dataclass(frozen=True)
 class Floors:
-    """rows: "hold last frame", "copy best view", "VAE reconstruction", each clip -> values; data: as in RunValues."""
+    """rows: "last frame held", "best view copied", "VAE reconstruction", each clip -> values; data: as in RunValues."""
 
     rows: Mapping[str, Clips]
     data: Mapping[str, str]
@@ -78,7 +79,7 @@ class Stored:
     unfinished: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def answers(self) -> dict[str, list[Clips]]:
+    def baselines(self) -> dict[str, list[Clips]]:
         """The floors' rows, each as a single run; none where they were not measured."""
         return {} if self.floors is None else {name: [clips] for name, clips in self.floors.rows.items()}
 
@@ -166,11 +167,7 @@ def _other(key: str, theirs: str | None, ours: str, known: str) -> str:
 
 
 def _kept(scores: Scores) -> Scores:
-    return {
-        name: round(value, _DECIMALS) if isinstance(value, float) else value
-        for name, value in scores.items()
-        if name in _KEPT
-    }
+    return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in scores.items()}
 
 
 def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
@@ -179,21 +176,22 @@ def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
 
 
 def _read_unfinished(folder: Path, done: Collection[str]) -> dict[str, str]:
-    file = value_file(folder, UNFINISHED)
-    try:
-        begun = dict(_read(file)["begun"]) if file.is_file() else {}
-    except (KeyError, TypeError, ValueError) as cause:
-        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it") from cause
+    begun = _optional(folder, UNFINISHED, lambda content: dict(content["begun"])) or {}
     return {name: words for name, words in begun.items() if name not in done}
 
 
 def _read_floors(folder: Path) -> Floors | None:
-    file = value_file(folder, FLOORS)
+    return _optional(folder, FLOORS, lambda found: Floors(dict(found["rows"]), {"test": found["data"]["test"]}))
+
+
+def _optional(folder: Path, name: str, parse: Callable[[dict[str, Any]], T]) -> T | None:
+    """A file that may be missing. Raises StudyError for one that is broken."""
+    file = value_file(folder, name)
     if not file.is_file():
         return None
     content = _read(file)
     try:
-        return Floors(dict(content["rows"]), {"test": content["data"]["test"]})
+        return parse(content)
     except (KeyError, TypeError, ValueError) as cause:
         raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run again") from cause
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..cameras import CameraPath
 from ..errors import CameraError, OutOfSightError
+from ..evaluation.traces import Arrays, frame_stride, read_trace
 from ..video import read_video
-from .retrieval import Arrays, frame_stride, read_trace
 from .runs import RunFiles
 from .truth import Truth, read_truth
 

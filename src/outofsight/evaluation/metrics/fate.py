@@ -10,10 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..metric import Metric, Value, register_metric
 from .psnr import squared_errors
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 FATES = ("true", "vanished", "frozen")
 _NEVER = 1e-12  # mean squared error below which a prediction and a fate are equal
@@ -45,7 +50,7 @@ def nearest_fate(
     """Score a prediction uint8 ``[f, h, w, 3]`` against the three fates (the same shape, by their names in FATES).
 
     Args:
-        region: bool ``[f, h, w]``, where the subjects are in the true or the frozen video (:func:`subject_region`).
+        region: bool ``[f, h, w]``, where the subjects are in the true or the frozen video (``regions.fate_region``).
         frames: bool ``[f]``, those in which a subject has re-entered.
 
     Returns:
@@ -69,39 +74,39 @@ def _region_error(prediction: np.ndarray, fate: np.ndarray, where: np.ndarray) -
     return float(squared_errors(prediction, fate)[where].mean(dtype=np.float64))
 
 
-def subject_region(
-    true_ids: np.ndarray, frozen_ids: np.ndarray, subjects: Mapping[int, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where and when the fates are compared.
-
-    Args:
-        true_ids, frozen_ids: uint8 ``[f, h, w]`` instance ids of the two renders (0 background).
-        subjects: id -> bool ``[f]``, the target frames in which that subject has re-entered.
-
-    Returns:
-        region bool ``[f, h, w]``: pixels of a subject in either render, in the frames in which it has re-entered; and
-        bool ``[f]``: frames in which any has.
-    """
-    region = np.zeros(true_ids.shape, bool)
-    frames = np.zeros(len(true_ids), bool)
-    for number, returned in subjects.items():
-        region |= ((true_ids == number) | (frozen_ids == number)) & returned[:, None, None]
-        frames |= returned
-    return region, frames
+def _nearest(sample: Sample) -> FateScore | None:
+    """The errors count within the region alone, so the videos are cut to it."""
+    clip = sample.clip
+    assert clip.region is not None
+    axes = [np.flatnonzero(clip.region.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    if not all(map(len, axes)):
+        return None
+    box = tuple(slice(axis[0], axis[-1] + 1) for axis in axes)
+    fates = {name: video[box] for name, video in clip.fates.items()}
+    return nearest_fate(sample.frames[box], fates, clip.region[box], clip.re_entered[box[0]])
 
 
-def returned_frames(visible: np.ndarray, context_frames: int) -> np.ndarray:
-    """bool ``[Ft]``: target frames in which a subject is in view again after it was hidden, having come back in the
-    target.
+def _fate(sample: Sample) -> Value:
+    found = sample.once("fate", _nearest)
+    if found is None:
+        return Value({}, notes=("nobody re-enters",))
+    return Value({}, facts={
+        "nearest": found.nearest, "errors": dict(found.errors), "apart_db": found.apart_db,
+        "frozen_seen": found.frozen_seen, "pixels": found.pixels,
+    })  # fmt: skip
 
-    visible: bool ``[F]`` over context and target. A subject that had come back within the context already has
-    re-entered only once it has left and come back again.
-    """
-    returned = np.zeros(len(visible), bool)
-    appeared = here = False
-    for frame, seen in enumerate(visible):
-        if seen and (frame == 0 or not visible[frame - 1]):
-            here = appeared and frame >= context_frames
-        returned[frame] = seen and here
-        appeared |= bool(seen)
-    return returned[context_frames:]
+
+def _margin(sample: Sample) -> float | None:
+    found = sample.once("fate", _nearest)
+    return None if found is None else found.margin_db
+
+
+_NEEDS = frozenset({"truth", "fates", "visibility", "masks"})
+register_metric(Metric(
+    "fate", _NEEDS, "shares", "higher", _fate,
+    "nearest by squared error in the pixels of the true and frozen subjects, re-entered frames", "clip", "fate",
+))  # fmt: skip
+register_metric(Metric(
+    "fate_margin", _NEEDS, "dB", "higher", _margin,
+    "10 log10 of the squared error to the nearer of vanished and frozen, by that to the true fate", "clip", "fate",
+))  # fmt: skip

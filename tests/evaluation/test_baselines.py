@@ -1,4 +1,4 @@
-"""The trivial answers."""
+"""The baselines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from outofsight.cameras import CameraPath
 from outofsight.errors import CameraError
-from outofsight.evaluation.trivial import best_views, hold_last
+from outofsight.evaluation.baselines import best_views, hold_last
 
 
 def turning(*degrees: float, fov: float | None = 60.0, stride: int = 1) -> CameraPath:

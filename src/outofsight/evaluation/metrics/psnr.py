@@ -6,10 +6,18 @@ frames first gives other numbers.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ..errors import GeometryError
+from ...errors import GeometryError
+from ..metric import Metric, Value, register_metric
+from ..regions import mean_where
 
+if TYPE_CHECKING:
+    from ..measure import Sample
+
+_PIECE = 8  # frames at once, where whole videos in float would take memory by the gigabyte
 LARGEST = 100.0  # dB: what equal frames count; a single level in one pixel of a small frame gives some 95
 
 
@@ -34,14 +42,8 @@ def frame_psnr(prediction: np.ndarray, truth: np.ndarray, where: np.ndarray | No
         prediction, truth: uint8 ``[f, h, w, 3]``.
         where: bool ``[f, h, w]``, the pixels that count (inside a subject's box, say); a frame without any is NaN.
     """
-    errors = squared_errors(prediction, truth).astype(np.float64)
-    if where is None:
-        mean = errors.mean(axis=(1, 2))
-    else:
-        counts = where.sum(axis=(1, 2))
-        summed = np.where(where, errors, 0.0).sum(axis=(1, 2))
-        mean = np.divide(summed, counts, out=np.full(len(errors), np.nan), where=counts > 0)
-    return decibels(mean)
+    errors = squared_errors(prediction, truth)
+    return decibels(errors.mean(axis=(1, 2), dtype=np.float64) if where is None else mean_where(errors, where))
 
 
 def decibels(mean: np.ndarray) -> np.ndarray:
@@ -50,19 +52,15 @@ def decibels(mean: np.ndarray) -> np.ndarray:
         return np.minimum(-10 * np.log10(mean), LARGEST)
 
 
-def mean_psnr(per_frame: np.ndarray, chosen: np.ndarray | None = None) -> float | None:
-    """Mean dB over the chosen frames (bool ``[f]``; None: all), frames of NaN left out; None where there are none."""
-    values = per_frame if chosen is None else per_frame[chosen]
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else None
+def _psnr(sample: Sample) -> Value:
+    frames, truth = sample.frames, sample.clip.truth
+    cuts = [slice(cut, cut + _PIECE) for cut in range(0, len(frames), _PIECE)]
+    maps = np.concatenate([squared_errors(frames[cut], truth[cut]) for cut in cuts])
+    whole = decibels(maps.mean(axis=(1, 2), dtype=np.float64))
+    return sample.by_region(whole, lambda where: decibels(mean_where(maps, where)))
 
 
-def box_mask(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """bool ``[f, h, w]``: inside the boxes ``[f, 4]`` (x0, y0, x1, y1 in pixels; NaN: no box).
-
-    A pixel is inside where its centre is.
-    """
-    x0, y0, x1, y1 = (boxes[:, n, None, None] for n in range(4))
-    x, y = np.arange(width) + 0.5, (np.arange(height) + 0.5)[:, None]
-    with np.errstate(invalid="ignore"):
-        return (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+register_metric(Metric(
+    "psnr", frozenset({"truth"}), "dB", "higher", _psnr,
+    "uint8 frames on [0, 1], per frame, then the mean; equal frames count 100 dB", "pixel",
+))  # fmt: skip

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import GeometryError
+from ...errors import GeometryError
+from ..metric import Metric, Value, register_metric
+from ..traces import by_latent
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 
 @dataclass(frozen=True)
@@ -57,3 +63,34 @@ def retrieval_hits(
             rates.append(good[picks].mean())
             chances.append(good[open_to].mean())
     return HitRate(float(np.mean(rates)), float(np.mean(chances)), len(rates)) if rates else None
+
+
+def clip_hits(
+    arrays: Mapping[str, np.ndarray], visible: np.ndarray, returned: np.ndarray, sample: int = 0
+) -> HitRate | None:
+    """:func:`retrieval_hits` from what is known by video frame: visible bool ``[s, Fc + Ft]``, returned ``[s, Ft]``.
+
+    Raises LayoutError for a trace whose latent frames do not make the clip's video frames.
+    """
+    if len(visible) == 0:
+        return None
+    cut = visible.shape[1] - returned.shape[1]
+    before, wanted = by_latent(arrays, visible[:, :cut], returned)
+    # what is made shows nothing yet: only the context can be recalled from
+    seen = np.concatenate([before, np.zeros_like(wanted)], axis=1)
+    return retrieval_hits(arrays, seen, wanted, sample)
+
+
+def _hits(sample: Sample) -> Value:
+    clip = sample.clip
+    assert sample.trace is not None
+    found = clip_hits(sample.trace, clip.visible, clip.returned, sample.trace_row)
+    if found is None:
+        return Value({"target": None}, notes=("no frame asks for a subject",))
+    return Value({"target": found.rate}, facts={"chance": found.chance, "queries": found.queries})
+
+
+register_metric(Metric(
+    "retrieval_hit_rate", frozenset({"trace", "visibility"}), "share", "higher", _hits,
+    "share of recalled memory tokens that cover a context frame with the returned subject", "clip", "retrieval",
+))  # fmt: skip
