@@ -20,6 +20,7 @@ import torch
 from ..errors import OutOfSightError, OutputError
 from ..files import replacing
 from ..generation.runs import sha256_file
+from ..records import read_object
 from .answers import CEILINGS, FLOORS, SHUFFLED, Answer, made
 from .cases import Case, read_case
 from .measure import Judge
@@ -140,7 +141,7 @@ def write_part(file: Path, content: dict[str, Any]) -> None:
 def read_part(file: Path) -> ClipScores | str | None:
     """Scores, or why the row has no answer to the clip; None where there is no such part, or a damaged one."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_object(file, OutOfSightError)
         return str(content["not_measured"]) if "not_measured" in content else ClipScores.from_json(content["scores"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
