@@ -84,13 +84,13 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "no JSON"),
+        ("{", "not a JSON file"),
         ('{"format": NaN}', "NaN"),
         ("[]", "not a run record"),
         ('{"format": "outofsight run 0"}', "outofsight run 0"),
         ('{"format": "outofsight run 1"}', "missing"),
-        (json.dumps({**record().to_json(), "settings": {"colour": 1}}), "colour|guidance_interval"),
-        (json.dumps({**record().to_json(), "seed": "x"}), "missing or unknown"),
+        (json.dumps({**record().to_json(), "settings": {"colour": 1}}), "settings.colour is unknown"),
+        (json.dumps({**record().to_json(), "seed": "x"}), "seed is 'x', expected a valid integer"),
         (json.dumps({**record().to_json(), "model": {}}), "files"),
     ],
 )

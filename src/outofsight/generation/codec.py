@@ -60,10 +60,10 @@ class VideoGeometry:
         above = next(n for n in range(max(latent, 0) + 1, latent + 4 * group + 2) if self._encodable(n))
         valid = [n for n in (below, above) if n is not None]
         raise GeometryError(
-            f"{what} has {frames} frames ({latent} latent frames); this model takes {self._step} n + 1 of them"
+            f"{what} has {frames} frames, {latent} latent frames; this model takes {self._step} n + 1 of them"
             + (f" with a latent count divisible by {group}" if group > 1 else "")
+            + f", such as {' or '.join(map(str, valid))} latent frames"
             + f": nearest are {' and '.join(str(self.video_frames(n)) for n in valid)}"
-            + f" ({' and '.join(map(str, valid))} latent frames)"
         )
 
     @property

@@ -123,7 +123,7 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
         if length > min(_MAX_HEADER, size - 8):
             raise CheckpointError(f"{path} is not a safetensors file or is truncated ({size} bytes): fetch it again")
         try:
-            header = parse_json(file.read(length), path, CheckpointError, "fetch it again")
+            header = parse_json(file.read(length), f"{path} has a header that is not safetensors'", CheckpointError)
             entries = {name: value for name, value in header.items() if name != "__metadata__"}
             end = max((value["data_offsets"][1] for value in entries.values()), default=0)
             shapes = {name: tuple(value["shape"]) for name, value in entries.items()}

@@ -214,7 +214,6 @@ class _Inputs(TypedDict):
 
 class _Model(TypedDict):
     name: str
-    folder: str | None
     files: dict[str, str]
 
 

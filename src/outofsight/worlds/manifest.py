@@ -191,7 +191,7 @@ def _check_own(folder: Path, listed: dict[str, str] | None) -> None:
         for path in inside
         if path.is_symlink() or path.relative_to(folder).as_posix() not in known
     )
-    if listed is None and not (folder / "world.json").is_file():
+    if listed is None and inside and not (folder / "world.json").is_file():
         raise OutputError(
             f"{folder} has the name of one of this run's clips and no world.json, so it is not one: move it away"
         )
