@@ -297,7 +297,9 @@ def test_parts_without_a_transformer(data: Path, model: Path, latents: Path, tmp
         load_parts(str(parts))
     encode_clips([data], tmp_path / "out", options(parts, text_tokens=64))
     made, theirs = contents(tmp_path / "out"), contents(latents)
-    assert {n: v for n, v in made.items() if n != "index.json"} == {n: v for n, v in theirs.items() if n != "index.json"}
+    assert {n: v for n, v in made.items() if n != "index.json"} == {
+        n: v for n, v in theirs.items() if n != "index.json"
+    }
     shutil.rmtree(parts / "vae")
     with pytest.raises(CheckpointError, match=r"model_index\.json"):
         load_parts(str(parts))
