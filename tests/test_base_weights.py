@@ -215,7 +215,7 @@ def test_heads_come_from_the_folder_config(base: Path, tmp_path: Path) -> None:
     for text in ("{", "[]", '{"num_heads": "2"}', '{"dim": 4}'):
         (folder / "config.json").write_text(text)
         with pytest.raises(
-            CheckpointError, match="attention heads|not a JSON file|expected an object|num_heads is|valid integer"
+            CheckpointError, match=r"attention heads|not a JSON file|expected an object|num_heads is|valid integer"
         ):
             read_base_folder(folder).attention_heads()
 

@@ -113,14 +113,14 @@ def test_an_index_that_does_not_fit_its_shards(folder: Path, tmp_path: Path) -> 
     with pytest.raises(DatasetError, match="contents have changed"):
         read_shard(shard, verify=True)
     shard.write_bytes(content[:100])
-    with pytest.raises(DatasetError, match="cannot be read|not a JSON file"):
+    with pytest.raises(DatasetError, match=r"cannot be read|not a JSON file"):
         LatentDataset(place)[5]
     shard.unlink()
     with pytest.raises(DatasetError, match="is missing, and the index lists it"):
         LatentDataset(place)
     index = place / "index.json"
     index.write_text(index.read_text()[:200])
-    with pytest.raises(DatasetError, match="cannot be read|not a JSON file"):
+    with pytest.raises(DatasetError, match=r"cannot be read|not a JSON file"):
         LatentDataset(place)
     index.write_text(
         json.dumps({"version": 1, "settings": settings_of(encoded_clip(0)).to_json(), "shards": [], "clips": []})

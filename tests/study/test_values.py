@@ -71,6 +71,9 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
         (json.dumps({**whole, "format": "outofsight study 0"}), "not a file of this version"),
         (json.dumps({name: value for name, value in whole.items() if name != "clips"}), "clips"),
         (json.dumps({**whole, "row": "vmem"}), "none of"),
+        (json.dumps({**whole, "facts": {}}), "facts: parameters is missing"),
+        (json.dumps({**whole, "curve": [["x"]]}), "curve.0.0 is 'x'"),
+        ('{"a":' * 50_000, "nested too deeply"),
         (json.dumps({**whole, "seed": 5}), "full-seed5"),
     ):
         file.write_text(content)

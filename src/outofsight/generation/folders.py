@@ -7,7 +7,7 @@ import re
 import struct
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Gt, Interval
 from typing_extensions import TypedDict
@@ -21,7 +21,7 @@ SHIPPED = Path(__file__).parents[1] / "weights"
 MAX_STEPS = 10_000  # denoising steps that a file may ask for
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # what building a model of an impossible config raises
-_UNFIT = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError)
+_UNFIT = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError, NameError)
 _MAX_HEADER = 100_000_000  # the safetensors format's own bound on its header, in bytes
 
 
@@ -270,15 +270,26 @@ def _expected_tensors(
 ) -> tuple[dict[str, tuple[int, ...]], frozenset[str]]:
     """Names and shapes of the tensors that a config describes, and the names that may be left out."""
     import torch
+    from huggingface_hub.errors import StrictDataclassError
 
     try:
         with torch.device("meta"):
             model = _empty_model(name, settings)
-    except _UNFIT as error:
+        _check_numbers(model, settings, config)
+    except CheckpointError:
+        raise
+    except (StrictDataclassError, *_UNFIT) as error:
         told = str(error) or type(error).__name__
         raise CheckpointError(f"{config} describes no {name} of this version of outofsight: {told}") from error
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     return shapes, frozenset(getattr(model, "all_tied_weights_keys", None) or ())
+
+
+def _check_numbers(model: Any, settings: dict[str, Any], config: Path) -> None:
+    """Hold a config's plain numbers against the constructor, which takes some without looking at them."""
+    for name, hint in get_type_hints(type(model).__init__).items():
+        if hint in (int, float, bool) and name in settings:
+            fitted(hint, settings[name], f"{config}: {name}", CheckpointError)
 
 
 def _empty_model(name: str, settings: dict[str, Any]) -> Any:
