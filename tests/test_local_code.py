@@ -13,8 +13,8 @@ from outofsight.cli import main
 from outofsight.errors import CheckpointError
 from outofsight.evaluation.metrics.extractors import load_clip_images
 from outofsight.generation.folders import check_folder
+from outofsight.local_code import load_tokenizer
 from outofsight.models.base_weights import read_base_folder
-from outofsight.models.local_code import load_tokenizer
 from outofsight.training.parts import load_parts
 from pipelines import small_pipeline, write_inputs
 

@@ -13,12 +13,12 @@ from annotated_types import Gt, Interval
 from typing_extensions import TypedDict
 
 from ..errors import CheckpointError
-from ..models.local_code import load_tokenizer, refuse_code
+from ..local_code import load_tokenizer, refuse_code
 from ..records import fitted, parse_json, read_object
+from .runs import MAX_STEPS
 
 INDEX = "model_index.json"
 SHIPPED = Path(__file__).parents[1] / "weights"
-MAX_STEPS = 10_000  # denoising steps that a file may ask for
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # what building a model of an impossible config raises
 _UNFIT = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError, NameError)

@@ -21,12 +21,12 @@ from typing_extensions import TypedDict
 
 from ..errors import LayoutError, OutOfSightError
 from ..records import fitted, read_json
-from .folders import MAX_STEPS
 
 if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = "outofsight run 1"
+MAX_STEPS = 10_000  # denoising steps that a file may ask for
 WeightDtype = Literal["float32", "bfloat16", "float16"]
 _CHUNK = 8 << 20
 

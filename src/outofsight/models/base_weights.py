@@ -19,8 +19,8 @@ from annotated_types import Ge
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..local_code import load_tokenizer, refuse_code
 from ..records import fitted, read_object
-from .local_code import load_tokenizer, refuse_code
 from .naming import TRANSFORMER_NAMES
 from .wan_parts import text_encoder_from_tensors, vae_from_tensors
 from .weight_files import cast_tensors, read_tensors

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import CheckpointError
-from ...models.local_code import refuse_code
+from ...local_code import refuse_code
 from .preprocess import Extractor
 
 

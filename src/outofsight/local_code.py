@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
-from ..records import read_json
+from .errors import CheckpointError
+from .records import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
