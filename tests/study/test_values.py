@@ -66,11 +66,14 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
     file = run_values("full", 0).save(tmp_path)
     whole = json.loads(file.read_text())
     for content, told in (
-        ("{", "cannot be read"),
-        ("[]", "not a file of this version"),
+        ("{", "not a JSON file"),
+        ("[]", "expected an object"),
         (json.dumps({**whole, "format": "outofsight study 0"}), "not a file of this version"),
         (json.dumps({name: value for name, value in whole.items() if name != "clips"}), "clips"),
         (json.dumps({**whole, "row": "vmem"}), "none of"),
+        (json.dumps({**whole, "facts": {}}), "facts: parameters is missing"),
+        (json.dumps({**whole, "curve": [["x"]]}), "curve.0.0 is 'x'"),
+        ('{"a":' * 50_000, "nested too deeply"),
         (json.dumps({**whole, "seed": 5}), "full-seed5"),
     ):
         file.write_text(content)

@@ -355,7 +355,7 @@ def test_damaged_checkpoints_are_named(latents: Path, tmp_path: Path) -> None:
     for path in sorted(result.checkpoint.folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     result.checkpoint.folder.rmdir()
-    refused(TrainingError, r"config\.json.*cannot be read", settings, resume=True)
+    refused(TrainingError, r"config\.json: not a JSON file.*put it back", settings, resume=True)
 
 
 def test_unfinished_checkpoints_are_not_seen_and_swept_up(latents: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CameraError, OutOfSightError
+from ..errors import CameraError
+from ..records import read_json
 from .poses import pose_fault
 
 LATENT_STRIDE = 4  # video frames per latent frame of Wan's VAE: the rate of [n,12] files
@@ -39,38 +40,6 @@ class CameraArrays:
     frame_stride: int = 1
     horizontal_fov: float | None = None
     fps: float | None = None
-
-
-def read_json(path: Path, error: type[OutOfSightError]) -> Any:
-    """Strict JSON: NaN, Infinity and repeated keys are refused, with `error` naming the file."""
-
-    def constant(word: str) -> None:
-        raise error(f"{path}: it holds {word}, which is no number; expected finite numbers only")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(items)
-        if len(content) < len(items):
-            keys = [key for key, _ in items]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise error(f'{path}: the key "{twice}" occurs twice in one object')
-        return content
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as cause:
-        raise error(f"{path}: cannot be read ({cause.strerror or cause})") from cause
-    except UnicodeDecodeError as cause:
-        raise error(f"{path}: not a JSON file (not UTF-8 text: {cause.reason})") from cause
-    try:
-        return json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
-    except json.JSONDecodeError as cause:
-        raise error(f"{path}: not a JSON file (line {cause.lineno}: {cause.msg})") from cause
-    except RecursionError as cause:
-        raise error(f"{path}: not a JSON file of ours (nested too deeply)") from cause
-    except ValueError as cause:
-        if isinstance(cause, OutOfSightError):
-            raise
-        raise error(f"{path}: not a JSON file of ours ({cause})") from cause  # e.g. a number of 5000 digits
 
 
 def raw_split(frames: int, what: str = "a raw clip") -> tuple[np.ndarray, np.ndarray]:

@@ -51,10 +51,12 @@ def generate(
     prompt: Annotated[str | None, _option("What is seen.", group=INPUT)] = None,
     prompt_file: Annotated[Path | None, _option("Text file that holds the prompt.", group=INPUT)] = None,
     negative_prompt: Annotated[str | None, _option("What is not to be seen; the model's own.", group=INPUT)] = None,
-    height: Annotated[int | None, _option("Pixels; scaled to cover and cropped. As the input.", group=INPUT)] = None,
-    width: Annotated[int | None, _option("Pixels, with --height.", group=INPUT)] = None,
-    frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", group=INPUT)] = None,
-    context_frames: Annotated[int | None, _option("Use the last so many context frames.", group=INPUT)] = None,
+    height: Annotated[
+        int | None, _option("Pixels; scaled to cover and cropped. As the input.", least=1, group=INPUT)
+    ] = None,
+    width: Annotated[int | None, _option("Pixels, with --height.", least=1, group=INPUT)] = None,
+    frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", least=1, group=INPUT)] = None,
+    context_frames: Annotated[int | None, _option("Use the last so many context frames.", least=1, group=INPUT)] = None,
     pad: Annotated[bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)] = False,
     horizontal_fov: Annotated[float | None, _option("Degrees, where the cameras do not say.", group=INPUT)] = None,
     steps: Annotated[int | None, _option("Denoising steps; the model's own.", group=SAMPLING, least=1)] = None,

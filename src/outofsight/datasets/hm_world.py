@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..cameras import CameraPath, load_camera_file
-from ..cameras.files import raw_split, read_json
+from ..cameras.files import raw_split
 from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
 from ..errors import LayoutError
+from ..records import read_json
 from ..video import probe_video
 from .base import Reader, listing, register_reader
 from .hm_world_annotations import read_characters, read_checks, with_checks

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import LayoutError
 from ..files import replacing
+from ..records import read_object
 from .bootstrap import Interval
 from .metric import Value
 from .scores import Scores, difference, summary, to_json
@@ -169,7 +170,7 @@ class Evaluation:
 def read_evaluation(path: Path) -> Evaluation:
     """Read a result again. Raises LayoutError for a file that is none, or one of another version."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, LayoutError)
         if content["format"] != FORMAT:
             raise LayoutError(f"{path}: format {content['format']!r}, expected {FORMAT!r}: evaluate again")
         rows = {}
@@ -178,8 +179,6 @@ def read_evaluation(path: Path) -> Evaluation:
             rows[name] = Row(name, row["kind"], row["source"], clips, row["not_measured"], row["sets"])
         names = ("clips", "against", "settings", "definitions", "versions", "weights", "partial", "protocol", "created")
         return Evaluation(rows, **{name: content[name] for name in names})
-    except OSError as cause:
-        raise LayoutError(f"{path}: cannot be read ({cause.strerror or cause})") from cause
     except (KeyError, TypeError, AttributeError, ValueError) as cause:
         if isinstance(cause, LayoutError):
             raise

@@ -20,6 +20,7 @@ import torch
 from ..errors import OutOfSightError, OutputError
 from ..files import replacing
 from ..generation.runs import sha256_file
+from ..records import read_object
 from .baselines import CEILINGS, FLOORS, SHUFFLED, Continuation, make
 from .clip import EvalClip
 from .measure import Measurer
@@ -142,7 +143,7 @@ def write_scores(file: Path, content: dict[str, Any]) -> None:
 def read_scores(file: Path) -> ClipScores | str | None:
     """Scores, or why the row has no video of the clip; None where there is no such file, or a damaged one."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_object(file, OutOfSightError)
         return str(content["not_measured"]) if "not_measured" in content else ClipScores.from_json(content["scores"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

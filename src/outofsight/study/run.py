@@ -17,6 +17,7 @@ from ..generation.runs import now, versions
 from ..models import WorldTransformer3DModel
 from ..models.presets import TINY
 from ..training import train
+from ..training.checkpointing import verify_part
 from ..training.config import TrainConfig
 from ..training.dataset import LatentDataset
 from ..training.logs import StepMetrics, read_metrics
@@ -113,6 +114,7 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
     if result.checkpoint is None:
         raise StudyError(f"{config.out} has no checkpoint although its training ended; remove it and run again")
     place = result.checkpoint.folder / ("ema" if config.ema is not None else "transformer")
+    verify_part(place)
     model = WorldTransformer3DModel.from_pretrained(place, torch_dtype=torch.float32, use_safetensors=True).eval()
     if torch.cuda.is_available() and config.device == "auto":
         model = model.to("cuda")

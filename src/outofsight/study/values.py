@@ -10,14 +10,19 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from typing_extensions import TypedDict
 
 from ..errors import StudyError
 from ..evaluation.scores import Scores
 from ..files import replacing
+from ..records import fitted, read_object
 from .rows import ROWS, row_settings, shared_settings
 
 FORMAT = "outofsight study 2"
+_AGAIN = "remove it and run it again"
 FLOORS, UNFINISHED = "floors", "unfinished"
 _DECIMALS = 5
 # values of runs from before 2026-11-28: "inside" was the pixels of the subjects, not their boxes (docs/metrics.md)
@@ -99,19 +104,23 @@ def finished(folder: Path) -> dict[str, Path]:
 
 def read_values(file: Path) -> RunValues:
     """A finished run's file. Raises StudyError for one that is broken or of another version."""
-    content = _read(file)
-    try:
-        run = RunValues(
-            **{name: content[name] for name in ("row", "seed", "settings", "data", "facts", "clips")},
-            curve=tuple(tuple(line) for line in content["curve"]),
-        )
-        if run.row not in ROWS:
-            raise StudyError(f"{file} is of row {run.row!r}, which is none of {', '.join(ROWS)}")
-        if not run.clips or file.stem != run.name:
-            raise StudyError(f"{file} holds {len(run.clips)} clips of {run.name}; expected those of {file.stem}")
-    except (KeyError, TypeError, AttributeError) as cause:
-        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run it again") from cause
+    run = fitted(RunValues, _read(file), file, StudyError, _AGAIN)
+    if run.row not in ROWS:
+        raise StudyError(f"{file} is of row {run.row!r}, which is none of {', '.join(ROWS)}")
+    if not run.clips or file.stem != run.name:
+        raise StudyError(f"{file} holds {len(run.clips)} clips of {run.name}; expected those of {file.stem}")
+    fitted(_Facts, dict(run.facts), f"{file}: facts", StudyError, _AGAIN)
     return run
+
+
+class _Facts(TypedDict):
+    """What the page reads of a run's facts."""
+
+    parameters: Annotated[int, Ge(0)]
+    seconds: float
+    steps: Annotated[int, Ge(1)]
+    machine: str
+    finished: str
 
 
 def read_stored(folder: Path) -> Stored:
@@ -176,24 +185,20 @@ def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
 
 
 def _read_unfinished(folder: Path, done: Collection[str]) -> dict[str, str]:
-    begun = _optional(folder, UNFINISHED, lambda content: dict(content["begun"])) or {}
+    file = value_file(folder, UNFINISHED)
+    content = _read(file).get("begun") if file.is_file() else {}
+    begun = fitted(dict[str, str], content, f"{file}: begun", StudyError, _AGAIN)
     return {name: words for name, words in begun.items() if name not in done}
 
 
 def _read_floors(folder: Path) -> Floors | None:
-    return _optional(folder, FLOORS, lambda found: Floors(dict(found["rows"]), {"test": found["data"]["test"]}))
-
-
-def _optional(folder: Path, name: str, parse: Callable[[dict[str, Any]], T]) -> T | None:
-    """A file that may be missing. Raises StudyError for one that is broken."""
-    file = value_file(folder, name)
+    file = value_file(folder, FLOORS)
     if not file.is_file():
         return None
-    content = _read(file)
-    try:
-        return parse(content)
-    except (KeyError, TypeError, ValueError) as cause:
-        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run again") from cause
+    floors = fitted(Floors, _read(file), file, StudyError, _AGAIN)
+    if "test" not in floors.data:
+        raise StudyError(f"{file}: data.test is missing; {_AGAIN}")
+    return Floors(floors.rows, {"test": floors.data["test"]})
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> Path:
@@ -219,10 +224,7 @@ def _by_line(clips: Mapping[str, Any]) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise StudyError(f"{file} cannot be read ({cause}): remove it and run it again") from cause
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = read_object(file, StudyError, _AGAIN)
+    if content.get("format") != FORMAT:
         raise StudyError(f"{file} is not a file of this version's studies ({FORMAT}): remove it and run it again")
     return content

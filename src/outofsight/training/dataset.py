@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from ..errors import DatasetError
+from ..generation.runs import sha256_file
 from ..models.conditioners import conditioner_names
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
-from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, file_digest, read_index
+from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, read_index
+
+_verified: set[tuple[Path, int, int, str]] = set()  # shards, by size and time, that this process has read whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,26 +57,51 @@ class LatentDataset:
 
     Args:
         folder: holds index.json and its shards.
-        verify: read every shard and hold it against the index's checksum.
 
     Raises:
         DatasetError: the folder is empty, half-written, or not as its index says.
     """
 
-    def __init__(self, folder: str | Path, *, verify: bool = False) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         index = read_index(self.folder)
         self.settings: LatentSettings = index.settings
         self.clips: tuple[ClipEntry, ...] = index.clips
-        for name, digest in index.shards.items():
-            file = self.folder / name
+        self.model = index.model
+        self._digests = {self.folder / shard.file: shard.sha256 for shard in index.shards}
+        for file in self._digests:
             if not file.is_file():
                 raise DatasetError(f"{file} is missing, and the index lists it; encode again, it makes what is missing")
-            if verify and file_digest(file) != digest:
-                raise DatasetError(f"{file} is not the file that the index lists (SHA-256 differs); encode again")
-        if strays := {entry.shard for entry in index.clips} - index.shards.keys():
+        if strays := {entry.shard for entry in index.clips} - {shard.file for shard in index.shards}:
             raise DatasetError(f"{self.folder}: the index has clips in shards it does not list: {sorted(strays)}")
         self._open: dict[str, Any] = {}
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of all shards."""
+        return sum(file.stat().st_size for file in self._digests)
+
+    def verify(self, on_bytes: Callable[[int], None] | None = None) -> LatentDataset:
+        """Hold every shard's bytes against the index's SHA-256, once for each process; returns the data set.
+
+        Args:
+            on_bytes: called with the number of bytes read, piece by piece.
+
+        Raises:
+            DatasetError: a shard holds other bytes than when it was written.
+        """
+        for file, digest in self._digests.items():
+            facts = file.stat()
+            known = (file.resolve(), facts.st_size, facts.st_mtime_ns, digest)
+            if known in _verified:
+                continue
+            if sha256_file(file, on_bytes) != digest:
+                raise DatasetError(
+                    f"{file} is damaged: its bytes are not those that the index lists (SHA-256 differs); delete it and "
+                    "encode again, which makes it anew"
+                )
+            _verified.add(known)
+        return self
 
     def __len__(self) -> int:
         return len(self.clips)

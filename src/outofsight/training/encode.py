@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from ..clips import Clip
 from ..errors import DatasetError
+from ..generation.runs import WeightDtype
 from ..processes import in_processes, locked
 from .parts import Parts
 from .prepare import naming
@@ -74,7 +76,7 @@ def encode_clips(
                 report(done, len(sources))
         for stray in set(out.glob("shard-*.safetensors")) - {out / name for name in names}:
             stray.unlink()
-        write_index(out, settings, names, [str(folder.resolve()) for folder in folders])
+        write_index(out, settings, names, [str(folder.resolve()) for folder in folders], _model_name(options.model))
     return outcome
 
 
@@ -136,10 +138,16 @@ def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSetting
         size=size,
         text_tokens=parts.text_tokens,
         text_dim=int(parts.text_encoder.config.d_model),
-        dtype=options.stored,
-        precision=options.precision,
+        dtype=cast(WeightDtype, options.stored),
+        precision=cast(WeightDtype, options.precision),
         true_places=options.true_places,
     )
+
+
+def _model_name(model: str) -> str:
+    """As another directory understands it: folders absolute, names as they are."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
 
 
 def _clips_per_shard(settings: LatentSettings, clip: Clip) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from ..errors import CheckpointError, TrainingError
 from ..generation.folders import check_component
 from ..memory import make_layout
 from ..models import PRESETS, WorldTransformer3DModel
+from ..records import read_object
+from .checkpointing import verify_part
 from .config import TrainConfig
 from .dataset import LatentDataset
 
@@ -69,10 +70,8 @@ def _fresh(arguments: dict[str, Any], seed: int) -> WorldTransformer3DModel:
 
 
 def _from_folder(folder: Path, config: TrainConfig) -> WorldTransformer3DModel:
-    try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} cannot be read: {error}") from error
+    verify_part(folder)
+    settings = read_object(folder / "config.json", CheckpointError)
     options = dict(config.model_options)
     with torch.device("meta"):
         outline = WorldTransformer3DModel.from_config({**settings, **options})

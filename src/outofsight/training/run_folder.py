@@ -6,17 +6,38 @@ import hashlib
 import json
 import shlex
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import TrainingError
 from ..files import replacing
 from ..generation.inputs import needs_intrinsics
 from ..models.conditioners import conditioner_names
+from ..records import fitted, read_json
 from .checkpointing import Checkpoint, latest_checkpoint
 from .config import TrainConfig
 from .dataset import LatentDataset
+from .shards import LatentSettings
 
 CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class BegunRun:
+    """config.json of a run: its settings, its clips' fingerprint, and what these were encoded with (since 0.2)."""
+
+    settings: Mapping[str, Any]
+    clips: str
+    latents: LatentSettings | None = None
+    encoded_with: str | None = None
+
+
+def read_begun(out: Path) -> BegunRun:
+    """Raises TrainingError where config.json is missing or damaged."""
+    path, remedy = out / CONFIG, "it holds the settings the run was begun with: put it back, or begin anew elsewhere"
+    return fitted(BegunRun, read_json(path, TrainingError, remedy), path, TrainingError, remedy)
 
 
 def data_fingerprint(data: LatentDataset) -> str:
@@ -57,24 +78,22 @@ def find_start(config: TrainConfig, data: LatentDataset, *, resume: bool, accept
 
 
 def _changes(config: TrainConfig, data: LatentDataset) -> list[str]:
-    path = config.out / CONFIG
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        settings, clips = dict(content["settings"]), content["clips"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{path}, the settings the run was begun with, cannot be read ({error}); put it back, or begin anew in "
-            "another --out"
-        ) from error
-    changed = config.differences(settings)
-    if clips != data_fingerprint(data):
+    begun = read_begun(config.out)
+    changed = config.differences(begun.settings)
+    if begun.clips != data_fingerprint(data):
         changed.append(f"the clips in {config.data} are not those the run was begun with")
     return changed
 
 
 def write_config(config: TrainConfig, data: LatentDataset) -> None:
     """config.json: what a later resume is held against. Raises OutputError."""
-    content = {"settings": config.to_json(), "clips": data_fingerprint(data), "versions": _versions()}
+    content = {
+        "settings": config.to_json(),
+        "clips": data_fingerprint(data),
+        "latents": data.settings.to_json(),
+        "encoded_with": data.model,
+        "versions": _versions(),
+    }
     with replacing(config.out / CONFIG) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

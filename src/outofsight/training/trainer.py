@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,20 @@ Validate = Callable[[Any, int, Path], Mapping[str, float]]
 _PARTS = ("loss", "error", "subject_error", "reentry_error")
 
 
+ByteBar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # what, bytes -> advances by so many
+
+
+def verify(data: LatentDataset, byte_bar: ByteBar | None) -> None:
+    """Hold a folder's shards against their SHA-256. Raises DatasetError where one is damaged."""
+    with (byte_bar or _no_bar)(f"checking {data.folder}", data.stored_bytes) as on_bytes:
+        data.verify(on_bytes)
+
+
+@contextmanager
+def _no_bar(_: str, __: int) -> Iterator[Callable[[int], None]]:
+    yield lambda _: None
+
+
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C (or SIGTERM): the step was finished and a checkpoint written."""
 
@@ -61,6 +75,7 @@ def train(
     accept_changes: bool = False,
     validate: Validate | None = None,
     report: Callable[[int, float, StepMetrics | None], None] | None = None,
+    byte_bar: ByteBar | None = None,
 ) -> TrainResult:
     """Train as ``config`` says, or go on with the run in its folder.
 
@@ -72,6 +87,7 @@ def train(
             done and a folder; its results are logged. None continues the config's held-out clips.
         report: called after every step, on the first process, with the steps done, the step's loss and the line of
             metrics if one was logged.
+        byte_bar: shows how far the encoded clips, which are read whole and checked first, are read.
 
     Raises:
         DatasetError, TrainingError, CheckpointError: the run cannot begin, or not be resumed so; a loss that is not
@@ -81,6 +97,8 @@ def train(
     """
     with ExitStack() as stack:
         stack.enter_context(_quiet())
+        for folder in (config.data, *([config.held_out] if config.validate_every and config.held_out else [])):
+            verify(LatentDataset(folder), byte_bar)
         if config.validate_every and validate is None:
             validate = make_validator(config)
         trainer = Trainer(config, resume=resume, accept_changes=accept_changes, stack=stack)
