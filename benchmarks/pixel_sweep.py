@@ -22,8 +22,8 @@ from outofsight.evaluation.clip import eval_clip
 from outofsight.evaluation.measure import measure
 from outofsight.evaluation.metrics import FATES
 from outofsight.evaluation.scores import Scores, summary, table
-from outofsight.generation.rendering import check_cameras
 from outofsight.experiments.rendered.sweep import SweepOptions, sweep
+from outofsight.generation.rendering import check_cameras
 
 COLUMNS = ("psnr", "psnr re-entered", "psnr hidden")
 

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
+from outofsight.models.rays import anchor_points, ray_directions
 
 from models import CACHEABLE, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError, MemoryOptionError
 from outofsight.memory import make_layout
 from outofsight.memory.rotary import apply_rotary, point_rotary
-from outofsight.models.rays import anchor_points, ray_directions
 
 
 def turned_layout(*degrees: float, places: tuple[tuple[float, float, float], ...] | None = None, fov: float = 60.0):

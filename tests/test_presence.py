@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
+from outofsight.models.clock import CLOCK_NUMBERS, clock_numbers
+from outofsight.models.presence import PresenceHead, whole_presence
 
 from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
 from outofsight.memory import make_layout
-from outofsight.models.clock import CLOCK_NUMBERS, clock_numbers
-from outofsight.models.presence import PresenceHead, whole_presence
 
 
 def test_each_half_after_its_own_block_and_cells_in_their_places() -> None:

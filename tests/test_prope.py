@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
 from safetensors import safe_open
 
+from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError, MemoryOptionError
 from outofsight.memory import make_layout
 from outofsight.models.conditioners import ModelShape
@@ -60,7 +60,9 @@ def test_queries_keys_values_and_what_is_fetched_are_the_originals() -> None:
 
 def moved(poses: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
     """Pose vectors ``[b, f, 12]`` in a world that was moved by the rigid motion ``by [4, 4]``."""
-    whole = torch.cat([poses.unflatten(-1, (3, 4)), torch.tensor([0.0, 0, 0, 1]).expand(*poses.shape[:2], 1, 4)], dim=-2)
+    whole = torch.cat(
+        [poses.unflatten(-1, (3, 4)), torch.tensor([0.0, 0, 0, 1]).expand(*poses.shape[:2], 1, 4)], dim=-2
+    )
     return (by @ whole)[..., :3, :].flatten(2)
 
 
@@ -104,7 +106,7 @@ def test_a_fresh_one_adds_nothing_and_a_cached_context_serves_it() -> None:
 
 def test_what_it_cannot_do_without_is_named() -> None:
     inputs = narrow_inputs(2, 2, (2, 3))
-    with pytest.raises(GeometryError, match="conditioner 'prope' .* horizontal field of view"):
+    with pytest.raises(GeometryError, match=r"conditioner 'prope' .* horizontal field of view"):
         narrow_model(**WITH)(**{**inputs, "conditions": None})
     with pytest.raises(MemoryOptionError, match="divisible by 4"):
         narrow_model(**WITH, attention_head_dim=6)

@@ -6,12 +6,12 @@ import math
 
 import pytest
 import torch
+from outofsight.models.reprojection import EDGE_WEIGHT, reproject_context, reprojection_channels
 from torch import Tensor
 
 from models import CACHEABLE, narrow_model
 from outofsight.errors import GeometryError, MemoryOptionError
 from outofsight.memory.layout import FrameLayout, make_layout
-from outofsight.models.reprojection import EDGE_WEIGHT, reproject_context, reprojection_channels
 
 
 def poses(yaws: list[float], x: list[float] | None = None) -> Tensor:

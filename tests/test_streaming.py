@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from models import narrow_inputs, narrow_model
 
+from models import narrow_inputs, narrow_model
 from outofsight.errors import GeometryError
 from outofsight.models.cache import Room
 from outofsight.models.conditioners import Conditions

@@ -149,8 +149,9 @@ def test_poses_enter_by_role() -> None:
 
 @torch.no_grad()
 def test_rays_of_the_centre_and_the_edges() -> None:
-    from outofsight.memory import make_layout
     from outofsight.models.rays import ray_directions
+
+    from outofsight.memory import make_layout
 
     poses = torch.eye(4)[:3].flatten().expand(1, 2, 12)
     layout = make_layout((1, 3), poses[:, :1], poses[:, 1:], torch.zeros(1, 2), 90.0)
@@ -164,8 +165,9 @@ def test_rays_of_the_centre_and_the_edges() -> None:
 
 @torch.no_grad()
 def test_rays_turn_with_the_camera() -> None:
-    from outofsight.memory import make_layout
     from outofsight.models.rays import ray_directions
+
+    from outofsight.memory import make_layout
 
     # the second camera is turned by 90 degrees about y: its forward axis is the first one's x
     turned = torch.tensor([[0.0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0]]).flatten()

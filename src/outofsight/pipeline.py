@@ -279,8 +279,8 @@ class WorldModelPipeline(DiffusionPipeline):
             check_cameras(context_cameras, target_cameras, fov)
             if self.finder is None:
                 raise CheckpointError(
-                    "this model is conditioned on a rendered target and has no finder: give its folder the finder/ of its parts "
-                    "(python -m outofsight.training.assemble does)"
+                    "this model is conditioned on a rendered target and has no finder: give its folder the finder/ "
+                    "of its parts (python -m outofsight.training.assemble does)"
                 )
         limit = self.config.max_text_tokens
         tokens = [tokenize(self.tokenizer, text, limit) for text in (prompt, negative_prompt)]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .cameras import rebase_poses
-from .errors import GeometryError
+from .errors import GeometryError, NumericsError
 from .models.conditioners.base import Conditions
 
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ def denoise(
         ``[b, c, ft, h, w]`` clean target latents, in the dtype that numerics names.
 
     Raises:
-        GeometryError: settings that do not fit one another, or latents that are no longer finite.
+        GeometryError: settings that do not fit one another.
+        NumericsError: latents that are no longer finite.
         DenoisingInterrupted: Ctrl-C; carries the latents so far.
     """
     if options is None:
@@ -343,10 +344,10 @@ class _Predictor:
 
 def _check_finite(latents: Tensor, step: int, options: SamplingOptions) -> None:
     if not bool(latents.isfinite().all()):
-        raise GeometryError(
-            f"the latents are not finite after step {step + 1} of {options.steps} (dtype {latents.dtype}): the weights or "
-            "the context hold NaN, or numbers grew too large; try torch_dtype=float32 (--dtype float32) and numerics "
-            "'accurate'"
+        raise NumericsError(
+            f"the latents are not finite after step {step + 1} of {options.steps} (dtype {latents.dtype}): the weights "
+            "or the context hold NaN, or numbers grew too large; try torch_dtype=float32 (--dtype float32) and "
+            "numerics 'accurate'"
         )
 
 

@@ -16,8 +16,8 @@ from models import CACHEABLE, narrow_inputs, narrow_model
 from outofsight import WorldModelPipeline
 from outofsight.datasets import read_clip
 from outofsight.errors import CameraError, CheckpointError, DatasetError, GeometryError
-from outofsight.generation.codec import encode_video
 from outofsight.experiments.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
+from outofsight.generation.codec import encode_video
 from outofsight.sampling import denoise
 from outofsight.training import hashes
 from outofsight.training.assemble import assemble

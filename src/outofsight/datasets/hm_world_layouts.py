@@ -121,4 +121,3 @@ def need(folder: Path, files: tuple[str, ...]) -> None:
             f"{folder}: {', '.join(missing)} missing; a released sample needs {', '.join(files)}; "
             f"it holds {listing(folder)}"
         )
-

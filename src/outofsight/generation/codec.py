@@ -147,8 +147,8 @@ def encode_videos(
             mean = VideoEncoderStream(vae).encode(pixels)
     if mean.shape[2] != expected:
         raise GeometryError(
-            f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}: give 4 n + 1 frames, "
-            "or switch its tiling and slicing off"
+            f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}: give 4 n + 1 "
+            "frames, or switch its tiling and slicing off"
         )
     return normalised(vae, mean.to(dtype))
 

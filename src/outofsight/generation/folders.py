@@ -221,7 +221,8 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
         settings = check_network(name, folder / name)
         if "rendered" in conditioner_names(settings) and not {"finder"} & {*skip, *_networks(folder)}:
             raise CheckpointError(
-                f"{folder} has no folder 'finder', and its transformer is conditioned on rendered targets: it is incomplete"
+                f"{folder} has no folder 'finder', and its transformer is conditioned on rendered targets: "
+                "it is incomplete"
             )
 
 

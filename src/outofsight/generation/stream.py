@@ -1,12 +1,12 @@
 """A causal VAE used chunk by chunk, exactly: equal to one call over the whole video.
 
 Wan's VAE sees a video frame by frame and keeps, per causal convolution, the last frames that it needs. diffusers keeps
-them on the VAE and forgets them at each call; a stream here owns its copies, so that any number of streams share one VAE.
+them on the VAE and forgets them at each call; a stream here owns its copies, so that streams can share one VAE.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
@@ -23,13 +23,15 @@ def temporal_stride(vae: Any) -> int:
 
 
 class _Stream:
-    def __init__(self, vae: Any, part: str) -> None:
+    part: ClassVar[str]
+
+    def __init__(self, vae: Any) -> None:
         if vae.use_tiling:
             raise GeometryError(
                 "a VAE that works in tiles cannot be streamed: call vae.disable_tiling(), or generate in one chunk"
             )
         self.vae = vae
-        self._kept: list[Any] = [None] * int(vae._cached_conv_counts[part])
+        self._kept: list[Any] = [None] * int(vae._cached_conv_counts[self.part])
         self.begun = False
 
     def fork(self) -> Any:
@@ -51,8 +53,7 @@ class _Stream:
 class VideoDecoderStream(_Stream):
     """Decodes latents as they come."""
 
-    def __init__(self, vae: Any) -> None:
-        super().__init__(vae, "decoder")
+    part: ClassVar[str] = "decoder"
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
@@ -73,8 +74,7 @@ class VideoDecoderStream(_Stream):
 class VideoEncoderStream(_Stream):
     """Encodes video frames as they come; any count of ``temporal_stride`` frames after the very first one."""
 
-    def __init__(self, vae: Any) -> None:
-        super().__init__(vae, "encoder")
+    part: ClassVar[str] = "encoder"
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:

@@ -24,9 +24,7 @@ def register_memory(kind: type[Memory]) -> type[Memory]:
     return kind
 
 
-def make_memory(
-    name: str, options: Mapping[str, Any] | None, context_attention: str, page_frames: int = 4
-) -> Memory:
+def make_memory(name: str, options: Mapping[str, Any] | None, context_attention: str, page_frames: int = 4) -> Memory:
     """The mechanism of that name; raises MemoryOptionError for an unknown one."""
     if name not in MEMORIES:
         raise MemoryOptionError(f"memory is {name!r}, expected one of {', '.join(sorted(MEMORIES))}")

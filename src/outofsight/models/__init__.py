@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from diffusers.models.modeling_utils import ModelMixin
 
+from .cache import ContextCache
 from .checkpoints import load_hydra_checkpoint
 from .presets import PRESETS, ModelPreset
-from .cache import ContextCache
 from .transformer import WorldTransformer3DModel
 
 __all__ = [

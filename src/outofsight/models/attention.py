@@ -20,7 +20,7 @@ from .linear import linear
 
 
 @dataclass(eq=False)
-class Sequence:
+class BlockInputs:
     """What every block of one forward pass is told of its tokens.
 
     Args:
@@ -93,8 +93,8 @@ class Compressed(NamedTuple):
 class MemoryAttnProcessor:
     """Self-attention of the query frames to their windows and to what the memory recalls.
 
-    Returns the attention output before the output projection ``[b, tokens, dim]``, what conditioners' own attentions add
-    behind it (the same shape, or None), and the block's cache when the sequence asks for one.
+    Returns the attention output before the output projection ``[b, tokens, dim]``, what conditioners' own attentions
+    add behind it (the same shape, or None), and the block's cache when the sequence asks for one.
     """
 
     _attention_backend: Any = None
@@ -111,7 +111,7 @@ class MemoryAttnProcessor:
         attention_mask: Tensor | None = None,
         rotary_emb: Any = None,
         *,
-        sequence: Sequence,
+        sequence: BlockInputs,
         cached: BlockCache | None = None,
     ) -> tuple[Tensor, Tensor | None, BlockCache | None]:
         compressed = None
@@ -129,7 +129,7 @@ class MemoryAttnProcessor:
         kept = None if sequence.keep_from is None else bank.since(sequence.keep_from, own)
         return out.flatten(3).flatten(1, 2), added, kept
 
-    def _attend(self, query: Tensor, bank: BlockCache, picks: Tensor | None, sequence: Sequence) -> Tensor:
+    def _attend(self, query: Tensor, bank: BlockCache, picks: Tensor | None, sequence: BlockInputs) -> Tensor:
         plan = sequence.plan
         reached = plan.first_key - (sequence.given.stop - bank.key.shape[1])
         return attend(
@@ -145,7 +145,12 @@ class MemoryAttnProcessor:
         )
 
     def _bank(
-        self, key: Tensor, value: Tensor, compressed: Compressed | None, sequence: Sequence, cached: BlockCache | None
+        self,
+        key: Tensor,
+        value: Tensor,
+        compressed: Compressed | None,
+        sequence: BlockInputs,
+        cached: BlockCache | None,
     ) -> BlockCache:
         """Keys, values and memory tokens of everything: what was cached, and what is new."""
         new: tuple[Tensor, Tensor, Tensor] | None = None
@@ -166,13 +171,14 @@ class MemoryAttnProcessor:
         hidden_states: Tensor,
         compressed: Compressed | None,
         picks: Tensor | None,
-        sequence: Sequence,
+        sequence: BlockInputs,
         cached: BlockCache | None,
     ) -> tuple[Tensor, BlockCache]:
         """A conditioner's own attention ``[b, tokens, dim]`` to the same frames and recalled tokens, and its keys."""
         x = hidden_states.unflatten(1, (sequence.frames, -1))
         query, key, value = (
-            part.unflatten(2, (attn.heads, -1)).unflatten(1, (sequence.frames, -1)) for part in project(attn, x.flatten(1, 2))
+            part.unflatten(2, (attn.heads, -1)).unflatten(1, (sequence.frames, -1))
+            for part in project(attn, x.flatten(1, 2))
         )
         matrices = sequence.matrices[name]
         given = matrices[:, sequence.given.start : sequence.given.stop]
@@ -190,7 +196,7 @@ class MemoryAttnProcessor:
         return out.flatten(3).flatten(1, 2), bank if sequence.keep_from is None else bank.since(sequence.keep_from, {})
 
     def _project_frames(
-        self, attn: WanAttention, hidden_states: Tensor, sequence: Sequence
+        self, attn: WanAttention, hidden_states: Tensor, sequence: BlockInputs
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Turned queries and keys, values ``[b, f, n, heads, d]``, and the queries' signature ``[b, f, s]``."""
         first = sequence.first_query
@@ -212,7 +218,7 @@ class MemoryAttnProcessor:
         return joined["query"], joined["key"], joined["value"], signature
 
     def _project_some(
-        self, attn: WanAttention, x: Tensor, frames: slice, sequence: Sequence, signatures: list[Tensor]
+        self, attn: WanAttention, x: Tensor, frames: slice, sequence: BlockInputs, signatures: list[Tensor]
     ) -> dict[str, Tensor]:
         """Keys and values of some frames of ``x [b, f, n, dim]``, and queries where the frames are asked for."""
         tokens = x.shape[2]
@@ -233,7 +239,7 @@ class MemoryAttnProcessor:
                     signatures.append(self.memory.query_signature(cells, sequence.plan))
         return {name: part.unflatten(1, (-1, tokens)) for name, part in parts.items()}
 
-    def _compress(self, attn: WanAttention, hidden_states: Tensor, sequence: Sequence) -> Compressed:
+    def _compress(self, attn: WanAttention, hidden_states: Tensor, sequence: BlockInputs) -> Compressed:
         """Memory tokens of the frames, keyed and valued by the block's own projections (hydra.md point 1)."""
         tokens = sequence.plan.memory
         assert tokens is not None
@@ -248,7 +254,7 @@ class MemoryAttnProcessor:
         return Compressed(key, value, signature)
 
     @torch.no_grad()
-    def _recall(self, signature: Tensor | None, bank: BlockCache, sequence: Sequence) -> Tensor | None:
+    def _recall(self, signature: Tensor | None, bank: BlockCache, sequence: BlockInputs) -> Tensor | None:
         """Memory tokens ``[b, f, k]`` that each query frame recalls, best first (points 2 to 4)."""
         plan = sequence.plan
         if plan.memory is None or bank.signature is None:
@@ -284,7 +290,7 @@ def frame_cuts(x: Tensor, first: int = 0, last: int | None = None) -> Iterator[s
         yield slice(start, min(start + step, last))
 
 
-def _nothing_recalled(sequence: Sequence) -> Recall:
+def _nothing_recalled(sequence: BlockInputs) -> Recall:
     plan = sequence.plan
     picks = torch.zeros(len(sequence.layout.poses), len(plan.queries), 0, dtype=torch.long)
     sources = torch.zeros(0, 2, dtype=torch.long)

@@ -9,7 +9,7 @@ from diffusers.models.transformers.transformer_wan import WanTransformerBlock
 from torch import Tensor, nn
 
 from ..memory import Memory
-from .attention import BlockCache, MemoryAttnProcessor, Sequence, TextAttnProcessor, frame_cuts
+from .attention import BlockCache, BlockInputs, MemoryAttnProcessor, TextAttnProcessor, frame_cuts
 from .conditioners import Conditioner
 from .linear import feed_forward, is_plain, is_untouched, product
 
@@ -55,7 +55,7 @@ class WorldTransformerBlock(WanTransformerBlock):
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         temb: Tensor,
-        sequence: Sequence,
+        sequence: BlockInputs,
         cached: BlockCache | None = None,
     ) -> Tensor | tuple[Tensor, BlockCache]:
         """One block over the query tokens.
@@ -93,7 +93,7 @@ class WorldTransformerBlock(WanTransformerBlock):
         out = self._finish_frames(x, attended, added, text, rest, max(0, sequence.text_frames - first))
         return (out, kept) if kept is not None else out
 
-    def _enter(self, x: Tensor, scale: Tensor, shift: Tensor, sequence: Sequence) -> Tensor:
+    def _enter(self, x: Tensor, scale: Tensor, shift: Tensor, sequence: BlockInputs) -> Tensor:
         """The attention's input ``[b, f, n, dim]``: normed, modulated, with what it is conditioned on added."""
         cuts = list(frame_cuts(x))
         out = sequence.buffer("normed", tuple(x.shape), x) if len(cuts) > 1 else None

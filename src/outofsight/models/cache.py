@@ -52,8 +52,8 @@ class BlockCache:
     """What one block keeps of a context that never sees the target.
 
     ``key``, ``value [b, f, n, heads, d]`` of the context frames that target windows reach, and, where the memory
-    has tokens, their ``memory_key``, ``memory_value [b, t, p, heads, d]`` and ``signature [b, t, s]``; ``own``: keys and
-    values of conditioners' own attentions, by name.
+    has tokens, their ``memory_key``, ``memory_value [b, t, p, heads, d]`` and ``signature [b, t, s]``; ``own``: keys
+    and values of conditioners' own attentions, by name; ``rooms``: where memory tokens have room to grow.
     """
 
     key: Tensor
@@ -62,7 +62,6 @@ class BlockCache:
     memory_value: Tensor | None = None
     signature: Tensor | None = None
     own: Mapping[str, BlockCache] = field(default_factory=dict)
-
     rooms: Mapping[str, Room] = field(default_factory=dict)
 
     def joined(self, key: Tensor, value: Tensor, memory: tuple[Tensor, Tensor, Tensor] | None) -> BlockCache:
@@ -76,7 +75,8 @@ class BlockCache:
             old = getattr(self, name)
             room = self.rooms.get(name) or (None if old is None else Room(old))
             rooms[name] = Room(new) if room is None else room.grown(new)
-        return replace(self, key=key, value=value, rooms=rooms, **{name: rooms[name].rows for name in names})
+        grown = [rooms[name].rows for name in names]
+        return BlockCache(key, value, grown[0], grown[1], grown[2], self.own, rooms)
 
     def since(self, frame: int, own: Mapping[str, BlockCache]) -> BlockCache:
         """Without the keys and values before the (counted) ``frame``, which nobody asks for any more."""
@@ -93,7 +93,7 @@ class BlockCache:
         """The same with every tensor changed."""
         tensors = (self.key, self.value, self.memory_key, self.memory_value, self.signature)
         changed = (None if x is None else change(x) for x in tensors)
-        return BlockCache(*changed, {name: cache.map(change) for name, cache in self.own.items()})  # type: ignore[arg-type]
+        return BlockCache(*changed, {name: cache.map(change) for name, cache in self.own.items()})  # type: ignore[call-arg,arg-type]
 
     def repeat(self, times: int) -> BlockCache:
         """The same for a batch of ``times`` copies (guidance branches side by side)."""
@@ -126,7 +126,11 @@ class ContextCache:
             ("context", self.context_poses, context_poses),
             ("target", self.target_poses, target_poses),
         ):
-            if ours is not None and ours is not theirs and not (ours.shape == theirs.shape and torch.equal(ours, theirs)):
+            if (
+                ours is not None
+                and ours is not theirs
+                and not (ours.shape == theirs.shape and torch.equal(ours, theirs))
+            ):
                 raise GeometryError(
                     f"the cached context was encoded for other {what} poses ({list(ours.shape)}, given are "
                     f"{list(theirs.shape)}); poses are relative to the first target frame: encode the context anew"

@@ -23,7 +23,7 @@ from ..errors import GeometryError, MemoryOptionError
 from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, RetrievalTrace, make_layout, make_memory
 from ..memory.layout import put_frames, take_frames
 from ..memory.rotary import Rotary
-from .attention import Sequence as BlockSequence
+from .attention import BlockInputs
 from .block import WorldTransformerBlock
 from .cache import ContextCache
 from .conditioners import Conditions, ModelShape, make_conditioners
@@ -54,8 +54,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             (timestep 0).
         context_attention: "joint" (release), "context_only": context frames attend to context alone and take no text,
             so they can be encoded once for all steps and guidance branches (:meth:`encode_context`), or "causal": each
-            page of the context attends to itself and earlier pages, so what was encoded stays as it is while the context
-            grows (:meth:`append_context`).
+            page of the context attends to itself and earlier pages, so what was encoded stays as it is while the
+            context grows (:meth:`append_context`).
         page_frames: latent frames of a page.
         anchor: the frame that poses and clock are relative to: "first_target" (release) or "session", the first frame
             of all. Only the second lets keys outlive a chunk.
@@ -111,6 +111,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         patch = (patch_size[0], patch_size[1], patch_size[2])
         made = make_conditioners(conditioners, ModelShape(dim, num_attention_heads, in_channels, patch))
         self.conditioning = nn.ModuleDict(made)
+        self._kinds = made  # the same, as what they are
         self._settle_config(
             num_layers=num_layers,
             memory_options=self.memory.config(),
@@ -152,7 +153,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
     def needs(self) -> dict[str, list[str]]:
         """Which parts need what: names of conditioners and memory by need ("intrinsics", "pixels", "extra" ...)."""
         users: dict[str, list[str]] = {}
-        for name, kind in self.conditioning.items():
+        for name, kind in self._kinds.items():
             for need in kind.needs:
                 users.setdefault(need, []).append(f"conditioner {name!r}")
         for need in self.memory.needs:
@@ -278,8 +279,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
     ) -> ContextCache:
         """Run the context once and keep what target frames will ask of it.
 
-        ``context_latents [b, c, fc, h, w]``, poses and conditions as in :meth:`forward`. The cache holds for any text and
-        any timestep, but for these target poses only: they say how many frames follow, and may be the frame of reference.
+        ``context_latents [b, c, fc, h, w]``, poses and conditions as in :meth:`forward`. The cache holds for any text
+        and timestep, but for these target poses only: they say how many frames follow, and may be the anchor.
 
         Raises:
             GeometryError: the model's context sees the target, so it cannot be encoded alone.
@@ -315,7 +316,9 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         sequence = self._sequence(layout, range(cut), x, numerics, None, plain)
         sequence.keep_from = self._plan(layout, range(cut, cut + target), x.device).first_key
         blocks, taps = self._encode(x, latents, sequence)
-        prepared = self._prepare(_context_latents(latents, selection), layout, conditions, None, needing="context_latents")
+        prepared = self._prepare(
+            _context_latents(latents, selection), layout, conditions, None, needing="context_latents"
+        )
         return ContextCache(blocks, context_poses, target_poses, latents.shape[3:], selection, prepared, taps=taps)
 
     @apply_forward_hook
@@ -350,8 +353,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         if not self.streams or before % self.config.page_frames:
             raise GeometryError(
                 f"this model's context cannot be appended to after {before} frames: that needs context_attention "
-                f"'causal' (it is {self.config.context_attention!r}), anchor 'session' ({self.config.anchor!r}), a memory "
-                f"that leaves no frames out, and whole pages of {self.config.page_frames} frames before"
+                f"'causal' (it is {self.config.context_attention!r}), anchor 'session' ({self.config.anchor!r}), a "
+                f"memory that leaves no frames out, and whole pages of {self.config.page_frames} frames before"
             )
         empty = latents.new_zeros(len(latents), 0, self.config.text_dim)
         self._check_geometry(latents, poses.shape[1], poses[:, :0], empty)
@@ -373,7 +376,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
     # --- parts of the forward pass --------------------------------------------------------------------------
 
     def _encode(
-        self, x: Tensor, latents: Tensor, sequence: BlockSequence, past: ContextCache | None = None
+        self, x: Tensor, latents: Tensor, sequence: BlockInputs, past: ContextCache | None = None
     ) -> tuple[tuple[Any, ...], dict[int, Tensor]]:
         """Run all blocks over context tokens ``x [b, f, n, dim]``; returns the blocks' caches, and their outputs."""
         empty = latents.new_zeros(len(latents), 0, self.config.text_dim)
@@ -418,7 +421,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         ``needing``: only of conditioners that have this need.
         """
         prepared = dict(cache.prepared) if cache is not None else {}
-        for name, kind in self.conditioning.items():
+        for name, kind in self._kinds.items():
             if name in prepared or (needing is not None and needing not in kind.needs):
                 continue
             made = kind.prepare(latents if "context_latents" in kind.needs else None, layout, conditions)
@@ -428,7 +431,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
 
     def _add_tokens(self, x: Tensor, prepared: Mapping[str, Tensor], conditions: Conditions) -> Tensor:
         """``x [b, f, n, dim]``, to whose last frames, the target's, conditioners have added theirs."""
-        for name, kind in self.conditioning.items():
+        for name, kind in self._kinds.items():
             added = kind.tokens(prepared[name]) if name in prepared else None
             if added is None:
                 continue
@@ -441,7 +444,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
     def _start(self, sample: Tensor, noisy: Tensor, prepared: Mapping[str, Tensor], layout: FrameLayout) -> Tensor:
         """The velocities, from where conditioners say that they begin."""
         frames = layout.target_frames
-        for name, kind in self.conditioning.items():
+        for name, kind in self._kinds.items():
             if name in prepared:
                 target = kind.start(
                     sample[:, :, -frames:], noisy[:, :, -frames:], prepared[name], layout.timesteps[:, -frames:]
@@ -507,19 +510,19 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         numerics: str,
         trace: RetrievalTrace | None,
         plain: bool,
-    ) -> BlockSequence:
+    ) -> BlockInputs:
         if numerics not in ("accurate", "reference"):
             raise GeometryError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
         plan = self._plan(layout, queries, x.device)
         features, matrices = {}, {}
-        for name, kind in self.conditioning.items():
+        for name, kind in self._kinds.items():
             if (made := kind.features(layout, queries)) is not None:
                 features[name] = made.to(device=x.device, dtype=x.dtype)
             if (made := kind.matrices(layout)) is not None:
                 matrices[name] = made
         rotary, memory_rotary, old_tokens = self._rotary(layout, plan, x.device)
         apart = self.config.context_attention != "joint"
-        return BlockSequence(
+        return BlockInputs(
             layout=layout,
             given=queries,
             plan=plan,
@@ -538,20 +541,20 @@ class WorldTransformer3DModel(WanTransformer3DModel):
     def _rotary(
         self, layout: FrameLayout, plan: AttentionPlan, device: torch.device
     ) -> tuple[Rotary, Rotary | None, int]:
-        """Rotary tables of the query frames' tokens and of the memory tokens that they make (None where they make none),
-        and how many memory tokens were made before."""
+        """Rotary tables of the query frames' tokens and of the memory tokens that they make (None: they make none), and
+        how many memory tokens were made before."""
         memory, first = plan.memory, plan.queries.start
         table, made, old = plan.rotary, None, 0
         if memory is not None and first < memory.frames:
             old = int((memory.sources[:, 1] < first).sum())
             made = plan.memory_rotary if old == 0 else memory.rotary(old, self.config.attention_head_dim, device)
-        for kind in self.conditioning.values():
+        for kind in self._kinds.values():
             table = kind.rotary(table, layout, plan.queries, None)
             if made is not None and memory is not None:
                 made = kind.rotary(made, layout, range(first, memory.frames), self.memory.pool)
         return table, made, old
 
-    def _last_sequence(self, sequence: Sequence) -> Sequence:
+    def _last_sequence(self, sequence: BlockInputs) -> BlockInputs:
         """For a last block of which only the target frames are wanted: context frames give keys and no more."""
         layout = sequence.layout
         cut = layout.context_frames

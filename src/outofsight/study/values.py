@@ -7,7 +7,7 @@ and left no values. They are small, lie in the repository beside the page, and a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -29,7 +29,6 @@ _DECIMALS = 5
 OLDER = "older: "
 
 Clips = Mapping[str, Scores]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,9 @@ def assemble(
             f"channels; the parts in {parts} give {width} and {channels}"
         )
     if "rendered" in model.conditioning and coders.finder is None:
-        raise CheckpointError(f"{transformer} is conditioned on rendered targets, and {parts} has no finder to render them with")
+        raise CheckpointError(
+            f"{transformer} is conditioned on rendered targets, and {parts} has no finder to render them with"
+        )
     if coders.finder is not None:
         coders.finder.register_to_config(_name_or_path=preset or "")
     pipe = WorldModelPipeline(

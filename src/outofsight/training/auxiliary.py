@@ -47,8 +47,8 @@ class PresenceHead(nn.Module):
         """``[b, fc + ft, h, w]``
 
         Args:
-            context, target: tokens ``[b, f*n, dim]`` behind each block, that begin with the context's, and that end with
-                the target's.
+            context, target: tokens ``[b, f*n, dim]`` behind each block, that begin with the context's, and that end
+                with the target's.
             kept: ``[b, k]`` the context frames that the memory let in, and of how many; the others are NaN.
         """
         tokens = layout.tokens_per_frame

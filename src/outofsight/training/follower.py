@@ -20,10 +20,10 @@ from torch import Tensor
 
 from ..datasets import detect_layout, iterate_clips
 from ..errors import DatasetError, TrainingError
-from ..generation.outputs import write_json
 from ..experiments.rendered.finder import SubjectFinder
 from ..experiments.rendered.follower import Followed, Follower, follow_twice
 from ..experiments.rendered.motion import carried_on, fitted
+from ..generation.outputs import write_json
 from .hashes import finder_hash
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied

@@ -270,7 +270,6 @@ def _repeated(batch: Batch, copies: int) -> Batch:
     if copies == 1:
         return batch
 
-
     def again(x: Tensor) -> Tensor:
         return x.repeat(copies, *(1,) * (x.ndim - 1))
 

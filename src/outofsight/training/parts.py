@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, DatasetError
+from ..experiments.rendered import SubjectFinder
 from ..generation.codec import VideoGeometry, channels_last, encode_videos
 from ..generation.folders import INDEX, check_folder, check_network, read_settings, resolve_model
 from ..generation.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
-from ..experiments.rendered import SubjectFinder
 from ..local_code import load_tokenizer
 from ..records import read_object
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..clips import Clip
 from ..errors import DatasetError, OutOfSightError
+from ..experiments.rendered import Truth
 from ..generation.inputs import camera_inputs, field_of_view
 from ..generation.rendering import rendered_target
-from ..experiments.rendered import Truth
 from .cells import cell_shares, frame_phases, highest, subject_masks
 from .parts import Parts
 from .shards import EncodedClip, LatentSettings

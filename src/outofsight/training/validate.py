@@ -24,9 +24,9 @@ from ..evaluation.clip import EvalClip, eval_clip
 from ..evaluation.measure import measure
 from ..evaluation.pictures import named_side_by_side
 from ..evaluation.scores import Scores
+from ..experiments.rendered import nothing_rendered
 from ..generation.codec import channels_last, decode_videos
 from ..memory import RetrievalTrace
-from ..experiments.rendered import nothing_rendered
 from ..sampling import denoise
 from ..video import write_video
 from .dataset import Batch, LatentDataset

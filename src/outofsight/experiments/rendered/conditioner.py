@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from ...errors import GeometryError
@@ -36,8 +35,8 @@ class RenderedConditioner(Conditioner):
         if rendered is None or tuple(rendered.shape) != expected:
             found = "none" if rendered is None else str(tuple(rendered.shape))
             raise GeometryError(
-                f"this model is conditioned on a rendered target {expected}, and given {found}; the pipeline makes one, "
-                "and 'outofsight encode' with a model that has a segmenter"
+                f"this model is conditioned on a rendered target {expected}, and given {found}; the pipeline makes "
+                "one, and 'outofsight encode' with a model that has a segmenter"
             )
         return rendered
 

@@ -69,7 +69,7 @@ def make_conditioners(
     Raises:
         MemoryOptionError: unknown names or options.
     """
-    options = chosen if isinstance(chosen, Mapping) else dict.fromkeys(chosen, {})
+    options = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
     made: dict[str, Conditioner] = {}
     for path, given in options.items():
         kind = conditioner_class(path)

@@ -1,9 +1,9 @@
 """What a model is conditioned on beside its text: one file a conditioner, one interface for all.
 
-A conditioner may act at five places, each optional: it adds to tokens before the first block (:meth:`Conditioner.tokens`),
-gives each block features that a module of the block maps to an addition (:meth:`features`, :meth:`block`), changes
-rotary positions (:meth:`rotary`), adds an attention of its own beside the rotary one (:meth:`matrices`,
-:meth:`attention`), and says where velocities begin (:meth:`start`). What it must be given stands in :attr:`needs`:
+A conditioner may act at five places, each optional: it adds to tokens before the first block (:meth:`tokens`), gives
+each block features that a module of the block maps to an addition (:meth:`features`, :meth:`block`), changes rotary
+positions (:meth:`rotary`), adds an attention of its own beside the rotary one (:meth:`matrices`, :meth:`attention`),
+and says where velocities begin (:meth:`start`). What it must be given stands in :attr:`needs`:
 checks and error texts follow from it.
 """
 

@@ -12,7 +12,7 @@ from .base import Conditioner, FeatureLinear
 
 
 def token_tangents(intrinsics: Tensor, grid: tuple[int, int]) -> Tensor:
-    """``[b, f, n, 2]``: x right and y down at depth 1 of the centre of each cell of ``grid``; intrinsics ``[b, f, 4]``."""
+    """``[b, f, n, 2]``: x right and y down at depth 1 of each cell's centre; ``intrinsics [b, f, 4]``."""
     rows, columns = grid
     x = (torch.arange(columns, device=intrinsics.device) + 0.5) / columns
     y = (torch.arange(rows, device=intrinsics.device) + 0.5) / rows
