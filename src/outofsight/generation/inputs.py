@@ -24,27 +24,37 @@ from .results import PartialRun
 
 
 @dataclass(frozen=True, eq=False)
-class RunInputs:
-    """The inputs of a run, checked and in the form the models take.
+class ContextInputs:
+    """What was seen so far, checked and in the size that the model computes in.
 
-    ``frames`` uint8 ``[f, h, w, 3]``; ``grid`` latent rows and columns; poses ``[fc, 12]``, ``[ft, 12]``;
-    tokens are ids and mask ``[1, l]``.
+    ``frames`` uint8 ``[f, h, w, 3]``; ``cameras`` of them; ``grid`` latent rows and columns; ``latent_frames`` that the
+    frames make; ``horizontal_fov`` degrees, or None where nobody knows it (yet).
     """
 
     frames: np.ndarray
+    cameras: CameraPath
     grid: tuple[int, int]
-    context_poses: Tensor
-    target_poses: Tensor
+    latent_frames: int
     horizontal_fov: float | None
-    tokens: tuple[Tensor, Tensor]
-    negative_tokens: tuple[Tensor, Tensor]
 
-    def conditions(self, rendered: Tensor | None) -> Conditions:
-        """What the clip is conditioned on beside text and poses; ``rendered``: see experiments/rendered."""
-        frames = len(self.context_poses) + len(self.target_poses)
-        fov = self.horizontal_fov
-        intrinsics = None if fov is None else square_intrinsics(fov, 1, frames, self.grid)
-        return Conditions(intrinsics, {} if rendered is None else {"rendered": rendered})
+
+def context_inputs(
+    video: np.ndarray | Tensor,
+    cameras: CameraPath,
+    size: tuple[int | None, int | None],
+    horizontal_fov: float | None,
+    geometry: VideoGeometry,
+) -> ContextInputs:
+    """Check a context video and its cameras; ``size``: height and width asked for.
+
+    Raises:
+        GeometryError, VideoError, CameraError: what does not fit.
+    """
+    frames = checked_frames(video, *size)
+    grid = geometry.latent_size(frames.shape[1], frames.shape[2], "the context video")
+    latent_frames = _context_latents(cameras, len(frames), geometry)
+    fov = cameras.horizontal_fov if horizontal_fov is None else horizontal_fov
+    return ContextInputs(frames, cameras, grid, latent_frames, fov)
 
 
 def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | None) -> np.ndarray:
@@ -61,48 +71,67 @@ def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | 
     return fit_video(Video(frames, 1.0), (height or frames.shape[1], width or frames.shape[2])).frames
 
 
-def covered_frames(cameras: CameraPath) -> int:
-    """Video frames a path covers: one per pose, or ``frame_stride`` from each pose to the next."""
-    return (len(cameras.c2w) - 1) * cameras.frame_stride + 1
+def covered_frames(cameras: CameraPath, after: bool = False) -> int:
+    """Video frames a path covers: one per pose, or ``frame_stride`` from each pose to the next; ``after``: and as many
+    before the first pose, for a path that goes on from another one."""
+    return (len(cameras.c2w) - (not after)) * cameras.frame_stride + (not after)
 
 
-def camera_inputs(
-    context: CameraPath, target: CameraPath, frames: int, target_frames: int | None, geometry: VideoGeometry
-) -> tuple[Tensor, Tensor]:
-    """Pose vectors ``[fc, 12]`` and ``[ft, 12]``, one per latent frame, relative to the first target frame.
+def _context_latents(cameras: CameraPath, frames: int, geometry: VideoGeometry) -> int:
+    latents = geometry.latent_frames(frames, "the context video")
+    if covered_frames(cameras) != frames:
+        raise CameraError(
+            f"the context video has {frames} frames and the context cameras cover {covered_frames(cameras)} "
+            f"({len(cameras.c2w)} poses, one per {cameras.frame_stride} frames): cut one to the other"
+        )
+    _check_rate("context", cameras, geometry)
+    return latents
 
-    Args:
-        frames: of the context video, which the context cameras must match.
-        target_frames: the first so many frames of the target cameras; None takes all.
+
+def _check_rate(what: str, path: CameraPath, geometry: VideoGeometry) -> None:
+    if geometry.frame_stride % path.frame_stride:
+        raise CameraError(
+            f"the {what} cameras hold a pose every {path.frame_stride} frames and the model needs one every "
+            f"{geometry.frame_stride}: give them at a rate that divides it"
+        )
+
+
+def target_latents(cameras: CameraPath, target_frames: int | None, geometry: VideoGeometry, after: bool = False) -> int:
+    """Latent frames of a target: of all that its cameras cover, or of the first so many video frames.
+
+    ``after``: the target goes on from another one, so that its first latent frame has as many video frames as the others.
 
     Raises:
-        GeometryError: frame counts the model cannot take.
-        CameraError: poses that are too few, too many, or at a rate that does not meet the latent frames.
+        GeometryError: a count that the model cannot take.
+        CameraError: poses that are too few, or at a rate that does not meet the latent frames.
     """
-    context_latents = geometry.latent_frames(frames, "the context video")
-    if covered_frames(context) != frames:
-        raise CameraError(
-            f"the context video has {frames} frames and the context cameras cover {covered_frames(context)} "
-            f"({len(context.c2w)} poses, one per {context.frame_stride} frames): cut one to the other"
-        )
-    available = covered_frames(target)
+    available = covered_frames(cameras, after)
     wanted = available if target_frames is None else target_frames
     if wanted > available:
         raise CameraError(
-            f"{wanted} target frames are asked for and the target cameras cover {available}: give a longer "
-            "path, "
+            f"{wanted} target frames are asked for and the target cameras cover {available}: give a longer path, "
             "no pose is made up"
         )
-    target_latents = geometry.latent_frames(wanted, "the target")
-    for what, path in (("context", context), ("target", target)):
-        if geometry.frame_stride % path.frame_stride:
-            raise CameraError(
-                f"the {what} cameras hold a pose every {path.frame_stride} frames and the model needs one "
-                "every "
-                f"{geometry.frame_stride}: give them at a rate that divides it"
-            )
+    if after:
+        latents = geometry.latent_frames(wanted + 1, "the target, with the frame before it,") - 1
+    else:
+        latents = geometry.latent_frames(wanted, "the target")
+    _check_rate("target", cameras, geometry)
+    return latents
+
+
+def camera_inputs(
+    context: CameraPath, target: CameraPath, frames: int, geometry: VideoGeometry
+) -> tuple[Tensor, Tensor]:
+    """Pose vectors ``[fc, 12]`` and ``[ft, 12]``, one per latent frame, relative to the first target frame.
+
+    ``frames``: of the context video, which the context cameras must match. Raises as :func:`context_inputs` and
+    :func:`target_latents`.
+    """
+    context_count = _context_latents(context, frames, geometry)
+    target_count = target_latents(target, None, geometry)
     vectors = relative_pose_vectors(context, target, stride=geometry.frame_stride)
-    return vectors[0][:context_latents], vectors[1][:target_latents]
+    return vectors[0][:context_count], vectors[1][:target_count]
 
 
 def field_of_view(

@@ -54,7 +54,7 @@ class PreparedClip:
                 f"its frames are {height} x {width}, those of the first clip {rows} x {columns} (height x width): give "
                 "--height and --width to fit all of them to one size"
             )
-        poses = camera_inputs(clip.context_cameras, clip.target_cameras, len(videos[0]), None, geometry)
+        poses = camera_inputs(clip.context_cameras, clip.target_cameras, len(videos[0]), geometry)
         if len(videos[1]) != clip.target_frames:
             raise DatasetError(f"its target has {len(videos[1])} frames and cameras for {clip.target_frames}")
         fov = field_of_view(clip.context_cameras, clip.target_cameras, None, parts.transformer)
