@@ -41,6 +41,11 @@ def narrow_model(seed: int = 0, **overrides: Any) -> WorldTransformer3DModel:
     return model
 
 
+def lens(fov: float | torch.Tensor, batch: int, frames: int, size: tuple[int, int]) -> Conditions:
+    """Square pixels seen through this field of view (degrees); ``size`` rows and columns of the latents."""
+    return Conditions(square_intrinsics(fov, batch, frames, size))
+
+
 def narrow_inputs(
     context: int, target: int, grid: tuple[int, int], batch: int = 1, seed: int = 1, words: int = 5
 ) -> dict[str, torch.Tensor]:

@@ -18,6 +18,7 @@ from models import CACHEABLE, narrow_model
 from outofsight.errors import DatasetError
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.hashes import text_encoder_hash, tokenizer_hash, vae_hash
+from outofsight.training.objective import batch_conditions
 from outofsight.training.shards import ClipEntry, read_shard, shard_name, write_index, write_shard
 from pipelines import small_pipeline
 
@@ -64,11 +65,11 @@ def test_a_batch_pads_its_text_with_zeros_and_fits_the_model(folder: Path) -> No
     assert batch.text.shape == (2, 6, 8)
     assert torch.equal(batch.text[1, :5], data[5].text) and not batch.text[:, 5:].any()
     assert data.empty_text.shape == (6, 8) and (data.empty_text[0] == 0.5).all() and not data.empty_text[1:].any()
-    model = narrow_model(camera_inputs=("pose", "rays"), memory_options={"top_k": 1, "window": 2}, **CACHEABLE)
+    model = narrow_model(conditioners=("pose", "rays"), memory_options={"top_k": 1, "window": 2}, **CACHEABLE)
     data.check_model(model.config)
     out = model(
         batch.latents, torch.tensor([500.0, 500.0]), batch.text, batch.context_poses, batch.target_poses,
-        horizontal_fov=batch.horizontal_fov,
+        conditions=batch_conditions(batch),
     ).sample  # fmt: skip
     assert out.shape == batch.latents.shape
 

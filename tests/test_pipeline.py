@@ -232,7 +232,7 @@ def test_field_of_view_is_asked_for_and_never_guessed() -> None:
         pipe(**{**given, **lens})
     assert pipe.check_inputs(
         given["context_video"], *lens.values(), "a", negative_prompt="", horizontal_fov=70.0
-    ).horizontal_fov == 70.0  # fmt: skip
+    ).context.horizontal_fov == 70.0  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -342,7 +342,7 @@ def test_outline_checks_inputs_without_weights(folder: Path) -> None:
     assert {p.device.type for p in outline.transformer.parameters()} == {"meta"}
     context, target = cameras()
     checked = outline.check_inputs(run_inputs()["context_video"], context, target, "a dog", negative_prompt="b")
-    assert checked.grid == (HEIGHT // 8, WIDTH // 8)
+    assert checked.context.grid == (HEIGHT // 8, WIDTH // 8)
     with pytest.raises(PromptError):
         outline.check_inputs(run_inputs()["context_video"], context, target, "x" * 99, negative_prompt="b")
 

@@ -225,7 +225,7 @@ class WorldModelPipeline(DiffusionPipeline):
         options: SamplingOptions | None = None,
         **settings: Any,
     ) -> Session:
-        """A video that goes on chunk by chunk; ``settings`` (seed, trace, horizontal_fov ...) as for :class:`Session`."""
+        """A video that goes on chunk by chunk; ``settings`` (seed, trace ...) are those of :class:`Session`."""
         return Session(self, context_video, context_cameras, prompt, options, **settings)
 
     def sampling_options(self, **given: Any) -> SamplingOptions:
@@ -258,8 +258,8 @@ class WorldModelPipeline(DiffusionPipeline):
     ) -> Session:
         """Check the inputs of a run against one another and the model; runs no network (see :meth:`outline`).
 
-        Returns the session that is ready to be extended. Raises GeometryError, VideoError, CameraError, PromptError: what
-        does not fit.
+        Returns the session that is ready to be extended. Raises GeometryError, VideoError, CameraError, PromptError:
+        what does not fit.
         """
         session = Session(
             self,

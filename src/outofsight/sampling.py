@@ -150,6 +150,12 @@ def register_guidance(name: str, guidance: Guidance) -> None:
     GUIDANCES[name] = guidance
 
 
+def anchor_of(model: Any) -> str:
+    """The frame that a model's poses are relative to: "first_target" or "session"."""
+    anchor: str = getattr(getattr(model, "config", None), "anchor", "first_target")
+    return anchor
+
+
 @torch.no_grad()
 def denoise(
     model: Any,
@@ -207,7 +213,7 @@ def denoise(
     device = model.device
     source, latents = (x.to(device=device, dtype=dtype) for x in (source_latents, noise))
     poses = context_poses.to(device), target_poses.to(device)
-    if model.config.anchor == "session" and context_cache is None:
+    if anchor_of(model) == "session" and context_cache is None:
         poses = rebase_poses(*poses)
     if conditions is not None:
         conditions = conditions.map(lambda x: x.to(device))

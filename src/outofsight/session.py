@@ -3,7 +3,7 @@
 session = pipe.session(context_video, context_cameras, "a dog walks ...", seed=7)
 chunk = session.extend(cameras)     # chunk.frames, chunk.latents, chunk.trace, chunk.seconds; and so on
 
-A clip is one :meth:`Session.extend` (``WorldModelPipeline.__call__``); a rollout, the player and the benchmark are several.
+A clip is one :meth:`Session.extend` (``WorldModelPipeline.__call__``); a rollout and the player are several.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -97,9 +97,7 @@ class Session:
         self.options = options or pipe.sampling_options()
         self.seed, self.trace = seed, trace
         self.geometry = VideoGeometry.of(pipe.vae, pipe.transformer)
-        self.context = context_inputs(
-            context_video, context_cameras, (height, width), horizontal_fov, self.geometry
-        )
+        self.context = context_inputs(context_video, context_cameras, (height, width), horizontal_fov, self.geometry)
         self._given_fov = horizontal_fov
         self.negative_prompt = negative_prompt
         self.prompt = prompt
@@ -230,8 +228,8 @@ class Session:
     def _context_for(
         self, target: np.ndarray, device: torch.device, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor, Tensor, ContextCache | None]:
-        """Latents ``[1, c, fc, h, w]`` and pose vectors of what the model looks back on, the target's pose vectors, and,
-        for models that stream, their context as it is encoded already."""
+        """Latents ``[1, c, fc, h, w]`` and pose vectors of what the model looks back on, the target's pose vectors,
+        and, for models that stream, their context as it is encoded already."""
         model, known = self.pipe.transformer, len(self.bank)
         first = 0 if model.streams else max(0, known - self._recent)
         path = CameraPath(self.bank.c2w[first:], frame_stride=self.geometry.frame_stride)
@@ -284,11 +282,9 @@ class Session:
         stream = VideoDecoderStream(vae) if self._decoder is None else self._decoder.fork()
         if stream.begun != bool(self.chunks):
             raise OutOfSightError(
-                "this session's last chunk was not decoded, or in tiles, so the next one cannot be: extend(decode=True) and "
-                "vae.disable_tiling() from the first chunk on"
+                "this session's last chunk was not decoded, or in tiles, so the next one cannot be: extend(decode=True) "
+                "and vae.disable_tiling() from the first chunk on"
             )
-        if hasattr(vae, "_hf_hook"):
-            vae._hf_hook.pre_forward(vae)
         pixels = stream.decode(denormalised(vae, latents).to(vae.dtype))
         self._decoder = stream
         return as_frames(pixels, truncate=truncate)[0]

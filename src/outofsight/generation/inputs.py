@@ -17,7 +17,7 @@ from torch import Tensor
 from ..cameras import CameraPath, relative_pose_vectors
 from ..errors import CameraError, OutOfSightError, VideoError
 from ..memory import make_memory
-from ..models.conditioners import Conditions, conditioner_class, square_intrinsics
+from ..models.conditioners import conditioner_class
 from ..video import Video, fit_video
 from .codec import VideoGeometry
 from .results import PartialRun
@@ -99,12 +99,14 @@ def _check_rate(what: str, path: CameraPath, geometry: VideoGeometry) -> None:
 def target_latents(cameras: CameraPath, target_frames: int | None, geometry: VideoGeometry, after: bool = False) -> int:
     """Latent frames of a target: of all that its cameras cover, or of the first so many video frames.
 
-    ``after``: the target goes on from another one, so that its first latent frame has as many video frames as the others.
+    ``after``: the target goes on from another one, so that its first latent frame has as many video frames as
+    the others.
 
     Raises:
         GeometryError: a count that the model cannot take.
         CameraError: poses that are too few, or at a rate that does not meet the latent frames.
     """
+    _check_rate("target", cameras, geometry)
     available = covered_frames(cameras, after)
     wanted = available if target_frames is None else target_frames
     if wanted > available:
@@ -116,7 +118,6 @@ def target_latents(cameras: CameraPath, target_frames: int | None, geometry: Vid
         latents = geometry.latent_frames(wanted + 1, "the target, with the frame before it,") - 1
     else:
         latents = geometry.latent_frames(wanted, "the target")
-    _check_rate("target", cameras, geometry)
     return latents
 
 

@@ -34,6 +34,12 @@ class _Stream:
         self._kept: list[Any] = [None] * int(vae._cached_conv_counts[self.part])
         self.begun = False
 
+    def _fetch(self) -> None:
+        """Under diffusers' offloading, bring the VAE to the device: its hooks hang on calls that are not made here."""
+        hook = getattr(self.vae, "_hf_hook", None)
+        if hook is not None:
+            hook.pre_forward(self.vae)
+
     def fork(self) -> Any:
         """Another stream that goes on from here."""
         other = type(self)(self.vae)
@@ -59,6 +65,7 @@ class VideoDecoderStream(_Stream):
     def decode(self, latents: Tensor) -> Tensor:
         """``[b, 3, t, h, w]`` in -1..1 of latents ``[b, c, f, h, w]`` (not normalised): one video frame for the first
         latent frame of all, ``temporal_stride`` for each later one."""
+        self._fetch()
         x = self.vae.post_quant_conv(latents)
         parts = []
         for i in range(x.shape[2]):
@@ -89,6 +96,7 @@ class VideoEncoderStream(_Stream):
             raise GeometryError(f"{frames} video frames cannot be encoded here: this VAE takes {whole} of them")
         if self.vae.config.patch_size is not None:
             pixels = patchify(pixels, patch_size=self.vae.config.patch_size)
+        self._fetch()
         at_once = stride * max(1, _AT_ONCE // stride)
         parts, start = [], 0
         while start < frames:

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from ..memory import FrameLayout, make_layout, make_memory
-from .conditioners import square_intrinsics
-from .conditioners.reprojection import reprojection_channels
+from .conditioners import ModelShape, make_conditioners, square_intrinsics
+from .conditioners.reprojection import ReprojectionConditioner, reprojection_channels
 
 _ANY_FOV = 90.0  # for memories that choose frames by view: how many they take does not depend on it
 _VAE_FEATURES = 8  # held at once in a residual block: input, norm, activation, convolution and their caches
@@ -120,8 +120,11 @@ def estimate_transformer(
         feed_forward = 4.0 * counts.queries * dim * config["ffn_dim"]
         channels = config["in_channels"] + config["out_channels"]
         outside = 2.0 * counts.queries * dim * channels * patch[0] * patch[1] * patch[2]
-        if planes := dict(config["conditioners"]).get("reprojection"):
-            read = reprojection_channels(config["in_channels"], len(planes["disparities"]))
+        kinds = make_conditioners(
+            config["conditioners"], ModelShape(dim, config["num_attention_heads"], config["in_channels"], (1, 1, 1))
+        )
+        if isinstance(kind := kinds.get("reprojection"), ReprojectionConditioner):
+            read = reprojection_channels(config["in_channels"], len(kind.disparities))
             targets = min(counts.queries, layout.target_frames * layout.tokens_per_frame)
             outside += 2.0 * targets * dim * read * patch[0] * patch[1] * patch[2]
         if counts.text_queries:  # a context encoded alone takes no text

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..cameras import rebase_poses
 from ..errors import GeometryError, TrainingError
 from ..models.conditioners import Conditions, square_intrinsics
-from ..sampling import TIMESTEPS, flow_sigmas
+from ..sampling import TIMESTEPS, anchor_of, flow_sigmas
 from .settings import check_types
 
 if TYPE_CHECKING:
@@ -229,9 +229,8 @@ def batch_conditions(batch: Batch, draws: Draws | None = None, options: Objectiv
 
 def batch_poses(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     """Pose vectors of context and target in the axes of the model's anchor frame."""
-    model = getattr(model, "module", model)
-    model = getattr(model, "model", model)  # SharedContext
-    if model.config.anchor == "session":
+    inner = getattr(model, "module", model)
+    if anchor_of(getattr(inner, "model", inner)) == "session":  # SharedContext holds a model
         return rebase_poses(batch.context_poses, batch.target_poses)
     return batch.context_poses, batch.target_poses
 

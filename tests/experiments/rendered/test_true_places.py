@@ -18,6 +18,7 @@ from outofsight.errors import DatasetError
 from outofsight.experiments.rendered import SubjectFinder, Truth, render, renderer
 from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.experiments.rendered.sweep import SweepOptions
+from outofsight.models.presets import RENDERED
 from outofsight.training import prepare
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.encode import EncodeOptions, encode_clips
@@ -92,7 +93,7 @@ def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     clip = read_clip(data, "clip-0")
     positions = np.arange(3.0 * len(clip.load_masks())).reshape(-1, 3)
     write_clip(replace(clip, subjects=(replace(clip.subjects[0], positions=positions),)), tmp_path / "placed")
-    pipe = small_pipeline(rendered=True)
+    pipe = small_pipeline(conditioners=("pose", RENDERED))
     pipe.register_modules(finder=SubjectFinder((8, 8)).eval())
     pipe.save_pretrained(tmp_path / "model")
     options = EncodeOptions(str(tmp_path / "model"), true_places=True)

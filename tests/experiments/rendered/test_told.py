@@ -18,6 +18,8 @@ from outofsight.datasets import read_clip
 from outofsight.errors import CameraError, CheckpointError, DatasetError, GeometryError
 from outofsight.experiments.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
 from outofsight.generation.codec import encode_video
+from outofsight.models.conditioners import Conditions
+from outofsight.models.presets import RENDERED
 from outofsight.sampling import denoise
 from outofsight.training import hashes
 from outofsight.training.assemble import assemble
@@ -33,11 +35,12 @@ from outofsight.training.validation_report import ValidationSettings
 from pipelines import run_inputs, small_pipeline
 
 CONTEXT, TARGET, GRID = 4, 3, (2, 3)
+TOLD = {"conditioners": ("pose", RENDERED)}
 
 
 def told_pipeline(**kind: Any) -> WorldModelPipeline:
     """A small pipeline whose transformer is told; its finder's weights are random."""
-    pipe = small_pipeline(rendered=True, **CACHEABLE, **kind)
+    pipe = small_pipeline(**TOLD, **CACHEABLE, **kind)
     with torch.random.fork_rng():
         torch.manual_seed(3)
         pipe.register_modules(finder=SubjectFinder((8, 8)).eval())
@@ -49,16 +52,20 @@ def told(batch: int = 1, channels: int = 4, seed: int = 5) -> torch.Tensor:
     return torch.randn(batch, channels + MAPS, TARGET, 2 * GRID[0], 2 * GRID[1], generator=draw)
 
 
+def given(rendered: torch.Tensor | None) -> Conditions:
+    return Conditions(extra={} if rendered is None else {"rendered": rendered})
+
+
 def call(model: Any, rendered: torch.Tensor | None, batch: int = 1, sigma: float = 1.0) -> torch.Tensor:
     inputs = narrow_inputs(CONTEXT, TARGET, GRID, batch) | {"timestep": torch.full((batch,), 1000 * sigma)}
     with torch.no_grad():
-        sample: torch.Tensor = model(**inputs, rendered=rendered).sample
+        sample: torch.Tensor = model(**{**inputs, "conditions": given(rendered)}).sample
     return sample[:, :, -TARGET:]
 
 
 @pytest.mark.parametrize("sigma", [1.0, 0.5])
 def test_a_network_that_says_nothing_answers_with_the_picture(sigma: float) -> None:
-    model, rendered = narrow_model(rendered=True, **CACHEABLE), told()
+    model, rendered = narrow_model(**TOLD, **CACHEABLE), told()
     for parameter in model.proj_out.parameters():
         parameter.data.zero_()
     noisy = narrow_inputs(CONTEXT, TARGET, GRID)["hidden_states"][:, :, CONTEXT:]
@@ -69,21 +76,21 @@ def test_a_network_that_says_nothing_answers_with_the_picture(sigma: float) -> N
 
 
 def test_tokens_are_told_the_picture_and_the_maps() -> None:
-    model, rendered = narrow_model(rendered=True, **CACHEABLE), told()
+    model, rendered = narrow_model(**TOLD, **CACHEABLE), told()
     answer = call(model, rendered)
     for channel in range(4, 4 + MAPS):  # maps reach the answer through the tokens alone
         other = rendered.clone()
         other[:, channel] += 1
         assert (call(model, other) - answer).abs().max() > 1e-3
-    begins = narrow_model(rendered=True, **CACHEABLE)
+    begins = narrow_model(**TOLD, **CACHEABLE)
     fresh = type(begins).from_config(begins.config)
-    assert not fresh.rendered_encoder.conv.weight.any() and not fresh.proj_out.weight.any()
+    assert not fresh.conditioning["rendered"].conv.weight.any() and not fresh.proj_out.weight.any()
     plain = narrow_model(**CACHEABLE)
     assert torch.equal(call(plain, rendered), call(plain, None))  # a model that is not told takes no notice
 
 
 def test_a_cached_context_gives_the_same() -> None:
-    model, inputs = narrow_model(rendered=True, **CACHEABLE), narrow_inputs(CONTEXT, TARGET, GRID, 2)
+    model, inputs = narrow_model(**TOLD, **CACHEABLE), narrow_inputs(CONTEXT, TARGET, GRID, 2)
     latents, poses, text = (
         inputs["hidden_states"],
         (inputs["context_poses"], inputs["target_poses"]),
@@ -91,17 +98,21 @@ def test_a_cached_context_gives_the_same() -> None:
     )
     rest = latents[:, :, :CONTEXT], latents[:, :, CONTEXT:], text, text.flip(1), *poses
     found = [
-        denoise(model, *rest, steps=2, guidance=2.0, rendered=told(2), cache_context=cached, batched_guidance=both)
+        denoise(
+            model, *rest, steps=2, guidance=2.0, conditions=given(told(2)), cache_context=cached, batched_guidance=both
+        )
         for cached, both in ((True, False), (False, False), (True, True))
     ]
     torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found[0], found[2], atol=1e-4, rtol=1e-4)
-    assert (denoise(model, *rest, steps=2, guidance=2.0, rendered=told(2, seed=6)) - found[0]).abs().max() > 1e-2
+    assert (
+        denoise(model, *rest, steps=2, guidance=2.0, conditions=given(told(2, seed=6))) - found[0]
+    ).abs().max() > 1e-2
 
 
 def test_what_is_missing_or_does_not_fit_is_named() -> None:
-    model = narrow_model(rendered=True, **CACHEABLE)
-    with pytest.raises(GeometryError, match=r"told a rendered target .* given none"):
+    model = narrow_model(**TOLD, **CACHEABLE)
+    with pytest.raises(GeometryError, match=r"conditioned on a rendered target .* given none"):
         call(model, None)
     with pytest.raises(GeometryError, match=r"given .*8, 2, 4, 6"):
         call(model, told()[:, :, 1:])
@@ -115,12 +126,12 @@ def with_rendered(folder: Path, clips: int = 3) -> LatentDataset:
 def test_it_is_kept_with_the_clips_and_trained_on(tmp_path: Path) -> None:
     data = with_rendered(tmp_path)
     batch = data.collate([data[0], data[2]])
-    assert batch.rendered is not None
-    torch.testing.assert_close(batch.rendered, torch.cat([told(seed=0), told(seed=2)]))
-    model, options = narrow_model(**{**NARROW, **CACHEABLE, "rendered": True}), ObjectiveOptions(noise="clip")
+    assert "rendered" in batch.extra
+    torch.testing.assert_close(batch.extra["rendered"], torch.cat([told(seed=0), told(seed=2)]))
+    model, options = narrow_model(**{**NARROW, **CACHEABLE, **TOLD}), ObjectiveOptions(noise="clip")
     losses = []
-    for rendered in (batch.rendered, batch.rendered + 1):
-        one = replace(batch, rendered=rendered)
+    for rendered in (batch.extra["rendered"], batch.extra["rendered"] + 1):
+        one = replace(batch, extra={"rendered": rendered})
         draws = Draws(0, 1, range(2), None, 2)
         losses.append(batch_loss(SharedContext(model, 2), one, draws, options)[0])
         torch.testing.assert_close(losses[-1], batch_loss(model, one, draws, options)[0])
@@ -128,7 +139,7 @@ def test_it_is_kept_with_the_clips_and_trained_on(tmp_path: Path) -> None:
 
 
 def test_clips_without_it_are_refused(tmp_path: Path) -> None:
-    config = narrow_model(**{**NARROW, **CACHEABLE, "rendered": True}).config
+    config = narrow_model(**{**NARROW, **CACHEABLE, **TOLD}).config
     with pytest.raises(DatasetError, match="rendered targets, which the clips lack"):
         LatentDataset(write_latents(tmp_path / "bare")).check_model(config)
     with_rendered(tmp_path / "told").check_model(config)
@@ -166,7 +177,7 @@ def test_encoding_and_the_pipeline_render_the_same(tmp_path: Path) -> None:
         latents = loaded(**run).latents
     torch.testing.assert_close(latents, answer, atol=2e-3, rtol=2e-3)
     hidden = validator.generate(loaded.transformer, batch, None, hidden=True)
-    told_nothing = replace(batch, rendered=nothing_rendered(batch.rendered))  # type: ignore[arg-type]
+    told_nothing = replace(batch, extra={"rendered": nothing_rendered(batch.extra["rendered"])})
     torch.testing.assert_close(hidden, validator.generate(loaded.transformer, told_nothing, None, hidden=True))
     assert (hidden - answer).abs().max() > 1e-2
 
@@ -183,7 +194,7 @@ def test_a_pipeline_says_what_rendering_lacks(tmp_path: Path) -> None:
     one = {"context_video": inputs["context_video"][:1], "context_cameras": inputs["context_cameras"][:1]}
     with pytest.raises(CameraError, match="give at least 2 frames"):
         pipe(**{**inputs, **one}, horizontal_fov=60.0)
-    bare = small_pipeline(rendered=True, **CACHEABLE)
+    bare = small_pipeline(**TOLD, **CACHEABLE)
     with pytest.raises(CheckpointError, match="has no finder"):
         bare(**inputs, horizontal_fov=60.0)
     bare.save_pretrained(tmp_path / "bare")
