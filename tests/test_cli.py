@@ -146,13 +146,13 @@ def test_a_run_stopped_while_decoding_is_finished_without_a_trace(
     model: Path, options: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No step is left to be traced; the run must still end whole, and count as finished afterwards."""
-    from outofsight import pipeline
+    from outofsight import session
 
     def stop(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "decode_latents", stop)
+        patch.setattr(session.VideoDecoderStream, "decode", stop)
         assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 130
     assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 0
     assert "no trace is written" in capsys.readouterr().err

@@ -78,7 +78,7 @@ def test_what_a_clip_becomes(latents: Path, data: Path, model: Path) -> None:
         torch.testing.assert_close(made.latents[:, half], truth, rtol=1e-4, atol=1e-4)
     with torch.no_grad():
         tokens = tokenize(pipe.tokenizer, "a hen", pipe.config.max_text_tokens)
-        text = pipe._embed(tokens, torch.device("cpu"))
+        text = pipe.embedded(tokens, torch.device("cpu"))
     batch = read.collate([made])
     torch.testing.assert_close(batch.text, text, rtol=1e-4, atol=1e-5)
     assert made.text.shape == (6, 16)  # five bytes and the end mark

@@ -282,8 +282,8 @@ class Session:
         stream = VideoDecoderStream(vae) if self._decoder is None else self._decoder.fork()
         if stream.begun != bool(self.chunks):
             raise OutOfSightError(
-                "this session's last chunk was not decoded, or in tiles, so the next one cannot be: extend(decode=True) "
-                "and vae.disable_tiling() from the first chunk on"
+                "this session's last chunk was not decoded, or in tiles, so the next one cannot be: extend("
+                "decode=True) and vae.disable_tiling() from the first chunk on"
             )
         pixels = stream.decode(denormalised(vae, latents).to(vae.dtype))
         self._decoder = stream
