@@ -54,7 +54,7 @@ def test_runs_that_cannot_stand_in_one_table(tmp_path: Path, other: dict, told: 
 
 def test_settings_that_are_newer_than_a_file_count_as_their_defaults(tmp_path: Path) -> None:
     settings = dict(run_values("full", 0).settings)
-    objective = {name: value for name, value in settings["objective"].items() if name != "reprojection_dropout"}
+    objective = {name: value for name, value in settings["objective"].items() if name != "condition_dropout"}
     run_values("full", 0).save(tmp_path)
     run_values("hydra", 0, settings={**settings, "objective": objective}).save(tmp_path)
     assert len(read_stored(tmp_path).runs) == 2

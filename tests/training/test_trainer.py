@@ -189,7 +189,7 @@ def test_the_papers_parameters_alone_are_trained(latents: Path, tmp_path: Path) 
     begun = str(start.checkpoint.folder / "transformer")
     result = train(config(latents, tmp_path / "run", model=begun, trainable="hydra"))
     before, after = weights(start), weights(result)
-    parts = ("cam_encoder_con", "cam_encoder_tgt", "projector", "attn1")
+    parts = ("conditioners.pose", "projector", "attn1")
     for name in before:
         trained = any(part in name for part in parts)
         assert torch.equal(before[name], after[name]) != trained, name

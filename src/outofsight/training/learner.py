@@ -108,24 +108,24 @@ class Learner:
         state = fitted_values(_State, checkpoint.state(), file, CheckpointError, GO_BACK)
         try:
             self.optimizer.load_state(state["optimizer"])
-            kept = {**state["heads"], **(state["trained"] if self.config.lora is not None else {})}
+            kept = {**state.get("heads", {}), **(state["trained"] if self.config.lora is not None else {})}
             for name in self.named.keys() & kept.keys():
                 self.named[name].copy_(like_parameter(name, kept[name], self.named[name]))
             if self.ema is not None:
                 means = state["means"] if self.config.lora is not None else checkpoint.weights("ema")
-                self.ema.load_state({**(means or {}), **state["head_means"]}, state["ema_updates"])
+                self.ema.load_state({**(means or {}), **state.get("head_means", {})}, state["ema_updates"])
         except (LookupError, TypeError, AttributeError, RuntimeError) as cause:
             raise CheckpointError(f"{file} does not hold what this run trains ({cause}); {GO_BACK}") from cause
         return state["step"], state["window"]
 
 
 class _State(TypedDict):
-    """What state.pt holds; "trained" and "means" in runs with LoRA alone."""
+    """What state.pt holds; "heads" of auxiliary losses; "trained" and "means" in runs with LoRA."""
 
     step: Annotated[int, Ge(0)]
     window: list[list[float]]
-    heads: dict[str, torch.Tensor]
-    head_means: dict[str, torch.Tensor]
+    heads: NotRequired[dict[str, Any]]
+    head_means: NotRequired[dict[str, Any]]
     optimizer: dict[str, dict[str, Any]]
     ema_updates: Annotated[int, Ge(0)]
     trained: NotRequired[dict[str, Any]]
