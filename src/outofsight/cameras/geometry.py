@@ -20,8 +20,8 @@ Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 SAME_FOV = 1e-6  # degrees: a lens whose field of view differs less does not zoom
 
 
-def square_intrinsics(horizontal_fov: float, height: int, width: int) -> np.ndarray:
-    """``[4]`` of a lens in degrees over square pixels, its principal point in the centre; size in pixels."""
+def square_intrinsics(horizontal_fov: float, height: float, width: float) -> np.ndarray:
+    """``[4]`` of a lens in degrees over square pixels, its principal point in the centre."""
     fx = 0.5 / math.tan(math.radians(horizontal_fov) / 2)
     return np.array([fx, fx * width / height, 0.5, 0.5])
 

@@ -97,8 +97,8 @@ class CameraPath:
         """Whether the field of view is known, of one lens or of a zoom."""
         return self.intrinsics is not None or self.horizontal_fov is not None
 
-    def intrinsics_for(self, height: int, width: int) -> np.ndarray:
-        """[F,4] float64: fx, cx as shares of the width, fy, cy of the height of a picture of this size in pixels.
+    def intrinsics_for(self, height: float, width: float) -> np.ndarray:
+        """[F,4] float64: fx, cx as shares of the width, fy, cy of the height of a picture of this size.
 
         The size counts only where a horizontal_fov alone is known, whose pixels are square. Raises CameraError where
         the path has no lens.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +16,12 @@ from torch import Tensor
 
 from ..cameras import CameraPath, relative_pose_vectors
 from ..errors import CameraError, OutOfSightError, VideoError
+from ..framing import Fitted, fit
 from ..models.rays import BY_VIEW
-from ..video import Video, fit_video
 from .codec import VideoGeometry
 from .results import PartialRun
+
+_CENTRED = 0.02  # of the picture's size: a principal point that is nearer to the centre counts as there
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,18 +41,34 @@ class RunInputs:
     negative_tokens: tuple[Tensor, Tensor]
 
 
-def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | None) -> np.ndarray:
-    """uint8 ``[f, h, w, 3]`` at the asked size (scaled to cover, cropped at the centre).
+def fitted_inputs(
+    video: np.ndarray | Tensor,
+    cameras: Sequence[CameraPath],
+    size: tuple[int | None, int | None],
+    horizontal_fov: float | None = None,
+) -> Fitted:
+    """A context video at the asked height and width (None: its own), and its cameras and the target's with it.
+
+    horizontal_fov: degrees, of the lens that took the video as it is given, before any crop; None takes the cameras'
+    own.
 
     Raises:
         VideoError: not uint8, or not of that shape.
+        CameraError: not an angle.
     """
     frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else np.asarray(video)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         raise VideoError(
             f"context_video is {frames.dtype} {list(frames.shape)}, expected uint8 [frames, height, width, 3]"
         )
-    return fit_video(Video(frames, 1.0), (height or frames.shape[1], width or frames.shape[2])).frames
+    if horizontal_fov is not None:
+        cameras = [path.with_fov(horizontal_fov) for path in cameras]
+    return fit(frames, cameras, (size[0] or frames.shape[1], size[1] or frames.shape[2]))
+
+
+def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | None) -> np.ndarray:
+    """The frames of :func:`fitted_inputs`, for videos whose cameras were fitted with them already."""
+    return fitted_inputs(video, (), (height, width)).frames
 
 
 def covered_frames(cameras: CameraPath) -> int:
@@ -102,9 +120,16 @@ def field_of_view(
 ) -> float | None:
     """Horizontal field of view in degrees: the given one, else the cameras'; None where none is known.
 
+    Cameras and ``given`` are those of the frames that the model gets, so after a crop (see :func:`fitted_inputs`).
+
     Raises:
-        CameraError: not an angle, the two paths differ, or the model needs one and none is known.
+        CameraError: not an angle, the two paths differ, or the model needs one and none is known, or a lens zooms or
+            looks to one side of its axis.
     """
+    needs = fov_users(config)
+    if given is None and needs:
+        for what, path in (("context", context), ("target", target)):
+            _check_one_centred_lens(what, path)
     known = {path.horizontal_fov for path in (context, target) if path.horizontal_fov is not None}
     if given is None and len(known) > 1:
         raise CameraError(
@@ -115,13 +140,29 @@ def field_of_view(
     fov = given if given is not None else next(iter(known), None)
     if fov is not None and not (math.isfinite(fov) and 0 < fov < 180):
         raise CameraError(f"horizontal_fov is {fov}, expected degrees between 0 and 180")
-    if fov is None and (needs := fov_users(config)):
+    if fov is None and needs:
         raise CameraError(
             f"this model needs the horizontal field of view (for its {' and '.join(needs)}) and the cameras "
             "do not "
             "hold one: give horizontal_fov in degrees (--horizontal-fov)"
         )
     return fov
+
+
+def _check_one_centred_lens(what: str, path: CameraPath) -> None:
+    if path.intrinsics is None:
+        return
+    if path.horizontal_fov is None:
+        raise CameraError(
+            f"the {what} cameras zoom ({path.lens}) and this model takes one field of view: give cameras of one lens, "
+            "or horizontal_fov to decide"
+        )
+    aside = float(np.abs(path.intrinsics[:, 2:] - 0.5).max())
+    if aside > _CENTRED:
+        raise CameraError(
+            f"the principal point of the {what} cameras lies {aside:.1%} of the picture off its centre and this model "
+            "takes it in the centre: crop the frames around it"
+        )
 
 
 def fov_users(config: Mapping[str, Any]) -> list[str]:

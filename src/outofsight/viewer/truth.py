@@ -162,7 +162,7 @@ _Videos = tuple[np.ndarray | None, Mapping[str, np.ndarray], HeldOutClip | None,
 def _videos(clip: Clip, folder: Path, shape: tuple[int, ...], skipped: int) -> _Videos:
     """True target, fates, the clip to judge by, and what had to be left out."""
     try:
-        truth = clip.target_video((shape[1], shape[2])).frames[: shape[0]]
+        truth = clip.fitted(shape[1], shape[2]).target_video().frames[: shape[0]]
     except VideoError as cause:
         return None, {}, None, (f"No truth: {cause}.",)
     if truth.shape != shape:
