@@ -22,6 +22,7 @@ from torch import Tensor
 from .cameras import CameraPath, relative_pose_vectors
 from .errors import OutOfSightError, OutputError
 from .files import replacing
+from .framing import Framing
 from .generation.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
 from .generation.inputs import Clock, context_inputs, field_of_view, target_latents
 from .generation.offloading import fetch, put_away
@@ -130,8 +131,17 @@ class Session:
 
     def check(self, cameras: CameraPath, target_frames: int | None = None) -> int:
         """Check a chunk's cameras; returns its latent frames. Raises GeometryError, CameraError: what does not fit."""
+        return self._checked(self._fitted(cameras), target_frames)
+
+    def _fitted(self, cameras: CameraPath) -> CameraPath:
+        """Target cameras with the lens of the frames that the model gets: after the crop that the context had."""
+        if self._given_fov is not None:
+            cameras = cameras.with_fov(self._given_fov)
+        return self.context.framing.cameras(cameras)
+
+    def _checked(self, cameras: CameraPath, target_frames: int | None) -> int:
         count = target_latents(cameras, target_frames, self.geometry, after=bool(self.chunks))
-        fov = field_of_view(self.context.cameras, cameras, self._given_fov, self.pipe.transformer.config)
+        fov = field_of_view(self.context.cameras, cameras, None, self.pipe.transformer.config)
         self.pipe.check_rendering(self.context.cameras, cameras, fov)
         self.context = replace(self.context, horizontal_fov=fov)
         return count
@@ -163,7 +173,8 @@ class Session:
         """
         pipe, clock = self.pipe, Clock()
         self.sampled, self.seconds = None, clock.seconds
-        count = self.check(cameras, target_frames)
+        cameras = self._fitted(cameras)
+        count = self._checked(cameras, target_frames)
         poses = self._latent_poses(cameras, count)
         device = pipe._execution_device
         dtype = torch.bfloat16 if self.options.numerics == "reference" else torch.float32
@@ -295,7 +306,8 @@ class Session:
             video = np.concatenate([self.context.frames, frames])
             whole = np.concatenate([self.context.cameras.c2w, cameras.c2w[: len(frames)]])
             kept = len(self.context.frames)
-            path = replace(self.context.cameras, c2w=whole[-kept:])
+            known = self.context.cameras
+            path = CameraPath(whole[-kept:], fps=known.fps, frame_stride=known.frame_stride)
             self.context = replace(self.context, frames=video[-kept:], cameras=path)
 
     # --- branches, and files ------------------------------------------------------------------------------------
@@ -334,6 +346,8 @@ class Session:
             "chunks": self.chunks,
             "recent": self._recent,
             "horizontal_fov": self.context.horizontal_fov,
+            "given_fov": self._given_fov,
+            "framing": asdict(self.context.framing),
             "grid": list(self.context.grid),
             "fps": self.context.cameras.fps,
             "frame_stride": self.context.cameras.frame_stride,
@@ -376,7 +390,10 @@ class Session:
                 raise OutOfSightError(again)
             tensors = load(content)
             cameras = CameraPath(
-                tensors["context.c2w"].numpy(), record["horizontal_fov"], record["fps"], record["frame_stride"]
+                tensors["context.c2w"].numpy(),
+                horizontal_fov=record["horizontal_fov"],
+                fps=record["fps"],
+                frame_stride=record["frame_stride"],
             )
             interval = tuple(record["options"]["guidance_interval"])
             options = SamplingOptions(**{**record["options"], "guidance_interval": interval})
@@ -391,6 +408,11 @@ class Session:
                 negative_prompt=record["negative_prompt"],
             )
             session.chunks, session._recent = int(record["chunks"]), int(record["recent"])
+            framing: dict[str, Any] = {
+                name: tuple(x) if isinstance(x, list) else x for name, x in record["framing"].items()
+            }
+            session.context = replace(session.context, framing=Framing(**framing))
+            session._given_fov = record["given_fov"]
             words = {int(i): x for i, x in record["decoder"].items()}
         except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as cause:
             raise OutOfSightError(f"{again} ({cause})") from cause

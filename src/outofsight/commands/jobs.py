@@ -130,10 +130,7 @@ def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:
         inputs.target_cameras,
         inputs.prompt,
         negative_prompt=(settings.negative_prompt or "") if settings.guidance_scale != 1.0 else "",
-        height=settings.height,
-        width=settings.width,
         target_frames=settings.target_frames,
-        horizontal_fov=settings.horizontal_fov,
     )
 
 
@@ -201,10 +198,7 @@ def _generate(
         batched_guidance=settings.batched_guidance,
         numerics=settings.numerics,
         seed=seed,
-        height=settings.height,
-        width=settings.width,
         target_frames=settings.target_frames,
-        horizontal_fov=settings.horizontal_fov,
         trace=request.trace,
         callback=reporter,
         progress=reporter.bars,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,23 +16,26 @@ from torch import Tensor
 
 from ..cameras import CameraPath, relative_pose_vectors
 from ..errors import CameraError, OutOfSightError, VideoError
+from ..framing import Fitted, Framing, fit
 from ..memory import make_memory
 from ..models.conditioners import conditioner_class
-from ..video import Video, fit_video
 from .codec import VideoGeometry
 from .results import PartialRun
+
+_CENTRED = 0.02  # of the picture's size: a principal point that is nearer to the centre counts as there
 
 
 @dataclass(frozen=True, eq=False)
 class ContextInputs:
     """What was seen so far, checked and in the size that the model computes in.
 
-    ``frames`` uint8 ``[f, h, w, 3]``; ``cameras`` of them; ``grid`` latent rows and columns; ``latent_frames`` that the
-    frames make; ``horizontal_fov`` degrees, or None where nobody knows it (yet).
+    ``frames`` uint8 ``[f, h, w, 3]``; ``cameras`` of them; ``framing`` that made them; ``grid`` latent rows and
+    columns; ``latent_frames`` that the frames make; ``horizontal_fov`` degrees, or None where nobody knows it (yet).
     """
 
     frames: np.ndarray
     cameras: CameraPath
+    framing: Framing
     grid: tuple[int, int]
     latent_frames: int
     horizontal_fov: float | None
@@ -50,25 +53,36 @@ def context_inputs(
     Raises:
         GeometryError, VideoError, CameraError: what does not fit.
     """
-    frames = checked_frames(video, *size)
+    made = fitted_inputs(video, [cameras], size, horizontal_fov)
+    frames, (path,) = made.frames, made.cameras
     grid = geometry.latent_size(frames.shape[1], frames.shape[2], "the context video")
-    latent_frames = _context_latents(cameras, len(frames), geometry)
-    fov = cameras.horizontal_fov if horizontal_fov is None else horizontal_fov
-    return ContextInputs(frames, cameras, grid, latent_frames, fov)
+    latent_frames = _context_latents(path, len(frames), geometry)
+    return ContextInputs(frames, path, made.framing, grid, latent_frames, path.horizontal_fov)
 
 
-def checked_frames(video: np.ndarray | Tensor, height: int | None, width: int | None) -> np.ndarray:
-    """uint8 ``[f, h, w, 3]`` at the asked size (scaled to cover, cropped at the centre).
+def fitted_inputs(
+    video: np.ndarray | Tensor,
+    cameras: Sequence[CameraPath],
+    size: tuple[int | None, int | None],
+    horizontal_fov: float | None = None,
+) -> Fitted:
+    """A context video at the asked height and width (None: its own), and its cameras and the target's with it.
+
+    horizontal_fov: degrees, of the lens that took the video as it is given, before any crop; None takes the cameras'
+    own.
 
     Raises:
         VideoError: not uint8, or not of that shape.
+        CameraError: not an angle.
     """
     frames = video.detach().cpu().numpy() if isinstance(video, Tensor) else np.asarray(video)
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         raise VideoError(
             f"context_video is {frames.dtype} {list(frames.shape)}, expected uint8 [frames, height, width, 3]"
         )
-    return fit_video(Video(frames, 1.0), (height or frames.shape[1], width or frames.shape[2])).frames
+    if horizontal_fov is not None:
+        cameras = [path.with_fov(horizontal_fov) for path in cameras]
+    return fit(frames, cameras, (size[0] or frames.shape[1], size[1] or frames.shape[2]))
 
 
 def covered_frames(cameras: CameraPath, after: bool = False) -> int:
@@ -140,9 +154,16 @@ def field_of_view(
 ) -> float | None:
     """Horizontal field of view in degrees: the given one, else the cameras'; None where none is known.
 
+    Cameras and ``given`` are those of the frames that the model gets, so after a crop (see :func:`fitted_inputs`).
+
     Raises:
-        CameraError: not an angle, the two paths differ, or the model needs one and none is known.
+        CameraError: not an angle, the two paths differ, or the model needs one and none is known, or a lens zooms or
+            looks to one side of its axis.
     """
+    needs = needs_intrinsics(config)
+    if given is None and needs:
+        for what, path in (("context", context), ("target", target)):
+            _check_one_centred_lens(what, path)
     known = {path.horizontal_fov for path in (context, target) if path.horizontal_fov is not None}
     if given is None and len(known) > 1:
         raise CameraError(
@@ -153,13 +174,29 @@ def field_of_view(
     fov = given if given is not None else next(iter(known), None)
     if fov is not None and not (math.isfinite(fov) and 0 < fov < 180):
         raise CameraError(f"horizontal_fov is {fov}, expected degrees between 0 and 180")
-    if fov is None and (needs := needs_intrinsics(config)):
+    if fov is None and needs:
         raise CameraError(
             f"this model needs the horizontal field of view (for its {' and '.join(needs)}) and the cameras "
             "do not "
             "hold one: give horizontal_fov in degrees (--horizontal-fov)"
         )
     return fov
+
+
+def _check_one_centred_lens(what: str, path: CameraPath) -> None:
+    if path.intrinsics is None:
+        return
+    if path.horizontal_fov is None:
+        raise CameraError(
+            f"the {what} cameras zoom ({path.lens}) and this model takes one field of view: give cameras of one lens, "
+            "or horizontal_fov to decide"
+        )
+    aside = float(np.abs(path.intrinsics[:, 2:] - 0.5).max())
+    if aside > _CENTRED:
+        raise CameraError(
+            f"the principal point of the {what} cameras lies {aside:.1%} of the picture off its centre and this model "
+            "takes it in the centre: crop the frames around it"
+        )
 
 
 def needs_intrinsics(config: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 
 from ..clips import Clip
 from ..errors import DatasetError
+from ..framing import Framing, framing_note
 from ..generation.runs import WeightDtype
 from ..processes import in_processes, locked
 from .parts import Parts
@@ -28,11 +29,15 @@ _SHARD_BYTES, _SHARD_CLIPS = 32 << 20, 32
 
 @dataclass
 class Outcome:
-    """What a run came to: clips in the folder, those kept from before, and those without masks or visibility."""
+    """What a run came to: clips in the folder, those kept from before, and those without masks or visibility.
+
+    framing: what was done to the first clip's pictures and to their field of view, in words; None: nothing.
+    """
 
     clips: int = 0
     kept: int = 0
     unannotated: int = 0
+    framing: str | None = None
 
 
 def encode_clips(
@@ -66,7 +71,7 @@ def encode_clips(
         size = options.clips_per_shard or _clips_per_shard(settings, first)
         cuts = [tuple(sources[start : start + size]) for start in range(0, len(sources), size)]
         names = [shard_name(number) for number in range(len(cuts))]
-        outcome = Outcome()
+        outcome = Outcome(framing=_framing(first, options.size))
         jobs = list(zip(names, cuts, strict=True))
         for done in _run(jobs, out, options, settings, parts, min(workers, len(cuts))):
             outcome.clips += done.clips
@@ -113,6 +118,14 @@ def _start(out: Path, options: EncodeOptions, settings: LatentSettings) -> None:
 def _work(job: Job) -> ShardDone:
     assert _encoder is not None
     return _encoder(job)
+
+
+def _framing(clip: Clip, size: tuple[int, int] | None) -> str | None:
+    if size is None:
+        return None
+    framing = Framing.cover(clip.context_video().size, size)
+    cameras = clip.context_cameras, clip.target_cameras
+    return framing_note(framing, cameras, [framing.cameras(path) for path in cameras])
 
 
 def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSettings:

@@ -119,6 +119,7 @@ def clip_digest(clip: Clip) -> str:
     for path in (clip.context_cameras, clip.target_cameras):
         digest.update(f"{path.horizontal_fov} {path.frame_stride}\n".encode())
         digest.update(path.c2w.tobytes())
+        digest.update(b"" if path.intrinsics is None else path.intrinsics.tobytes())
     for subject in clip.subjects:
         for seen in (subject.visible_pixels, subject.in_frame):
             digest.update(b"-" if seen is None else seen.tobytes())

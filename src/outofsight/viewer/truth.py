@@ -132,7 +132,7 @@ def _size(clip: Clip) -> tuple[int, int]:
 def _frames(cut: EvalClip, shape: tuple[int, ...]) -> tuple[np.ndarray | None, bool, tuple[str, ...]]:
     """The true target at the prediction's size, whether the clip itself is of it, and what had to be left out."""
     try:
-        truth = cut.clip.target_video((shape[1], shape[2])).frames[: shape[0]]
+        truth = cut.clip.fitted(shape[1], shape[2]).target_video().frames[: shape[0]]
     except VideoError as cause:
         return None, False, (f"No truth: {cause}.",)
     if truth.shape != shape:
