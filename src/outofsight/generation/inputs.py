@@ -203,7 +203,9 @@ def needs_intrinsics(config: Mapping[str, Any]) -> list[str]:
     """The parts of a transformer's configuration that cannot work without a field of view."""
     kinds = [conditioner_class(path) for path in config.get("conditioners", ())]
     users = [f"conditioner {kind.name!r}" for kind in kinds if "intrinsics" in kind.needs]
-    memory = make_memory(config["memory"], config.get("memory_options"), config["context_attention"])
+    if "memory" not in config:  # a folder of coding parts, without a transformer
+        return users
+    memory = make_memory(config["memory"], config.get("memory_options"), config.get("context_attention", "joint"))
     if "intrinsics" in memory.needs:
         users.append(f"memory {memory.name!r}, which goes by view overlap")
     return users
