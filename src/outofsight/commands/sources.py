@@ -176,8 +176,8 @@ def _too_many_counts(pose: str, cameras: CameraPath, frames: int) -> str:
     stride = (len(cameras) - 1) // max(1, counts - 1)
     return (
         f'the context video is too short: --context-pose "{pose}" counts {counts}, which is {len(cameras)} video '
-        f"frames at {stride} a count after the first, and it has {frames}: {(frames - 1) // stride + 1} counts fit (--pad "
-        "repeats its last frame)"
+        f"frames at {stride} a count after the first, and it has {frames}: {(frames - 1) // stride + 1} counts fit "
+        "(--pad repeats its last frame)"
     )
 
 
