@@ -15,7 +15,7 @@ from outofsight.cameras import CameraPath
 from outofsight.cameras.geometry import project
 from outofsight.clips import Clip, RedMasks, SubjectTrack, VideoFile
 from outofsight.datasets import read_clip, write_clip
-from outofsight.errors import GeometryError
+from outofsight.errors import CameraError, GeometryError
 from outofsight.framing import Framing, fit
 from outofsight.generation.inputs import field_of_view, fitted_inputs
 from outofsight.video import read_video, write_video
@@ -224,3 +224,20 @@ def test_a_given_field_of_view_is_that_before_the_crop() -> None:
     assert field_of_view(*own.cameras, None, config) == pytest.approx(
         np.degrees(2 * np.arctan(np.tan(np.radians(30)) * 0.6))
     )
+
+
+def test_one_field_of_view_must_say_all_of_the_lens() -> None:
+    config = {"memory": "fov", "memory_options": {}, "context_attention": "joint"}
+    zoom = still(2, intrinsics=[[0.5, 0.8, 0.5, 0.5], [0.6, 0.9, 0.5, 0.5]])
+    aside = still(2, intrinsics=[0.5, 0.8, 0.4, 0.5])
+    for path, words in ((zoom, "79.6.* to 90 degrees.*one field of view"), (aside, r"10\.0%.*off its centre")):
+        for pair in ((path, still(2, horizontal_fov=90.0)), (still(2, horizontal_fov=90.0), path)):
+            with pytest.raises(CameraError, match=words):
+                field_of_view(*pair, None, config)
+            assert field_of_view(*pair, 60.0, config) == 60.0
+    # nobody needs it, and there is not one
+    assert field_of_view(zoom, zoom, None, {**config, "memory": "full"}) is None
+    # half a pixel that a crop rounds away is no fault, not even in the smallest pictures
+    made = fit(frames(2, 32, 48), [still(horizontal_fov=60.0)], (16, 32))
+    assert made.cameras[0].horizontal_fov is not None
+    assert field_of_view(*made.cameras, still(horizontal_fov=made.cameras[0].horizontal_fov), None, config)

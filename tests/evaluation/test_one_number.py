@@ -143,7 +143,8 @@ def test_validation_and_study_agree(
         assert found.rows[row][clip.name].items() <= by_evaluate[name].items()
     assert found.flat()["model: psnr re-entered inside"] == by_evaluate[MODEL]["psnr re-entered inside"]
     settings = Run(STUDY_ROWS["full"], 0).config(Path("data"), Path("out"), Path("components")).to_json()
-    RunValues("full", 0, settings, {"test": ""}, {}, (), found.rows["model"]).save(tmp_path)
+    facts = {"parameters": 1, "seconds": 1.0, "steps": 1, "machine": "none", "finished": "today"}
+    RunValues("full", 0, settings, {"test": ""}, facts, (), found.rows["model"]).save(tmp_path)
     kept = read_values(tmp_path / "full-seed0.json").clips[clip.name]
     known = by_evaluate[MODEL]
     assert kept.keys() >= {f"psnr{where}" for where in WHERE} | {"fate", "fate_margin"}
