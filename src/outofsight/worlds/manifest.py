@@ -126,6 +126,17 @@ def read_rows(out: Path, data: str, settings: Settings) -> dict[int, Row]:
                 f"{remedy}"
             )
         return {}
+    return listed_rows(out, settings, remedy)
+
+
+def listed_rows(out: Path, settings: Settings | None = None, remedy: str = "make the clips again") -> dict[int, Row]:
+    """Rows of a folder's manifest by clip number; half a last line is left out. settings: of the run that made it, whose
+    names the clips must bear; None asks nothing of them.
+
+    Raises:
+        OutputError: no manifest, or one that is damaged; ``remedy`` says what to do.
+    """
+    file = out / MANIFEST_FILE
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as cause:
@@ -134,7 +145,7 @@ def read_rows(out: Path, data: str, settings: Settings) -> dict[int, Row]:
     for number, line in enumerate(lines[:-1], start=1):  # a whole line ends in a newline
         where = f"{file}, line {number}"
         row = dict(fitted(_Row, parse_json(line, where, OutputError, remedy), where, OutputError, remedy))
-        if row["name"] != settings.clip_name(row["index"]):
+        if settings is not None and row["name"] != settings.clip_name(row["index"]):
             raise OutputError(
                 f"{where}: clip {row['index']} is called {row['name']!r}, expected "
                 f"{settings.clip_name(row['index'])!r}; {remedy}"
