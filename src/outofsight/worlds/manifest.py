@@ -130,8 +130,8 @@ def read_rows(out: Path, data: str, settings: Settings) -> dict[int, Row]:
 
 
 def listed_rows(out: Path, settings: Settings | None = None, remedy: str = "make the clips again") -> dict[int, Row]:
-    """Rows of a folder's manifest by clip number; half a last line is left out. settings: of the run that made it, whose
-    names the clips must bear; None asks nothing of them.
+    """Rows of a folder's manifest by clip number; half a last line is left out. settings: of the run that made it,
+    whose names the clips must bear; None asks nothing of them.
 
     Raises:
         OutputError: no manifest, or one that is damaged; ``remedy`` says what to do.
