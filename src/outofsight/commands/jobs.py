@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckpointError, GeometryError, OutOfSightError, OutputError
+from ..errors import CheckpointError, OutOfSightError, OutputError
 from ..generation.codec import VideoGeometry
 from ..generation.outputs import (
     check_folder_writable,
@@ -31,7 +31,7 @@ from ..generation.runs import (
     sha256_file,
     versions,
 )
-from ..sampling import flow_sigmas
+from ..sampling import SamplingOptions
 from .console import StepReporter, fail, note, say
 from .loading import Model, check_machine, find_model, load_pipeline
 from .sources import Job, LoadedInputs, list_jobs, load_inputs
@@ -115,11 +115,13 @@ def run(request: Request) -> int:
 
 def check_sampling(settings: Settings) -> None:
     """Hold the sampling settings against what the sampler takes; raises GeometryError."""
-    steps, shift = settings.num_inference_steps, settings.shift
-    flow_sigmas(1 if steps is None else steps, 1.0 if shift is None else shift)
-    low, high = settings.guidance_interval
-    if not 0 <= low <= high <= 1:
-        raise GeometryError(f"guidance_interval is {low} {high}, expected 0 <= from <= to <= 1 (sigmas)")
+    given: dict[str, Any] = {
+        "steps": settings.num_inference_steps,
+        "guidance": settings.guidance_scale,
+        "shift": settings.shift,
+        "guidance_interval": settings.guidance_interval,
+    }
+    SamplingOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:

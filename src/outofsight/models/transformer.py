@@ -149,17 +149,6 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         apart = self.config.context_attention == "causal" and self.config.anchor == "session"
         return self.cacheable and apart and not chooses
 
-    @property
-    def needs(self) -> dict[str, list[str]]:
-        """Which parts need what: names of conditioners and memory by need ("intrinsics", "pixels", "extra" ...)."""
-        users: dict[str, list[str]] = {}
-        for name, kind in self._kinds.items():
-            for need in kind.needs:
-                users.setdefault(need, []).append(f"conditioner {name!r}")
-        for need in self.memory.needs:
-            users.setdefault(need, []).append(f"memory {self.memory.name!r}")
-        return users
-
     def use_memory(self, memory: Memory) -> Memory:
         """Recall by another mechanism with the same parameters (an ablation); returns the one before.
 
