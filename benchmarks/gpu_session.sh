@@ -18,5 +18,5 @@ resume=(); [ -d gpu/tiny/checkpoints ] && resume=(--resume)
 timeout --signal INT "${TRAIN_SECONDS:-420}" "$python" -m outofsight train tiny --data gpu/latents --out gpu/tiny \
     --set batch_size=64 --set draws=4 --set steps=1000000 --set checkpoint_every=500 "${resume[@]}" || true
 last=$(ls -d gpu/tiny/checkpoints/step-*/ema | tail -1)
-tiny=$("$python" -c 'from outofsight.generation.folders import SHIPPED; print(SHIPPED / "tiny")')
+tiny=$("$python" -c 'from outofsight.components.hub import SHIPPED; print(SHIPPED / "tiny")')
 "$python" -m outofsight.training.assemble --parts "$tiny" --preset tiny --transformer "$last" --out "$out/tiny"

@@ -23,7 +23,7 @@ from outofsight.evaluation.measure import measure
 from outofsight.evaluation.metrics import FATES
 from outofsight.evaluation.scores import Scores, summary, table
 from outofsight.experiments.rendered.sweep import SweepOptions, sweep
-from outofsight.generation.rendering import check_cameras
+from outofsight.experiments.rendered.target import check_cameras
 
 COLUMNS = ("psnr", "psnr re-entered", "psnr hidden")
 

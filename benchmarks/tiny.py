@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
+from outofsight.components.hub import INDEX, resolve_model
 from outofsight.errors import OutOfSightError
 from outofsight.evaluation.ablation import ABLATIONS
-from outofsight.generation.folders import INDEX, resolve_model
 from outofsight.models import WorldTransformer3DModel
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.parts import load_parts

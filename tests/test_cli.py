@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from test_runs import file_size_limit
 
 from fake_weights import write_base_folder
 from outofsight.cli import main
@@ -26,7 +27,6 @@ from outofsight.memory import RetrievalTrace
 from outofsight.sampling import DenoiseStep
 from outofsight.video import probe_video, read_video, write_video
 from pipelines import FPS, FRAMES, HEIGHT, WIDTH, camera_json, frames, small_pipeline, write_inputs, write_sample
-from test_runs import file_size_limit
 
 Capture = pytest.CaptureFixture[str]
 

@@ -17,7 +17,7 @@ from outofsight.evaluation.baselines import BEST_VIEW, LAST_FRAME, last_frame_he
 from outofsight.evaluation.clip import eval_clip
 from outofsight.evaluation.measure import measure
 from outofsight.evaluation.scores import Scores
-from outofsight.generation.runs import Settings
+from outofsight.generation.record import Settings
 from outofsight.memory import RetrievalTrace
 from outofsight.video import read_video
 from pipelines import HEIGHT, WIDTH, small_pipeline

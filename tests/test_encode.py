@@ -21,10 +21,10 @@ from held_out import write_data
 from outofsight.cameras import relative_pose_vectors
 from outofsight.cli import main
 from outofsight.clips import Clip, SubjectTrack
+from outofsight.components.codec import encode_video
+from outofsight.components.prompts import tokenize
 from outofsight.datasets import read_clip
 from outofsight.errors import CheckpointError, DatasetError, GeometryError, LayoutError, OutputError
-from outofsight.generation.codec import encode_video
-from outofsight.generation.prompts import tokenize
 from outofsight.processes import locked
 from outofsight.training import encode as encoding
 from outofsight.training.cells import cell_shares, frame_phases, highest

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from models import CACHEABLE
-from outofsight.generation.codec import VideoGeometry
+from outofsight.components.codec import VideoGeometry
 from outofsight.models import PRESETS, WorldTransformer3DModel
 from outofsight.models.estimate import count_parameters, estimate_transformer, vae_decode_bytes
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from outofsight.cameras import CameraPath
 from outofsight.cameras.geometry import project
 from outofsight.clips import Clip, RedMasks, SubjectTrack, VideoFile
+from outofsight.components.inputs import field_of_view, fitted_inputs
 from outofsight.datasets import read_clip, write_clip
 from outofsight.errors import CameraError, GeometryError
 from outofsight.framing import Framing, fit
-from outofsight.generation.inputs import field_of_view, fitted_inputs
 from outofsight.video import read_video, write_video
 from pipelines import cameras, frames
 

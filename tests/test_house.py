@@ -24,6 +24,7 @@ LAYERS = (
     "datasets memory models.conditioners",
     "models",
     "sampling",
+    "components",
     "session",
     "pipeline",
     "generation training evaluation viewer player worlds experiments",
@@ -53,11 +54,13 @@ def pairs(table: str) -> set[tuple[str, str]]:
 
 
 KNOWN_EXCEPTIONS = pairs("""
-    evaluation.benchmark: generation.outputs generation.runs
-    evaluation.clip: generation.runs
-    evaluation.networks: generation.codec generation.folders generation.runs
+    components.hub: pipeline
+    evaluation.benchmark: generation.outputs generation.record
+    evaluation.clip: generation.record
+    evaluation.networks: generation.record
     evaluation.predictions: generation.outputs
-    evaluation.work: generation.runs
+    evaluation.work: generation.record
+    generation.load: training.run_model
     models.conditioners.anchors: memory memory.rotary
     models.conditioners.base: memory memory.rotary
     models.conditioners.clock: memory
@@ -65,61 +68,43 @@ KNOWN_EXCEPTIONS = pairs("""
     models.conditioners.prope: memory
     models.conditioners.rays: memory
     models.conditioners.reprojection: memory
-    pipeline: generation.codec generation.folders generation.inputs generation.prompts
-    pipeline: generation.rendering generation.results
-    session: generation.codec generation.inputs generation.offloading generation.stream
-    training.assemble: generation.folders
     training.caption_data: worlds.annotate worlds.plan worlds.shots
-    training.dataset: generation.runs
-    training.encode: generation.runs
-    training.finder: generation.rendering
+    training.dataset: generation.record
+    training.encode: generation.record
     training.follower: generation.outputs
-    training.parameters: generation.folders
-    training.parts: generation.codec generation.folders generation.prompts
-    training.prepare: generation.inputs generation.rendering
-    training.pursuits: generation.rendering
-    training.run_folder: generation.inputs
-    training.run_model: generation.folders
-    training.shards: generation.runs
-    training.tokenizer: generation.prompts
-    training.vae: generation.codec
-    training.validate: generation.codec
+    training.shards: generation.record
     viewer.collect: evaluation.baselines evaluation.measure evaluation.metrics evaluation.scores
     viewer.given: evaluation.traces
     viewer.retrieval: evaluation.clip evaluation.metrics evaluation.traces
-    viewer.runs: generation.outputs generation.runs
+    viewer.runs: generation.outputs generation.record
     viewer.sheets: evaluation.metrics.psnr
-    viewer.truth: evaluation.clip generation.runs
+    viewer.truth: evaluation.clip generation.record
 """)
 KNOWN_CIRCLES = pairs("""
     evaluation: evaluation.metrics
     worlds: worlds.families
 """)
 KNOWN_USERS_OF_OUTSIDE = pairs("""
-    generation.folders: experiments.rendered
-    generation.rendering: experiments.rendered
-    models.presets: experiments.rendered
-    pipeline: experiments.rendered
     study.page: recipes.micro
     study.rows: recipes.micro
     training.finder: experiments.rendered.finder experiments.rendered.sighting
-    training.finder: experiments.rendered.sweep experiments.rendered.truth
-    training.follower: experiments.rendered.finder experiments.rendered.follower experiments.rendered.motion
+    training.finder: experiments.rendered.sweep experiments.rendered.target
+    training.finder: experiments.rendered.truth
+    training.follower: experiments.rendered.finder experiments.rendered.follower
+    training.follower: experiments.rendered.motion
     training.hashes: experiments.rendered
     training.parts: experiments.rendered
-    training.prepare: experiments.rendered
-    training.pursuits: experiments.rendered.finder experiments.rendered.follower experiments.rendered.motion
-    training.pursuits: experiments.rendered.renderer experiments.rendered.sweep experiments.rendered.tracks
-    training.pursuits: experiments.rendered.truth
+    training.prepare: experiments.rendered experiments.rendered.target
+    training.pursuits: experiments.rendered.finder experiments.rendered.follower
+    training.pursuits: experiments.rendered.motion experiments.rendered.renderer
+    training.pursuits: experiments.rendered.sweep experiments.rendered.target
+    training.pursuits: experiments.rendered.tracks experiments.rendered.truth
     training.validate: experiments.rendered
 """)
 KNOWN_NAMES = pairs("""
-    generation.folders: rendered
     memory.hydra: fov
     models.estimate: rays reprojection
     models.transformer: hydra pose
-    pipeline: rendered
-    session: rendered
     training.assemble: rendered
     training.config: hydra
     training.dataset: rendered
@@ -130,7 +115,7 @@ KNOWN_NAMES = pairs("""
 """)
 # a name that is also a common word and means something else there: a field of view, cameras in words
 SAME_WORD = pairs("""
-    commands.sources: pose
+    generation.request: pose
     viewer.data: fov
     viewer.runs: pose
     viewer.truth: pose

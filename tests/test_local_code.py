@@ -10,9 +10,9 @@ import pytest
 
 from outofsight import WorldModelPipeline
 from outofsight.cli import main
+from outofsight.components.hub import check_folder
 from outofsight.errors import CheckpointError
 from outofsight.evaluation.metrics.extractors import load_clip_images
-from outofsight.generation.folders import check_folder
 from outofsight.local_code import load_tokenizer
 from outofsight.models.base_weights import read_base_folder
 from outofsight.training.parts import load_parts

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from outofsight.cameras import CameraPath, relative_pose_vectors
+from outofsight.components.codec import VideoGeometry, decode_latents, encode_video
+from outofsight.components.prompts import WAN_NEGATIVE_PROMPT, clean_text
 from outofsight.errors import CameraError, CheckpointError, GeometryError, OutOfSightError, PromptError, VideoError
-from outofsight.generation.codec import VideoGeometry, decode_latents, encode_video
-from outofsight.generation.prompts import WAN_NEGATIVE_PROMPT, clean_text
 from outofsight.pipeline import GenerationInterrupted, WorldModelPipeline
 from outofsight.sampling import DenoiseStep, denoise
 from pipelines import FRAMES, HEIGHT, NEGATIVE, WIDTH, cameras, run_inputs, shared_pipeline, small_pipeline

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from outofsight.components.codec import VideoGeometry
 from outofsight.errors import CheckpointError
-from outofsight.generation.codec import VideoGeometry
 from outofsight.models import PRESETS
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_a_call_of_the_pipeline_is_one_extend(pipe: Any) -> None:
 def test_chunks_have_the_frames_that_their_latents_make(pipe: Any) -> None:
     session = begin(pipe)
     made = chunks(session, 3)
-    assert [len(chunk.frames) for chunk in made] == [5, 8, 8]
+    assert [len(chunk.frames) for chunk in made] == ([5, 8, 8] if session.streams else [5, 5, 5])
     assert [chunk.numbers for chunk in made] == [range(3, 5), range(5, 7), range(7, 9)]
     assert len(session.bank) == 9
     whole = torch.cat([chunk.latents for chunk in made], dim=2)
@@ -69,7 +70,12 @@ def test_chunks_have_the_frames_that_their_latents_make(pipe: Any) -> None:
 
 
 def test_the_pixels_of_all_chunks_are_one_decode_of_their_latents(pipe: Any) -> None:
-    made = chunks(begin(pipe), 3)
+    session = begin(pipe)
+    made = chunks(session, 3)
+    if not session.streams:  # each chunk is a clip of its own
+        for chunk in made:
+            assert np.array_equal(chunk.frames, pipe.decode(chunk.latents))
+        return
     whole = pipe.decode(torch.cat([chunk.latents for chunk in made], dim=2))
     assert np.array_equal(np.concatenate([chunk.frames for chunk in made]), whole)
 
@@ -81,9 +87,14 @@ def test_what_was_seen_longer_ago_changes_what_is_made(pipe: Any) -> None:
     first = path_after(one, 2, context)
     for session in (one, other):
         session.extend(first)
-    pages = other.bank._latents
-    pages._pages[0][2] += 5.0  # the last context frame is another
-    other._pages = None
+    if other.streams:
+        pages = other.bank._latents
+        pages._pages[0][2] += 5.0  # the last context frame is another
+        other._pages = None
+    else:
+        seen = other.context.frames.copy()
+        seen[-len(frames())] ^= 255  # a context frame, from before the first chunk
+        other.context = replace(other.context, frames=seen)
     second = path_after(one, 2, first)
     assert (one.extend(second).latents - other.extend(second).latents).abs().max() > 1e-3
 
@@ -100,6 +111,38 @@ def test_a_cached_bank_gives_what_encoding_it_again_gives() -> None:
         kept, made = session.extend(path), again.extend(path)
         assert float((kept.latents - made.latents).norm() / made.latents.norm()) <= 1e-5
         start = path
+
+
+def test_a_chunk_may_overlap_the_one_before_so_that_no_frame_is_missing() -> None:
+    """A model that does not stream makes 4 n + 1 frames a chunk; of other counts the first ones were there already."""
+    pipe = small_pipeline()
+    context, _ = cameras()
+    path = CameraPath.from_string("right-7", start=context)
+    assert len(path) == 25
+    session = begin(pipe)
+    ahead = session.check_rollout(path, 2)
+    assert [(a.latents, a.overlap, len(a.cameras)) for a in ahead] == [(2, 0, 5)] * 5
+    ahead = session.check_rollout(path, 3)
+    assert [(a.latents, a.overlap, len(a.cameras)) for a in ahead] == [(3, 0, 9), (3, 0, 9), (3, 2, 9)]
+    assert np.array_equal(ahead[2].cameras.c2w, path.c2w[16:25])
+    made = [session.extend(a) for a in ahead]
+    assert [len(chunk.frames) for chunk in made] == [9, 9, 7]
+    again = begin(pipe)
+    for start, end in ((0, 9), (9, 18), (18, 25)):  # the same, chunk by chunk
+        chunk = again.extend(path[start:end])
+    assert np.array_equal(chunk.frames, made[-1].frames) and torch.equal(chunk.latents, made[-1].latents)
+    seen, known = again.context.frames, made[1].frames
+    assert np.array_equal(seen[-len(chunk.frames) - 2 : -len(chunk.frames)], known[-2:])
+
+
+def test_a_rollout_of_a_model_that_streams_has_no_overlap() -> None:
+    session = begin(small_pipeline(**CAUSAL))
+    context, _ = cameras()
+    path = CameraPath.from_string("right-7", start=context)
+    ahead = session.check_rollout(path, 2)
+    assert [(a.latents, a.overlap, len(a.cameras)) for a in ahead] == [(2, 0, 5), (2, 0, 8), (2, 0, 8), (1, 0, 4)]
+    assert np.array_equal(np.concatenate([a.cameras.c2w for a in ahead]), path.c2w)
+    assert sum(len(session.extend(a).frames) for a in ahead) == 25
 
 
 def test_a_fork_goes_on_alike_and_leaves_the_other_as_it_was(pipe: Any) -> None:
@@ -156,8 +199,9 @@ def test_cameras_that_do_not_fit_are_refused_before_anything_runs(pipe: Any) -> 
         session.extend(CameraPath(np.repeat(np.eye(4)[None], 4, 0), fps=context.fps, frame_stride=3))
     assert len(session.bank) == 0
     session.extend(path_after(session, 1, context))
-    with pytest.raises(GeometryError, match="frame before it"):
-        session.extend(target[:5])
+    if session.streams:
+        with pytest.raises(GeometryError, match="frame before it"):
+            session.extend(target[:5])
 
 
 def test_noise_of_a_chunk_is_a_function_of_seed_and_number() -> None:

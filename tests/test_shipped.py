@@ -12,9 +12,9 @@ from PIL import Image
 from outofsight import WorldModelPipeline
 from outofsight.cli import main
 from outofsight.commands.demo_run import packaged_clip
+from outofsight.components.hub import SHIPPED, shipped_models
 from outofsight.datasets import read_clip
 from outofsight.datasets.world_extras import read_fates
-from outofsight.generation.folders import SHIPPED, shipped_models
 from outofsight.video import read_video
 
 LIMIT = 40 * 10**6  # bytes

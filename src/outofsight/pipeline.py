@@ -15,18 +15,17 @@ from typing import Any
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, DiffusionPipeline
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from .cameras import CameraPath
+from .components.codec import decode_latents, encode_video
+from .components.hub import check_folder, fill, is_quantised, outline_parts, resolve_model
+from .components.inputs import check_numerics, noise_source
+from .components.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
+from .components.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
 from .errors import CheckpointError
-from .experiments.rendered import SubjectFinder
-from .generation.codec import VideoGeometry, decode_latents, encode_video
-from .generation.folders import check_folder, outline_parts, resolve_model
-from .generation.inputs import ContextInputs, check_numerics, noise_source
-from .generation.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
-from .generation.rendering import check_cameras, rendered_target
-from .generation.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
+from .models.conditioners import Seen
 from .models.presets import PRESETS
 from .models.transformer import WorldTransformer3DModel
 from .sampling import DenoiseStep, SamplingOptions
@@ -42,7 +41,7 @@ class WorldModelPipeline(DiffusionPipeline):
         tokenizer, text_encoder: umT5's, or smaller ones of its kind.
         vae: diffusers' ``AutoencoderKLWan`` at any width.
         transformer: our ``WorldTransformer3DModel``.
-        finder: finds who moves, for transformers that are told a rendered target (``rendered``); else None.
+        finder: finds subjects, for transformers with a conditioner that looks at pixels; else None.
         max_text_tokens: prompts are padded to it; longer ones are an error. 512 in the released model.
         num_inference_steps, guidance_scale, shift, negative_prompt: of a call that does not say; by default the
             released model's.
@@ -58,7 +57,7 @@ class WorldModelPipeline(DiffusionPipeline):
         text_encoder: UMT5EncoderModel,
         vae: AutoencoderKLWan,
         transformer: WorldTransformer3DModel,
-        finder: SubjectFinder | None = None,
+        finder: nn.Module | None = None,
         max_text_tokens: int = WAN_TEXT_TOKENS,
         num_inference_steps: int = 50,
         guidance_scale: float = 5.0,
@@ -90,9 +89,26 @@ class WorldModelPipeline(DiffusionPipeline):
             CheckpointError: no such model, or weights that are missing, truncated or another model's.
         """
         folder = _resolve(pretrained_model_name_or_path, kwargs)
+        if kwargs.keys() <= {"torch_dtype"} and not is_quantised(folder):
+            pipe = cls(**outline_parts(folder))
+            pipe.load_weights(folder, kwargs.get("torch_dtype") or torch.float32)
+            return pipe
         check_folder(folder, skip=frozenset(kwargs))
         kwargs.setdefault("use_safetensors", True)
         return super().from_pretrained(folder, **kwargs)
+
+    def load_weights(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Give the parts of an :meth:`outline` the weights of its folder.
+
+        Raises:
+            CheckpointError: weights that are missing or damaged.
+        """
+        for name in ("vae", "transformer", *(("finder",) if self.finder is not None else ())):
+            fill(getattr(self, name), folder / name, dtype)
+        encoder = UMT5EncoderModel.from_pretrained(
+            folder / "text_encoder", dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
+        )
+        self.register_modules(text_encoder=encoder)
 
     @classmethod
     def outline(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> WorldModelPipeline:
@@ -181,21 +197,20 @@ class WorldModelPipeline(DiffusionPipeline):
             numerics=numerics,
             cache_context=cache_context,
         )
-        session = self.check_inputs(
+        session = Session(
+            self,
             context_video,
             context_cameras,
-            target_cameras,
             prompt,
-            options=options,
+            options,
             negative_prompt=negative_prompt,
             height=height,
             width=width,
-            target_frames=target_frames,
             horizontal_fov=horizontal_fov,
         )
+        ahead = session.check(target_cameras, target_frames)
         seed, generator = noise_source(seed, generator, resume)
-        count = session.check(target_cameras, target_frames)
-        shape = (1, self.vae.config.z_dim, count, *session.context.grid)
+        shape = (1, self.vae.config.z_dim, ahead.latents, *session.context.grid)
         # always drawn, so that a generator passed in moves on alike in a fresh and in a resumed run
         noise = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
         if resume is not None:
@@ -203,8 +218,7 @@ class WorldModelPipeline(DiffusionPipeline):
         session.trace = trace
         try:
             chunk = session.extend(
-                target_cameras,
-                target_frames=target_frames,
+                ahead,
                 noise=noise,
                 start_step=resume.step if resume else 0,
                 callback=callback,
@@ -300,37 +314,30 @@ class WorldModelPipeline(DiffusionPipeline):
         self.vae.enable_tiling(**options)
 
     @property
-    def renders(self) -> bool:
-        """Whether the transformer is conditioned on a target rendered from the context's pixels."""
-        return "rendered" in self.transformer.conditioning
+    def looks(self) -> bool:
+        """Whether the transformer has a conditioner that looks at the context's pixels."""
+        return any("pixels" in kind.needs for kind in self.transformer.conditioning.values())
 
-    def check_rendering(self, context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
-        """Raises CameraError or CheckpointError where a target that is needed cannot be rendered."""
-        if not self.renders:
-            return
-        check_cameras(context, target, horizontal_fov)
-        if self.finder is None:
-            raise CheckpointError(
-                "this model is conditioned on a rendered target and has no finder: give its folder the finder/ "
-                "of its parts (python -m outofsight.training.assemble does)"
-            )
+    def check_pixels(self, context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
+        """Raises CameraError or CheckpointError where a conditioner that looks at pixels cannot work with these."""
+        for kind in self.transformer.conditioning.values():
+            if "pixels" not in kind.needs:
+                continue
+            kind.check_cameras(context, target, horizontal_fov)
+            if self.finder is None:
+                raise CheckpointError(
+                    f"conditioner {kind.name!r} of this model looks at pixels and the pipeline has no finder: give its "
+                    "folder the finder/ of its parts (python -m outofsight.training.assemble does)"
+                )
 
-    def rendered(
-        self, context: ContextInputs, target: CameraPath, count: int, device: torch.device, progress: bool
-    ) -> Tensor:
-        """The rendered target ``[1, c + 4, n, h, w]``; the finder works on the CPU, it is small."""
-        geometry = VideoGeometry.of(self.vae, self.transformer)
+    def look(self, seen: Seen, device: torch.device, progress: bool = False) -> dict[str, Tensor]:
+        """Extra inputs ``[1, channels, ft, h, w]`` by name, of conditioners that look at pixels."""
 
         def encode(video: Tensor) -> Tensor:
             return encode_video(self.vae, video, device, progress=progress)[0].cpu()
 
-        finder = self.finder
-        if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in finder.parameters()):
-            # a copy: hooks that offload and the pipeline's own precision stay as they are
-            finder = SubjectFinder(widths=finder.config.widths, follower_widths=finder.config.follower_widths).eval()
-            finder.load_state_dict({n: x.to("cpu", torch.float32) for n, x in self.finder.state_dict().items()})
-        fov = context.horizontal_fov
-        return rendered_target(finder, encode, context.frames, context.cameras, target, fov, count, geometry)[None]
+        kinds = self.transformer.conditioning.items()
+        return {name: kind.look(seen, self.finder, encode)[None] for name, kind in kinds if "pixels" in kind.needs}
 
     def embedded(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         """Text embeddings in the transformer's dtype; the last few prompts are kept."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .models.cache import ContextCache
 
 TIMESTEPS = 1000.0  # timestep = 1000 sigma
-MOST_STEPS = 100_000
+MOST_STEPS = 100_000  # denoising steps that anyone may ask for
 
 
 @dataclass(frozen=True, eq=False)

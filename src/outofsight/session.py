@@ -9,7 +9,6 @@ A clip is one :meth:`Session.extend` (``WorldModelPipeline.__call__``); a rollou
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,26 +19,38 @@ import torch
 from torch import Tensor
 
 from .cameras import CameraPath, relative_pose_vectors
-from .errors import OutOfSightError, OutputError
-from .files import replacing
+from .components.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
+from .components.inputs import Clock, context_inputs, covered_frames, field_of_view, target_latents
+from .components.offloading import fetch, put_away
+from .components.saved import read_saved, write_saved
+from .components.stream import VideoDecoderStream
+from .errors import CameraError, OutOfSightError
 from .framing import Framing
-from .generation.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
-from .generation.inputs import Clock, context_inputs, field_of_view, target_latents
-from .generation.offloading import fetch, put_away
-from .generation.stream import VideoDecoderStream
 from .memory.bank import Bank
 from .memory.trace import RetrievalTrace
-from .models.conditioners import Conditions, square_intrinsics
-from .records import read_object
+from .models.conditioners import Conditions, Seen, square_intrinsics
 from .sampling import DenoiseStep, SamplingOptions, denoise
 
 if TYPE_CHECKING:
     from .models.cache import ContextCache
     from .pipeline import WorldModelPipeline
 
-FILE, TENSORS = "session.json", "session.safetensors"
-FORMAT = "outofsight session 1"
+FORMAT = "outofsight session 2"
 _DECODER = "decoder."
+_NOT_DECODED = "this session's last chunk was not decoded"
+_DECODE = "extend(decode=True) and vae.disable_tiling() from the first chunk on"
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """Cameras of one chunk, checked, with the lens of the frames that the model gets.
+
+    ``latents`` frames are made of them; the first ``overlap`` video frames are there already and are left out again.
+    """
+
+    cameras: CameraPath
+    latents: int
+    overlap: int = 0
 
 
 @dataclass
@@ -106,7 +117,7 @@ class Session:
         self.chunks = 0
         self._decoder: VideoDecoderStream | None = None
         self._pages: ContextCache | None = None  # encoded pages of models that stream
-        self._recent = self.context.latent_frames  # latent frames that the others look back on
+        self._context_frames = len(self.context.frames)  # video frames that the others look back on
         self.sampled: Tensor | None = None  # latents of a chunk that was broken off after sampling
         self.seconds: dict[str, float] = {}
 
@@ -123,33 +134,94 @@ class Session:
         self._tokens = [self.pipe.tokens(text) for text in texts]
         self._prompt = prompt
 
-    # --- one chunk ----------------------------------------------------------------------------------------------
+    @property
+    def streams(self) -> bool:
+        """Whether each chunk goes on in the latents of the one before, as models do whose context is appended to.
 
-    def frames_of(self, latent_frames: int) -> int:
-        """Video frames, and so poses, of a chunk of so many latent frames: the first chunk's begins with one frame."""
-        return latent_frames * self.geometry.frame_stride - (0 if self.chunks else self.geometry.frame_stride - 1)
+        The others are given, for each chunk, a clip of the kind they were trained on: the latest video frames, as many
+        as the first context had, encoded anew; and the chunk is decoded by itself.
+        """
+        return bool(self.pipe.transformer.streams) and not self.pipe.looks
 
-    def check(self, cameras: CameraPath, target_frames: int | None = None) -> int:
-        """Check a chunk's cameras; returns its latent frames. Raises GeometryError, CameraError: what does not fit."""
-        return self._checked(self._fitted(cameras), target_frames)
+    def frames_of(self, latent_frames: int, chunk: int | None = None) -> int:
+        """Video frames, and so poses, of a chunk of so many latent frames (the next one, or number ``chunk``).
 
-    def _fitted(self, cameras: CameraPath) -> CameraPath:
+        A clip's first latent frame has one video frame, and so has each chunk's of a model that does not stream.
+        """
+        begins = not self.streams or (self.chunks if chunk is None else chunk) == 0
+        return latent_frames * self.geometry.frame_stride - (self.geometry.frame_stride - 1 if begins else 0)
+
+    def check(self, cameras: CameraPath, target_frames: int | None = None) -> Ahead:
+        """Check the next chunk's cameras, or the first ``target_frames`` video frames of them.
+
+        Raises:
+            GeometryError, CameraError: what does not fit one another or the model.
+        """
+        return self._ahead(self._framed(cameras), target_frames)
+
+    def check_rollout(self, cameras: CameraPath, latent_frames: int, target_frames: int | None = None) -> list[Ahead]:
+        """Check a new session's whole path and cut it into chunks of ``latent_frames``; the last may be shorter.
+
+        Raises:
+            GeometryError, CameraError: what does not fit one another or the model.
+        """
+        path = self._framed(cameras)
+        count = target_latents(path, target_frames, self.geometry)
+        if count <= latent_frames:
+            return [self._ahead(path, target_frames)]
+        frames = self.geometry.video_frames(count)
+        done = self.frames_of(latent_frames, 0)
+        made = [self._ahead(path, done)]
+        while done < frames:
+            more = min(self.frames_of(latent_frames, len(made)), frames - done)
+            made.append(self._after(path, done, done + more))
+            done += more
+        return made
+
+    def _framed(self, cameras: CameraPath) -> CameraPath:
         """Target cameras with the lens of the frames that the model gets: after the crop that the context had."""
         if self._given_fov is not None:
             cameras = cameras.with_fov(self._given_fov)
         return self.context.framing.cameras(cameras)
 
-    def _checked(self, cameras: CameraPath, target_frames: int | None) -> int:
-        count = target_latents(cameras, target_frames, self.geometry, after=bool(self.chunks))
-        fov = field_of_view(self.context.cameras, cameras, None, self.pipe.transformer.config)
-        self.pipe.check_rendering(self.context.cameras, cameras, fov)
+    def _ahead(self, path: CameraPath, target_frames: int | None) -> Ahead:
+        fov = field_of_view(self.context.cameras, path, None, self.pipe.transformer.config)
+        self.pipe.check_pixels(self.context.cameras, path, fov)
         self.context = replace(self.context, horizontal_fov=fov)
-        return count
+        if self.chunks and not self.streams:
+            new = covered_frames(path) if target_frames is None else target_frames
+            known = covered_frames(self.context.cameras)
+            return self._after(self._joined(path), known, known + new)
+        count = target_latents(path, target_frames, self.geometry, after=bool(self.chunks))
+        frames = self.frames_of(count)
+        return Ahead(path[: -(-frames // path.frame_stride)], count)
+
+    def _joined(self, path: CameraPath) -> CameraPath:
+        """What was seen, then a path of the same lens (checked by now), at the context's rate."""
+        fov, known = self.context.horizontal_fov, self.context.cameras
+        return known.with_fov(fov).concatenate(replace(path.with_fov(fov), fps=known.fps))
+
+    def _after(self, path: CameraPath, start: int, end: int) -> Ahead:
+        """A later chunk: the video frames from ``start`` to ``end`` of a path."""
+        stride = self.geometry.frame_stride
+        if self.streams:
+            count, step = (end - start) // stride, path.frame_stride
+            first = -(-start // step)
+            return Ahead(path[first : first + (end - start) // step], count)
+        if path.frame_stride != 1 or self.context.cameras.frame_stride != 1:
+            raise CameraError(
+                "this model is given a clip of its own for each chunk, which needs a pose for every video frame, and "
+                f"the cameras hold one every {max(path.frame_stride, self.context.cameras.frame_stride)}: give all "
+                "poses, or make the video in one chunk (--chunk)"
+            )
+        unit = stride * self.geometry.patch[0]
+        overlap = next(n for n in range(unit) if self.geometry.admits(end - start + n))
+        return Ahead(path[start - overlap : end], self.geometry.latent_frames(end - start + overlap), overlap)
 
     @torch.no_grad()
     def extend(
         self,
-        cameras: CameraPath,
+        cameras: CameraPath | Ahead,
         *,
         target_frames: int | None = None,
         noise: Tensor | None = None,
@@ -161,7 +233,8 @@ class Session:
         """Generate the frames that these cameras see, and remember them.
 
         Args:
-            cameras: where the camera goes next, in the world of the context cameras: :meth:`frames_of` poses.
+            cameras: where the camera goes next, in the world of the context cameras: :meth:`frames_of` poses; or what
+                :meth:`check` made of them.
             target_frames: the first so many video frames of them; None takes all.
             noise: ``[1, c, n, h, w]`` to begin from, in place of the seed's; with ``start_step`` a run broken off.
             callback: called after every step.
@@ -173,25 +246,26 @@ class Session:
         """
         pipe, clock = self.pipe, Clock()
         self.sampled, self.seconds = None, clock.seconds
-        cameras = self._fitted(cameras)
-        count = self._checked(cameras, target_frames)
+        ahead = cameras if isinstance(cameras, Ahead) else self.check(cameras, target_frames)
+        cameras, count = ahead.cameras, ahead.latents
         poses = self._latent_poses(cameras, count)
         device = pipe._execution_device
         dtype = torch.bfloat16 if self.options.numerics == "reference" else torch.float32
         recorder = RetrievalTrace() if self.trace else None
+        window = self._window(ahead.overlap)
         with clock("encode_video"):
-            self._begin(device, dtype, progress)
-        rendered = None
-        if pipe.renders:
-            with clock("render"):
-                rendered = pipe.rendered(self.context, cameras, count, device, progress)
+            recent = self._encode_window(window, device, dtype, progress)
+        with clock("look"):
+            starts = tuple(self.geometry.first_frames(count))
+            seen = Seen(window[0], window[1], cameras, self.context.horizontal_fov, starts)
+            extra = pipe.look(seen, device, progress)
         put_away(pipe, pipe.vae)
         with clock("encode_text"):
             text = pipe.embedded(self._tokens[0], device)
             negative = pipe.embedded(self._tokens[1], device) if self.options.guidance != 1.0 else None
         with clock("denoise"):
             fetch(pipe, pipe.transformer)
-            source, context, target, cache = self._context_for(poses, device, dtype)
+            source, context, target, cache = self._context_for(recent, window[1], poses, device, dtype)
             shape = (1, source.shape[1], count, *self.context.grid)
             if noise is None:
                 noise = chunk_noise(self.seed, self.chunks, shape)
@@ -204,7 +278,7 @@ class Session:
                 context[None],
                 target[None],
                 options=self.options,
-                conditions=self._conditions(len(context) + count, rendered),
+                conditions=self._conditions(len(context) + count, extra),
                 context_cache=cache,
                 start_step=start_step,
                 callback=callback,
@@ -217,41 +291,61 @@ class Session:
         first = len(self.bank)
         self.bank.append(latents[0].float(), poses, None, True)
         if frames is not None:
-            self._keep_pixels(frames, cameras)
+            frames = frames[ahead.overlap :]
+            self._keep_pixels(frames, cameras[ahead.overlap // cameras.frame_stride :])
         self.chunks += 1
         self.sampled = None
         return Chunk(frames, latents, range(first, first + count), recorder, clock.seconds)
 
     def _latent_poses(self, cameras: CameraPath, count: int) -> np.ndarray:
         """``[n, 4, 4]``: one pose per latent frame, that of its last video frame."""
-        stride = self.geometry.frame_stride
-        step = stride // cameras.frame_stride
-        return cameras.c2w[(step - 1 if self.chunks else 0) :: step][:count]
+        step = self.geometry.frame_stride // cameras.frame_stride
+        goes_on = self.streams and bool(self.chunks)
+        return cameras.c2w[(step - 1 if goes_on else 0) :: step][:count]
 
-    def _begin(self, device: torch.device, dtype: torch.dtype, progress: bool) -> None:
-        """Put the context into the bank, once."""
-        if len(self.bank):
-            return
-        latents = encode_video(self.pipe.vae, self.context.frames, device, dtype, progress=progress)
-        path = self.context.cameras.subsample(self.geometry.frame_stride)
-        self.bank.append(latents[0], path.c2w[: latents.shape[2]], None, False)
+    def _window(self, overlap: int) -> tuple[np.ndarray, CameraPath]:
+        """What the next chunk looks back on: as many video frames as the first context had, and their cameras."""
+        frames, cameras = self.context.frames, self.context.cameras
+        end = len(frames) - overlap
+        first = end - self._context_frames
+        if first == 0 and overlap == 0:
+            return frames, cameras
+        return frames[first:end], cameras[first:end]
+
+    def _encode_window(
+        self, window: tuple[np.ndarray, CameraPath], device: torch.device, dtype: torch.dtype, progress: bool
+    ) -> Tensor | None:
+        """Latents ``[1, c, f, h, w]`` of the video that a chunk looks back on; None where the bank holds them."""
+        if self.streams and len(self.bank):
+            return None
+        latents = encode_video(self.pipe.vae, window[0], device, dtype, progress=progress)
+        if not len(self.bank):
+            poses = window[1].subsample(self.geometry.frame_stride).c2w[: latents.shape[2]]
+            self.bank.append(latents[0], poses, None, False)
+        return latents
 
     def _context_for(
-        self, target: np.ndarray, device: torch.device, dtype: torch.dtype
+        self,
+        recent: Tensor | None,
+        cameras: CameraPath,
+        target: np.ndarray,
+        device: torch.device,
+        dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor, ContextCache | None]:
         """Latents ``[1, c, fc, h, w]`` and pose vectors of what the model looks back on, the target's pose vectors,
         and, for models that stream, their context as it is encoded already."""
-        model, known = self.pipe.transformer, len(self.bank)
-        first = 0 if model.streams else max(0, known - self._recent)
-        path = CameraPath(self.bank.c2w[first:], frame_stride=self.geometry.frame_stride)
-        ahead = CameraPath(target, frame_stride=self.geometry.frame_stride)
-        context, vectors = relative_pose_vectors(path, ahead, stride=self.geometry.frame_stride)
-        if not model.streams or model.is_cache_enabled:
-            return self.bank.latents(first)[None].to(device, dtype), context, vectors, None
-        anchor = CameraPath(self.bank.c2w[:1], frame_stride=self.geometry.frame_stride)
-        context, vectors = (
-            relative_pose_vectors(some, anchor, stride=self.geometry.frame_stride)[0] for some in (path, ahead)
-        )
+        model, stride = self.pipe.transformer, self.geometry.frame_stride
+        ahead = CameraPath(target, frame_stride=stride)
+        if not self.streams:
+            assert recent is not None
+            context, vectors = relative_pose_vectors(cameras, ahead, stride=stride)
+            return recent, context[: recent.shape[2]], vectors, None
+        path = CameraPath(self.bank.c2w, frame_stride=stride)
+        if model.is_cache_enabled:
+            context, vectors = relative_pose_vectors(path, ahead, stride=stride)
+            return self.bank.latents()[None].to(device, dtype), context, vectors, None
+        anchor = CameraPath(self.bank.c2w[:1], frame_stride=stride)
+        context, vectors = (relative_pose_vectors(some, anchor, stride=stride)[0] for some in (path, ahead))
         cache = self._encoded(context, device, dtype)
         return self.bank.latents(0, 1)[None].to(device, dtype), context, vectors, cache
 
@@ -263,7 +357,7 @@ class Session:
         def append(past: ContextCache | None, frames: range) -> ContextCache:
             latents = self.bank.latents(frames.start, frames.stop)[None].to(device, dtype)
             poses = context[frames.start : frames.stop][None].to(device)
-            conditions = self._conditions(len(frames), None).map(lambda x: x.to(device))
+            conditions = self._conditions(len(frames), {}).map(lambda x: x.to(device))
             made: ContextCache = model.append_context(
                 past, latents, poses, conditions=conditions, numerics=self.options.numerics, plain=self.options.plain
             )
@@ -280,37 +374,33 @@ class Session:
             return self._pages
         return append(self._pages, range(done, known))
 
-    def _conditions(self, frames: int, rendered: Tensor | None) -> Conditions:
+    def _conditions(self, frames: int, extra: dict[str, Tensor]) -> Conditions:
         fov = self.context.horizontal_fov
-        intrinsics = None if fov is None else square_intrinsics(fov, 1, frames, self.context.grid)
-        return Conditions(intrinsics, {} if rendered is None else {"rendered": rendered})
+        return Conditions(None if fov is None else square_intrinsics(fov, 1, frames, self.context.grid), extra)
 
     def _decoded(self, latents: Tensor, progress: bool) -> np.ndarray:
-        """uint8 ``[f, h, w, 3]``; the VAE goes on where the chunk before ended."""
+        """uint8 ``[f, h, w, 3]``; where the model streams, the VAE goes on where the chunk before ended."""
         truncate, vae = self.options.numerics == "reference", self.pipe.vae
-        if not self.chunks and (vae.use_tiling or vae.use_slicing):
+        if not self.streams or (not self.chunks and (vae.use_tiling or vae.use_slicing)):
             return decode_latents(vae, latents, truncate=truncate, progress=progress)
         stream = VideoDecoderStream(vae) if self._decoder is None else self._decoder.fork()
         if stream.begun != bool(self.chunks):
-            raise OutOfSightError(
-                "this session's last chunk was not decoded, or in tiles, so the next one cannot be: extend("
-                "decode=True) and vae.disable_tiling() from the first chunk on"
-            )
+            raise OutOfSightError(f"{_NOT_DECODED}, or in tiles, so the next one cannot be: {_DECODE}")
         pixels = stream.decode(denormalised(vae, latents).to(vae.dtype))
         self._decoder = stream
         return as_frames(pixels, truncate=truncate)[0]
 
     def _keep_pixels(self, frames: np.ndarray, cameras: CameraPath) -> None:
-        """For models that look at pixels, the last frames of context and chunks, as many as the context had."""
-        if self.pipe.renders:
-            video = np.concatenate([self.context.frames, frames])
-            whole = np.concatenate([self.context.cameras.c2w, cameras.c2w[: len(frames)]])
-            kept = len(self.context.frames)
-            known = self.context.cameras
-            path = CameraPath(whole[-kept:], fps=known.fps, frame_stride=known.frame_stride)
-            self.context = replace(self.context, frames=video[-kept:], cameras=path)
-
-    # --- branches, and files ------------------------------------------------------------------------------------
+        """For models that look back on the latest frames: as many as the context had, and an overlap."""
+        if self.streams:
+            return
+        known = self.context.cameras
+        if known.frame_stride != 1 or cameras.frame_stride != 1:
+            return  # :meth:`_after` refuses to go on
+        kept = self._context_frames + self.geometry.frame_stride * self.geometry.patch[0]
+        video = np.concatenate([self.context.frames, frames])
+        whole = self._joined(cameras[: len(frames)])
+        self.context = replace(self.context, frames=video[-kept:], cameras=whole[-kept:])
 
     def fork(self) -> Session:
         """Another session that goes on from here; what both have seen is shared."""
@@ -321,13 +411,8 @@ class Session:
 
     def save(self, folder: str | Path) -> Path:
         """Write the session to a folder, whole or not at all. Raises OutputError."""
-        folder = Path(folder)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as cause:
-            raise OutputError(f"{folder} cannot be made: {cause}") from cause
         kept = {} if self._decoder is None else self._decoder.saved()
-        tensors = {f"{_DECODER}{i}": x.contiguous() for i, x in kept.items() if isinstance(x, Tensor)}
+        tensors = {f"{_DECODER}{i}": x for i, x in kept.items() if isinstance(x, Tensor)}
         tensors |= {
             "context.frames": torch.from_numpy(np.ascontiguousarray(self.context.frames)),
             "context.c2w": torch.from_numpy(self.context.cameras.c2w.copy()),
@@ -335,7 +420,7 @@ class Session:
             "bank.generated": torch.from_numpy(self.bank.generated),
         }
         if len(self.bank):
-            tensors["bank.latents"] = self.bank.latents().contiguous()
+            tensors["bank.latents"] = self.bank.latents()
         record = {
             "format": FORMAT,
             "options": asdict(self.options),
@@ -344,30 +429,16 @@ class Session:
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
             "chunks": self.chunks,
-            "recent": self._recent,
+            "context_frames": self._context_frames,
             "horizontal_fov": self.context.horizontal_fov,
             "given_fov": self._given_fov,
             "framing": asdict(self.context.framing),
-            "grid": list(self.context.grid),
             "fps": self.context.cameras.fps,
             "frame_stride": self.context.cameras.frame_stride,
             "decoder": {str(i): x for i, x in kept.items() if not isinstance(x, Tensor)},
         }
-        from safetensors.torch import save
-
-        content = save(tensors)
-        # the record says by its hash which tensors it belongs to, so a kill between the two files is noticed
-        record["tensors"] = f"{hashlib.sha256(content).hexdigest()}"
-        name = folder / f"{self.chunks:06d}-{TENSORS}"
-        with replacing(name) as beside:
-            beside.write_bytes(content)
-        record["file"] = name.name
-        with replacing(folder / FILE) as beside:
-            beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        for old in folder.glob(f"*-{TENSORS}"):
-            if old != name:
-                old.unlink(missing_ok=True)
-        return folder
+        write_saved(Path(folder), f"{self.chunks:06d}", record, tensors)
+        return Path(folder)
 
     @classmethod
     def load(cls, pipe: WorldModelPipeline, folder: str | Path) -> Session:
@@ -376,56 +447,48 @@ class Session:
         Raises:
             OutOfSightError: no session is there, or a damaged one.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
-        folder = Path(folder)
-        record = read_object(folder / FILE, OutOfSightError, "save the session again")
-        again = f"{folder} holds no whole session of this version ({FORMAT}): save it again"
+        record, tensors = read_saved(Path(folder), FORMAT)
         try:
-            if record["format"] != FORMAT or "/" in record["file"]:
-                raise OutOfSightError(again)
-            content = (folder / record["file"]).read_bytes()
-            if hashlib.sha256(content).hexdigest() != record["tensors"]:
-                raise OutOfSightError(again)
-            tensors = load(content)
-            cameras = CameraPath(
-                tensors["context.c2w"].numpy(),
-                horizontal_fov=record["horizontal_fov"],
-                fps=record["fps"],
-                frame_stride=record["frame_stride"],
-            )
-            interval = tuple(record["options"]["guidance_interval"])
-            options = SamplingOptions(**{**record["options"], "guidance_interval": interval})
-            session = cls(
-                pipe,
-                tensors["context.frames"],
-                cameras,
-                record["prompt"],
-                options,
-                seed=record["seed"],
-                trace=record["trace"],
-                negative_prompt=record["negative_prompt"],
-            )
-            session.chunks, session._recent = int(record["chunks"]), int(record["recent"])
-            framing: dict[str, Any] = {
-                name: tuple(x) if isinstance(x, list) else x for name, x in record["framing"].items()
-            }
-            session.context = replace(session.context, framing=Framing(**framing))
-            session._given_fov = record["given_fov"]
-            words = {int(i): x for i, x in record["decoder"].items()}
-        except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as cause:
-            raise OutOfSightError(f"{again} ({cause})") from cause
+            return cls._restored(pipe, record, tensors)
+        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            raise OutOfSightError(f"{folder} holds no whole session ({cause}): save it again") from cause
+
+    @classmethod
+    def _restored(cls, pipe: WorldModelPipeline, record: dict[str, Any], tensors: dict[str, Tensor]) -> Session:
+        cameras = CameraPath(
+            tensors["context.c2w"].numpy(),
+            horizontal_fov=record["horizontal_fov"],
+            fps=record["fps"],
+            frame_stride=record["frame_stride"],
+        )
+        interval = tuple(record["options"]["guidance_interval"])
+        session = cls(
+            pipe,
+            tensors["context.frames"],
+            cameras,
+            record["prompt"],
+            SamplingOptions(**{**record["options"], "guidance_interval": interval}),
+            seed=record["seed"],
+            trace=record["trace"],
+            negative_prompt=record["negative_prompt"],
+        )
+        session.chunks, session._context_frames = int(record["chunks"]), int(record["context_frames"])
+        framing: dict[str, Any] = {
+            name: tuple(x) if isinstance(x, list) else x for name, x in record["framing"].items()
+        }
+        session.context = replace(session.context, framing=Framing(**framing))
+        session._given_fov = record["given_fov"]
         if "bank.latents" in tensors:
             own = int((~tensors["bank.generated"]).sum())
             latents, c2w = tensors["bank.latents"], tensors["bank.c2w"].numpy()
             session.bank.append(latents[:, :own], c2w[:own], None, False)
             session.bank.append(latents[:, own:], c2w[own:], None, True)
-        if session.chunks:
-            parts = {int(k.removeprefix(_DECODER)): x for k, x in tensors.items() if k.startswith(_DECODER)}
+        kept: dict[int, Any] = {int(i): x for i, x in record["decoder"].items()}
+        parts = {int(k.removeprefix(_DECODER)): x for k, x in tensors.items() if k.startswith(_DECODER)}
+        if session.chunks and session.streams:
             session._decoder = VideoDecoderStream(pipe.vae)
             device = pipe._execution_device
-            session._decoder.restore({**words, **{i: x.to(device) for i, x in parts.items()}}, bool(parts))
+            session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}}, bool(parts))
         return session
 
 

@@ -21,6 +21,7 @@ from benchmark_data import (
     write_predictions,
 )
 
+from outofsight.components.codec import decode_latents, encode_video
 from outofsight.datasets import read_clip
 from outofsight.errors import OutOfSightError, OutputError
 from outofsight.evaluation import Evaluation, NetworkFolders, PredictionError, evaluate, interval, read_evaluation
@@ -31,7 +32,6 @@ from outofsight.evaluation.clip import EvalClip, eval_clip
 from outofsight.evaluation.metrics.failures import Staged, portrait, wrong_identity
 from outofsight.evaluation.metrics.preprocess import Extractor
 from outofsight.evaluation.tables import latex, markdown, text
-from outofsight.generation.codec import decode_latents, encode_video
 from outofsight.video import read_video, write_video
 from pipelines import FRAMES, HEIGHT, WIDTH, frames, small_pipeline
 

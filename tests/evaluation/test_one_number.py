@@ -12,7 +12,6 @@ import pytest
 from outside_metric import NAME, register
 
 from outofsight.commands.demo_run import MODEL, packaged_clip, scores_table
-from outofsight.commands.sources import Job, load_inputs
 from outofsight.commands.view import read_given
 from outofsight.datasets import read_clip
 from outofsight.evaluation import METRICS, EvalClip, eval_clip, evaluate, read_evaluation
@@ -22,7 +21,8 @@ from outofsight.evaluation.metrics import frame_psnr
 from outofsight.evaluation.scores import Scores
 from outofsight.evaluation.tables import latex, markdown, text
 from outofsight.generation.outputs import OutputPaths, write_json
-from outofsight.generation.runs import Machine, RunRecord, Settings, Sources
+from outofsight.generation.record import Machine, RunRecord, Settings, Sources
+from outofsight.generation.request import Job, load_inputs
 from outofsight.study.rows import ROWS as STUDY_ROWS
 from outofsight.study.rows import Run
 from outofsight.study.values import RunValues, read_values

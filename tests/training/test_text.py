@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, UMT5EncoderModel
 
 from killing import Killed, kill_at
+from outofsight.components.prompts import encode_tokens, tokenize
 from outofsight.errors import PromptError, TrainingError, WorldsError
-from outofsight.generation.prompts import encode_tokens, tokenize
 from outofsight.training import text_probe
 from outofsight.training.caption_data import NOT_TOLD, Attributes, ToldClip, told_clips
 from outofsight.training.small_run import LoopSettings

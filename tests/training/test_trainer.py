@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from test_runs import file_size_limit
 
 from latents import CLEAN, NARROW, encoded_clip, write_latents
 from outofsight.cli import main
@@ -22,7 +23,6 @@ from outofsight.models import WorldTransformer3DModel
 from outofsight.training import ObjectiveOptions, TrainConfig, TrainingInterrupted, TrainResult, train
 from outofsight.training.logs import read_metrics
 from outofsight.training.trainer import Trainer
-from test_runs import file_size_limit
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 BY_VIEW = {**NARROW, "memory": "fov", "memory_options": {}}

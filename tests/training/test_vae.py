@@ -16,19 +16,19 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file
+from test_runs import file_size_limit
 
 from killing import Killed, kill_at
 from outofsight.clips import Clip
+from outofsight.components.codec import encode_video
 from outofsight.datasets import write_clip
 from outofsight.errors import DatasetError, GeometryError, LayoutError, OutputError, TrainingError
-from outofsight.generation.codec import encode_video
 from outofsight.training import TrainingInterrupted
 from outofsight.training.frames import cache_frames
 from outofsight.training.small_run import LoopSettings
 from outofsight.training.vae import TINY_VAE, VaeConfig, _Objective, build_vae, judge, train_vae
 from outofsight.training.vae_forward import decode_whole, encode_whole
 from pipelines import FPS, cameras, frames
-from test_runs import file_size_limit
 
 NARROW: dict[str, Any] = {**TINY_VAE, "base_dim": 8, "decoder_base_dim": 8, "z_dim": 4}
 PLAIN = {"base_dim": 4, "z_dim": 4, "num_res_blocks": 1, "latents_mean": [0.0] * 4, "latents_std": [1.0] * 4}

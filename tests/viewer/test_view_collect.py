@@ -19,7 +19,7 @@ from outofsight.evaluation.clip import EvalClip, eval_clip
 from outofsight.evaluation.measure import measure
 from outofsight.evaluation.metrics.psnr import frame_psnr
 from outofsight.generation.outputs import OutputPaths
-from outofsight.generation.runs import Sources
+from outofsight.generation.record import Sources
 from outofsight.video import read_video
 from outofsight.viewer.collect import collect
 from outofsight.viewer.data import Report

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..errors import CheckpointError, OutputError
+from ..generation.load import DTYPES
 from .console import quiet_libraries, reports_errors, say
-from .loading import DTYPES
 
 
 @reports_errors

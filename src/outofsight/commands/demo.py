@@ -31,7 +31,7 @@ def demo(
     Writes context, continuation and truth side by side, what the memory recalled, and a report to click through.
     """
     from ..generation.outputs import check_folder_writable
-    from ..generation.runs import Settings
+    from ..generation.record import Settings
     from .demo_run import WORLDS, fresh_clip, packaged_clip, run_demo
     from .view import show
 

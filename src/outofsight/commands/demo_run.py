@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..evaluation.clip import EvalClip
     from ..evaluation.scores import Scores
     from ..generation.outputs import OutputPaths
-    from ..generation.runs import Settings
+    from ..generation.record import Settings
 
 CLIP_FOLDER = "demo"
 WORLDS = "tiny-30fps"  # the preset of fresh clips: what the shipped model was trained on
@@ -28,8 +28,8 @@ MODEL = "this model"
 
 def packaged_clip(model: str) -> Path:
     """The held-out clip that lies beside a shipped model. Raises CheckpointError where this version has none."""
+    from ..components.hub import SHIPPED
     from ..datasets import detect_layout
-    from ..generation.folders import SHIPPED
 
     folder = SHIPPED / model / CLIP_FOLDER
     if not folder.is_dir():
@@ -63,12 +63,12 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     from ..evaluation.clip import eval_clip
     from ..evaluation.measure import measure
     from ..evaluation.traces import read_trace
+    from ..generation.load import choose_device
     from ..generation.outputs import OutputPaths, check_folder_writable
-    from ..generation.runs import Machine, Sources
+    from ..generation.record import Machine, Sources
+    from ..generation.run import Request, run
     from ..video import read_video
     from ..viewer import write_reports
-    from .jobs import Request, run
-    from .loading import choose_device
     from .view import read_given
 
     check_folder_writable(out)

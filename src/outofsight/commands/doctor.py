@@ -50,7 +50,7 @@ def _machine() -> Iterator[str]:
 
     import torch
 
-    from ..generation.runs import versions
+    from ..generation.record import versions
 
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     for name, value in versions(device).items():
@@ -83,7 +83,7 @@ def _backends() -> Iterator[str]:
 def _weights(folders: list[Path]) -> Iterator[str]:
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from ..generation.folders import SHIPPED, shipped_models
+    from ..components.hub import SHIPPED, shipped_models
     from ..models.base_weights import describe_folder
 
     yield f"shipped with the package ({SHIPPED}): {', '.join(shipped_models()) or 'none in this version'}"
@@ -110,7 +110,7 @@ def _estimate(
 ) -> Iterator[str]:
     import torch
 
-    from ..generation.codec import VideoGeometry
+    from ..components.codec import VideoGeometry
     from ..models import PRESETS
     from ..models.estimate import count_parameters, estimate_transformer
 

@@ -45,9 +45,9 @@ def encode(
     stopped; with more clips in the folders it adds them.
     """
     from ..errors import DatasetError
+    from ..generation.load import choose_device, choose_dtype
     from ..processes import cpu_cores
     from ..training.encode import EncodeOptions, encode_clips
-    from .loading import choose_device, choose_dtype
 
     if (height is None) != (width is None):
         raise DatasetError("give both --height and --width, or neither")

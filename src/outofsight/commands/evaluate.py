@@ -59,8 +59,8 @@ def evaluate(
     from ..evaluation import NetworkFolders
     from ..evaluation import evaluate as run
     from ..evaluation.tables import partial_words, text
+    from ..generation.load import choose_device
     from ..processes import cpu_cores
-    from .loading import choose_device
 
     quiet_libraries()
     for module in metrics or []:

@@ -13,7 +13,7 @@ from ..errors import OutOfSightError
 from .console import note, quiet_libraries, reports_errors
 
 if TYPE_CHECKING:
-    from .jobs import Request
+    from ..generation.run import Request
 
 
 class Numerics(StrEnum):
@@ -99,10 +99,10 @@ def generate(
     Beside OUT.mp4 lies OUT.run.json, which says how it was made and can be replayed. After Ctrl-C, the same
     command goes on where it stopped.
     """
-    from ..generation.runs import Machine, Settings
-    from .jobs import Request, run
-    from .loading import choose_device, choose_dtype
-    from .sources import checked_sources
+    from ..generation.load import choose_device, choose_dtype
+    from ..generation.record import Machine, Settings
+    from ..generation.request import checked_sources
+    from ..generation.run import Request, run
 
     quiet_libraries()
     sources = checked_sources(
@@ -159,9 +159,9 @@ def _replayed(
     path: Path, sources: Any, out: Path, model: str | None, device: str, *, overwrite: bool, force: bool
 ) -> Request:
     """The request of a run record; inputs and model named anew take the recorded ones' place."""
-    from ..generation.runs import Sources, read_record
-    from .jobs import Request
-    from .loading import choose_device
+    from ..generation.load import choose_device
+    from ..generation.record import Sources, read_record
+    from ..generation.run import Request
 
     record = read_record(path)
     named = {name: value for name, value in asdict(sources).items() if value is not None}

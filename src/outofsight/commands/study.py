@@ -48,8 +48,8 @@ def study(
     it stopped; other --rows and --seeds add to the same page.
     """
     quiet_libraries()
+    from ..components.hub import resolve_model
     from ..errors import StudyError
-    from ..generation.folders import resolve_model
     from ..processes import cpu_cores
     from ..study import Study, choose_rows, choose_seeds, run_study, runs_of
     from ..study.clips import TEST, TRAIN, prepare

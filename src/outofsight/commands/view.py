@@ -35,8 +35,8 @@ def view(
 
 def read_given(run: RunFiles, stride: int) -> Given:
     """What a run was given, read again from where its record says; raises OutOfSightError or OSError."""
+    from ..generation.request import Job, load_inputs
     from ..viewer import Given
-    from .sources import Job, load_inputs
 
     inputs = load_inputs(Job(run.paths, run.record.sources), run.record.settings, stride)
     return Given(inputs.frames, inputs.context_cameras, inputs.target_cameras, inputs.prompt, inputs.sha256)

@@ -23,7 +23,7 @@ import torch
 
 from ..errors import LayoutError, OutOfSightError, OutputError
 from ..generation.outputs import check_writable
-from ..generation.runs import now, sha256_file, versions
+from ..generation.record import now, sha256_file, versions
 from ..processes import in_processes, locked
 from .collect import collect
 from .metric import METRICS, Metric

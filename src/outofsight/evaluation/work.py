@@ -19,7 +19,7 @@ import torch
 
 from ..errors import OutOfSightError, OutputError
 from ..files import replacing
-from ..generation.runs import sha256_file
+from ..generation.record import sha256_file
 from ..records import read_object
 from .baselines import CEILINGS, FLOORS, SHUFFLED, Continuation, make
 from .clip import EvalClip

@@ -1,1 +1,1 @@
-"""What the pipeline and the command line stand on: coding video and text, checking inputs, files, run records."""
+"""``outofsight generate`` as a library: what is asked for, making it, and the record of how it was made."""

@@ -19,7 +19,7 @@ from ..files import reason, replacing
 from ..records import parse_json
 
 if TYPE_CHECKING:
-    from .results import PartialRun
+    from ..components.results import PartialRun
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def load_partial(path: Path, fingerprint: str) -> PartialRun | None:
     """
     from safetensors import SafetensorError, safe_open
 
-    from .results import PartialRun
+    from ..components.results import PartialRun
 
     if not path.is_file():
         return None

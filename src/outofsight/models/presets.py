@@ -61,8 +61,6 @@ class ModelPreset:
         from diffusers import AutoencoderKLWan
         from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
-        from ..experiments.rendered import SubjectFinder
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             parts: dict[str, Any] = {
@@ -70,8 +68,9 @@ class ModelPreset:
                 "vae": AutoencoderKLWan(**self.vae),
                 "text_encoder": UMT5EncoderModel(UMT5Config(**self.text_encoder)),
             }
-            if "rendered" in parts["transformer"].conditioning:
-                parts["finder"] = SubjectFinder()
+            for kind in parts["transformer"].conditioning.values():
+                if "pixels" in kind.needs:
+                    parts["finder"] = kind.make_finder()
         built = {name: part.to(device).eval() for name, part in parts.items()}
         if dtype != torch.float32:
             built = {name: part.to(dtype) for name, part in built.items()}

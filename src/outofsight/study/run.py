@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError, StudyError, TrainingError
-from ..generation.runs import now, versions
+from ..generation.record import now, versions
 from ..models import WorldTransformer3DModel
 from ..models.presets import TINY
 from ..training import train

@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from ..components.hub import read_settings, resolve_model
 from ..errors import CheckpointError, OutOfSightError
-from ..generation.folders import read_settings, resolve_model
 from ..models.presets import PRESETS
 from ..models.transformer import WorldTransformer3DModel
 from ..pipeline import WorldModelPipeline

@@ -16,7 +16,7 @@ import torch
 from ..clips import Clip
 from ..errors import DatasetError
 from ..framing import Framing, framing_note
-from ..generation.runs import WeightDtype
+from ..generation.record import WeightDtype
 from ..processes import in_processes, locked
 from .parts import Parts
 from .prepare import naming

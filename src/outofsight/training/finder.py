@@ -27,9 +27,9 @@ from ..errors import DatasetError, TrainingError
 from ..experiments.rendered.finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
 from ..experiments.rendered.sighting import Sighting
 from ..experiments.rendered.sweep import half_width
+from ..experiments.rendered.target import check_cameras
 from ..experiments.rendered.truth import Truth
 from ..files import replacing
-from ..generation.rendering import check_cameras
 from .prepare import naming
 from .settings import check_counts, check_types, plain
 from .small_parts import command, save_part

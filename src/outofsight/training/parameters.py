@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..components.hub import check_component
 from ..errors import CheckpointError, TrainingError
-from ..generation.folders import check_component
 from ..memory import make_layout
 from ..models import PRESETS, WorldTransformer3DModel
 from ..records import read_object

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..components.codec import VideoGeometry, channels_last, encode_videos
+from ..components.hub import INDEX, check_folder, check_network, read_settings, resolve_model
+from ..components.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..errors import CheckpointError, DatasetError
 from ..experiments.rendered import SubjectFinder
-from ..generation.codec import VideoGeometry, channels_last, encode_videos
-from ..generation.folders import INDEX, check_folder, check_network, read_settings, resolve_model
-from ..generation.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..local_code import load_tokenizer
 from ..records import read_object
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash

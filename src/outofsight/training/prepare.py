@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..clips import Clip
+from ..components.inputs import camera_inputs, field_of_view
 from ..errors import DatasetError, OutOfSightError
 from ..experiments.rendered import Truth
-from ..generation.inputs import camera_inputs, field_of_view
-from ..generation.rendering import rendered_target
+from ..experiments.rendered.target import rendered_target
+from ..models.conditioners import Seen
 from .cells import cell_shares, frame_phases, highest, subject_masks
 from .parts import Parts
 from .shards import EncodedClip, LatentSettings
@@ -78,12 +79,13 @@ class PreparedClip:
             rendered = rendered_target(
                 parts.finder,
                 lambda video: parts.latents(video[None])[0],
-                self.videos[0],
-                self.clip.context_cameras,
-                self.clip.target_cameras,
-                self.horizontal_fov,
-                len(self.poses[1]),
-                parts.geometry,
+                Seen(
+                    self.videos[0],
+                    self.clip.context_cameras,
+                    self.clip.target_cameras[: parts.geometry.video_frames(len(self.poses[1]))],
+                    self.horizontal_fov,
+                    tuple(parts.geometry.first_frames(len(self.poses[1]))),
+                ),
                 self._truth() if true_places else None,
             )
         return EncodedClip(

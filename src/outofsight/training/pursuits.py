@@ -14,9 +14,9 @@ from ..experiments.rendered.follower import as_told
 from ..experiments.rendered.motion import ground_axes, world_up
 from ..experiments.rendered.renderer import look
 from ..experiments.rendered.sweep import half_width
+from ..experiments.rendered.target import check_cameras
 from ..experiments.rendered.tracks import LEAST_PIXELS, SubjectPath, paths_in, project
 from ..experiments.rendered.truth import NEAREST, Truth
-from ..generation.rendering import check_cameras
 from .prepare import naming
 
 _OWNED = 0.3  # of a path's marked pixels, that must show one subject

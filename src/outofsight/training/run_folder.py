@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..components.inputs import needs_intrinsics
 from ..errors import TrainingError
 from ..files import replacing
-from ..generation.inputs import needs_intrinsics
 from ..models.conditioners import conditioner_names
 from ..records import fitted, read_json
 from .checkpointing import Checkpoint, latest_checkpoint

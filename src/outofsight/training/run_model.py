@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from ..components.hub import INDEX, shipped_models
 from ..errors import CheckpointError, DatasetError, OutputError
-from ..generation.folders import INDEX, shipped_models
 from ..models.presets import PRESETS
 from ..records import read_object
 from .assemble import MARK, assemble

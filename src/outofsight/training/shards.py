@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import DatasetError
 from ..files import replacing
-from ..generation.runs import WeightDtype
+from ..generation.record import WeightDtype
 from ..records import fitted, parse_json, read_object
 
 INDEX, VERSION = "index.json", 1

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..components.prompts import clean_text
 from ..errors import PromptError, TrainingError
-from ..generation.prompts import clean_text
 from .caption_data import Attributes, ToldClip
 
 PAD, END, UNKNOWN, MASK = "<pad>", "</s>", "<unk>", "<extra_id_0>"

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..components.codec import VideoGeometry, channels_last
 from ..errors import TrainingError
 from ..files import replacing
-from ..generation.codec import VideoGeometry, channels_last
 from ..models import PRESETS
 from .frames import FrameCache, cache_frames
 from .settings import check_counts, check_types, plain

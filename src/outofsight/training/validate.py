@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..components.codec import channels_last, decode_videos
 from ..datasets import iterate_clips
 from ..errors import DatasetError
 from ..evaluation.ablation import CONTEXT_HIDDEN, ablated, hide_context
@@ -25,7 +26,6 @@ from ..evaluation.measure import measure
 from ..evaluation.pictures import named_side_by_side
 from ..evaluation.scores import Scores
 from ..experiments.rendered import nothing_rendered
-from ..generation.codec import channels_last, decode_videos
 from ..memory import RetrievalTrace
 from ..sampling import denoise
 from ..video import write_video

@@ -12,7 +12,7 @@ from ..clips import Clip, SubjectTrack, VideoFile
 from ..datasets import detect_layout, read_clip
 from ..errors import LayoutError, OutOfSightError, VideoError
 from ..evaluation.clip import EvalClip, eval_clip
-from ..generation.runs import Sources
+from ..generation.record import Sources
 from ..video import probe_video
 from .data import Subject
 from .ground import ground_track

@@ -14,10 +14,10 @@ from held_out import write_data
 from latents import NARROW, encoded_clip, write_latents
 from models import CACHEABLE, narrow_inputs, narrow_model
 from outofsight import WorldModelPipeline
+from outofsight.components.codec import encode_video
 from outofsight.datasets import read_clip
 from outofsight.errors import CameraError, CheckpointError, DatasetError, GeometryError
 from outofsight.experiments.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
-from outofsight.generation.codec import encode_video
 from outofsight.models.conditioners import Conditions
 from outofsight.models.presets import RENDERED
 from outofsight.sampling import denoise

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ...cameras import CameraPath
 from ...errors import GeometryError
 from ...memory import FrameLayout
-from ...models.conditioners.base import Conditioner, Conditions, ModelShape
+from ...models.conditioners.base import Conditioner, Conditions, ModelShape, Seen
 from ...sampling import TIMESTEPS
+from .finder import SubjectFinder
 from .renderer import MAPS
+from .target import check_cameras, rendered_target
 
 
 class RenderedConditioner(Conditioner):
@@ -25,6 +29,17 @@ class RenderedConditioner(Conditioner):
         self.conv = nn.Conv3d(shape.channels + MAPS, shape.dim, kernel_size=shape.patch, stride=shape.patch)
         for parameter in self.conv.parameters():
             nn.init.zeros_(parameter)
+
+    @classmethod
+    def check_cameras(cls, context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
+        check_cameras(context, target, horizontal_fov)
+
+    @classmethod
+    def make_finder(cls) -> nn.Module:
+        return SubjectFinder()
+
+    def look(self, seen: Seen, finder: Any, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        return rendered_target(finder, encode, seen)
 
     def prepare(self, latents: Tensor | None, layout: FrameLayout, conditions: Conditions) -> Tensor:
         """``[b, c + MAPS, ft, h, w]``, checked. Raises GeometryError where it is missing or does not fit."""

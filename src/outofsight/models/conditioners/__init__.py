@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import MemoryOptionError
 from .anchors import AnchorConditioner
-from .base import Conditioner, Conditions, FeatureLinear, ModelShape, square_intrinsics
+from .base import Conditioner, Conditions, FeatureLinear, ModelShape, Seen, square_intrinsics
 from .clock import ClockConditioner
 from .pose import PoseConditioner
 from .prope import PropeConditioner
@@ -87,6 +87,7 @@ __all__ = [
     "Conditions",
     "FeatureLinear",
     "ModelShape",
+    "Seen",
     "conditioner_class",
     "conditioner_names",
     "make_conditioners",

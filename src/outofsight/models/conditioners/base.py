@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...cameras import CameraPath
 from ...errors import GeometryError
 from ...memory import FrameLayout
 from ...memory.rotary import Rotary
@@ -90,6 +92,24 @@ def square_intrinsics(
     return numbers[:, None].expand(-1, frames, -1)
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Video and cameras, for conditioners that look at pixels.
+
+    Args:
+        frames: uint8 ``[f, h, w, 3]`` of the context.
+        context, target: cameras, a pose for every video frame; the target's are those of the frames to be made.
+        horizontal_fov: degrees of both, or None where nobody knows it.
+        starts: the target's video frame with which each of its latent frames begins.
+    """
+
+    frames: np.ndarray
+    context: CameraPath
+    target: CameraPath
+    horizontal_fov: float | None
+    starts: tuple[int, ...]
+
+
 class Conditioner(nn.Module):
     """Base of all conditioners; subclasses override what they do differently.
 
@@ -110,6 +130,23 @@ class Conditioner(nn.Module):
     def config(self) -> dict[str, Any]:
         """The options as plain values for config.json."""
         return {}
+
+    @classmethod
+    def check_cameras(cls, context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
+        """For those that need "pixels": raises CameraError where these cameras do not serve."""
+
+    @classmethod
+    def make_finder(cls) -> nn.Module:
+        """For those that need "pixels": the component that looks at them, with fresh weights."""
+        raise NotImplementedError(f"conditioner {cls.name!r} does not look at pixels")
+
+    def look(self, seen: Seen, finder: Any, encode: Callable[[Tensor], Tensor]) -> Tensor:
+        """For those that need "pixels": their extra input ``[channels, ft, h, w]``.
+
+        ``finder``: the pipeline's component that finds subjects; ``encode``: uint8 video ``[t, h, w, 3]`` to latents
+        ``[c, f, h, w]``.
+        """
+        raise NotImplementedError(f"conditioner {self.name!r} does not look at pixels")
 
     def prepare(self, latents: Tensor | None, layout: FrameLayout, conditions: Conditions) -> Tensor | None:
         """What the clip's target needs, once for all steps.

@@ -44,6 +44,11 @@ class VideoGeometry:
         """The first video frame of each latent frame: 0, 1, 1 + stride, 1 + 2 stride ..."""
         return [0, *(1 + self.frame_stride * n for n in range(latent_frames - 1))]
 
+    def admits(self, frames: int) -> bool:
+        """Whether a video of so many frames can be encoded."""
+        latent = (frames - 1) // self.frame_stride + 1
+        return self._encodable(latent) and self.video_frames(latent) == frames
+
     def latent_frames(self, frames: int, what: str = "the video") -> int:
         """Latent frames of a video of ``frames`` frames.
 
@@ -51,7 +56,7 @@ class VideoGeometry:
             GeometryError: the count is not one that the VAE and the patches divide; the nearest ones are named.
         """
         latent = (frames - 1) // self.frame_stride + 1
-        if self._encodable(latent) and self.video_frames(latent) == frames:
+        if self.admits(frames):
             return latent
         group = self.patch[0]
         below = next((n for n in range(latent, 0, -1) if self._encodable(n)), None)

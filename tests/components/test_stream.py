@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
+from outofsight.components.codec import encode_videos
+from outofsight.components.stream import VideoDecoderStream, VideoEncoderStream, temporal_stride
 from outofsight.errors import GeometryError
-from outofsight.generation.codec import encode_videos
-from outofsight.generation.stream import VideoDecoderStream, VideoEncoderStream, temporal_stride
 from outofsight.models import PRESETS
 
 

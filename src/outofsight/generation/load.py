@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ..errors import CheckpointError, OutOfSightError
-from ..generation.runs import Machine, Settings, WeightDtype, model_files, model_identity
 from .console import byte_bar, note
+from .record import Machine, Settings, WeightDtype, model_files, model_identity
 
 if TYPE_CHECKING:
     import torch
@@ -93,9 +93,9 @@ def find_model(name: str, local_files_only: bool = False) -> Model:
     """Resolve a model name: ``random:PRESET``, a folder, a shipped name or a hub id.
 
     Raises:
-        CheckpointError: see :func:`outofsight.generation.folders.resolve_model`.
+        CheckpointError: see :func:`outofsight.components.hub.resolve_model`.
     """
-    from ..generation.folders import resolve_model
+    from ..components.hub import resolve_model
     from ..pipeline import WorldModelPipeline
     from ..training.run_model import is_run, model_of_run
 

@@ -26,7 +26,7 @@ from outofsight.generation.outputs import (
     save_partial,
     write_json,
 )
-from outofsight.generation.runs import (
+from outofsight.generation.record import (
     Machine,
     RunRecord,
     Settings,

@@ -8,16 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..components.codec import VideoGeometry
 from ..errors import CheckpointError, OutOfSightError, OutputError
-from ..generation.codec import VideoGeometry
-from ..generation.outputs import (
+from ..sampling import SamplingOptions
+from .console import StepReporter, fail, note, say
+from .load import Model, check_machine, find_model, load_pipeline
+from .outputs import (
     check_folder_writable,
     check_writable,
     load_partial,
     save_partial,
     write_json,
 )
-from ..generation.runs import (
+from .record import (
     Machine,
     ReplayError,
     RunRecord,
@@ -31,10 +34,7 @@ from ..generation.runs import (
     sha256_file,
     versions,
 )
-from ..sampling import SamplingOptions
-from .console import StepReporter, fail, note, say
-from .loading import Model, check_machine, find_model, load_pipeline
-from .sources import Job, LoadedInputs, list_jobs, load_inputs
+from .request import Job, LoadedInputs, list_jobs, load_inputs
 
 if TYPE_CHECKING:
     from ..pipeline import PartialRun, WorldModelOutput, WorldModelPipeline

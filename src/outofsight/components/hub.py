@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import re
 import struct
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
+import torch
 from annotated_types import Gt, Interval
+from torch import Tensor
 from typing_extensions import TypedDict
 
 from ..errors import CheckpointError
 from ..local_code import load_tokenizer, refuse_code
-from ..models.conditioners import conditioner_names
+from ..models.weight_files import check_finite, read_stored
 from ..records import fitted, parse_json, read_object
-from .runs import MAX_STEPS
+from ..sampling import MOST_STEPS
 
 INDEX = "model_index.json"
+FINDER = "outofsight.experiments.rendered.finder:SubjectFinder"  # what looks at pixels for conditioners that need them
 SHIPPED = Path(__file__).parents[1] / "weights"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # what building a model of an impossible config raises
@@ -184,8 +188,6 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
 @functools.lru_cache(maxsize=256)
 def _check_finite(file: Path, _size: int, _modified: int) -> None:
     """Raises CheckpointError where a tensor is not finite; each file is read once in a process."""
-    from ..models.weight_files import check_finite, read_stored
-
     check_finite(read_stored(file), file)
 
 
@@ -200,10 +202,13 @@ def _check_shards(folder: Path, files: list[Path]) -> None:
             raise CheckpointError(f"{index} names shards that are not there: {', '.join(lost)}")
 
 
-def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
+def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Hold every component's weights against its config (see :func:`check_component`), reading headers only.
 
     Quantised components are left to diffusers, which alone knows their names.
+
+    Returns:
+        the components that have weights, empty (on the meta device): :func:`fill` gives them theirs.
 
     Raises:
         CheckpointError: a component, its config or its weights are missing or do not fit.
@@ -215,33 +220,58 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
         read_settings(folder)
     if (folder / "tokenizer").is_dir() and "tokenizer" not in skip:
         refuse_code(folder / "tokenizer")
-    for name in _networks(folder):
-        if name in skip:
-            continue
-        settings = check_network(name, folder / name)
-        if "rendered" in conditioner_names(settings) and not {"finder"} & {*skip, *_networks(folder)}:
-            raise CheckpointError(
-                f"{folder} has no folder 'finder', and its transformer is conditioned on rendered targets: "
-                "it is incomplete"
-            )
+    networks = {name: check_network(name, folder / name) for name in _networks(folder) if name not in skip}
+    kinds = networks["transformer"].conditioning.values() if "transformer" in networks else ()
+    looks = any("pixels" in kind.needs for kind in kinds)
+    if looks and not {"finder"} & {*skip, *networks}:
+        raise CheckpointError(
+            f"{folder} has no folder 'finder', and its transformer is conditioned on what one makes of pixels: "
+            "it is incomplete"
+        )
+    return networks
 
 
-def check_network(name: str, folder: Path) -> dict[str, Any]:
-    """Hold one component's weights against its config, and return that. Raises CheckpointError."""
+def check_network(name: str, folder: Path) -> Any:
+    """Hold one component's weights against its config; returns it, empty. Raises CheckpointError."""
     config = folder / "config.json"
     settings = read_object(config, CheckpointError)
     refuse_code(folder)
-    if "quantization_config" not in settings:
+    quantised = "quantization_config" in settings
+    if not quantised:
         _check_depth(settings, folder)
-        check_component(folder, *_expected_tensors(name, settings, config))
-    return settings
+    model = _empty(name, settings, config)
+    if not quantised:
+        shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
+        check_component(folder, shapes, frozenset(getattr(model, "all_tied_weights_keys", None) or ()))
+    return model
+
+
+def fill(model: Any, folder: Path, dtype: torch.dtype) -> None:
+    """Give an empty component of diffusers' kind the weights of its folder, as its ``from_pretrained`` would.
+
+    Raises:
+        CheckpointError: a file is damaged, or a tensor is missing.
+    """
+    state: dict[str, Tensor] = {}
+    for file in sorted(folder.glob("*.safetensors")):
+        state |= read_stored(file)
+    wide = set(model._keep_in_fp32_modules or ())
+    model.load_state_dict(
+        {name: x.to(torch.float32 if wide & set(name.split(".")) else dtype) for name, x in state.items()},
+        strict=False,
+        assign=True,
+    )
+    if empty := [name for name, x in (*model.named_parameters(), *model.named_buffers()) if x.is_meta]:
+        raise CheckpointError(f"the weights in {folder} lack {', '.join(empty[:4])}")
+    model.register_to_config(_name_or_path=str(folder))
+    model.requires_grad_(True).eval()
 
 
 class ModelSettings(TypedDict, total=False):
     """What model_index.json may say of the pipeline's arguments."""
 
     max_text_tokens: Annotated[int, Interval(ge=1, le=1 << 16)]
-    num_inference_steps: Annotated[int, Interval(ge=1, le=MAX_STEPS)]
+    num_inference_steps: Annotated[int, Interval(ge=1, le=MOST_STEPS)]
     guidance_scale: float
     shift: Annotated[float, Gt(0)]
     negative_prompt: str
@@ -267,24 +297,31 @@ def _networks(folder: Path) -> tuple[str, ...]:
     return ("text_encoder", "vae", "transformer", *(("finder",) if (folder / "finder").is_dir() else ()))
 
 
-def _expected_tensors(
-    name: str, settings: dict[str, Any], config: Path
-) -> tuple[dict[str, tuple[int, ...]], frozenset[str]]:
-    """Names and shapes of the tensors that a config describes, and the names that may be left out."""
-    import torch
+def component_class(path: str) -> Any:
+    """A class of this package by its path, ``module:Class``."""
+    module, name = path.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def is_quantised(folder: Path) -> bool:
+    """Whether a component of a model folder holds packed weights, which its library alone can load."""
+    return any("quantization_config" in read_object(file, CheckpointError) for file in folder.glob("*/config.json"))
+
+
+def _empty(name: str, settings: dict[str, Any], config: Path) -> Any:
+    """A component of this configuration on the meta device. Raises CheckpointError where it describes none."""
     from huggingface_hub.errors import StrictDataclassError
 
     try:
         with torch.device("meta"):
-            model = _empty_model(name, settings)
+            model = _build(name, settings)
         _check_numbers(model, settings, config)
     except CheckpointError:
         raise
     except (StrictDataclassError, *_UNFIT) as error:
         told = str(error) or type(error).__name__
         raise CheckpointError(f"{config} describes no {name} of this version of outofsight: {told}") from error
-    shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-    return shapes, frozenset(getattr(model, "all_tied_weights_keys", None) or ())
+    return model
 
 
 def _check_numbers(model: Any, settings: dict[str, Any], config: Path) -> None:
@@ -294,7 +331,7 @@ def _check_numbers(model: Any, settings: dict[str, Any], config: Path) -> None:
             fitted(hint, settings[name], f"{config}: {name}", CheckpointError)
 
 
-def _empty_model(name: str, settings: dict[str, Any]) -> Any:
+def _build(name: str, settings: dict[str, Any]) -> Any:
     if name == "text_encoder":
         from transformers import UMT5Config, UMT5EncoderModel
 
@@ -304,9 +341,7 @@ def _empty_model(name: str, settings: dict[str, Any]) -> Any:
 
         return AutoencoderKLWan.from_config(settings)
     if name == "finder":
-        from ..experiments.rendered import SubjectFinder
-
-        return SubjectFinder.from_config(settings)
+        return component_class(FINDER).from_config(settings)
     from ..models.transformer import WorldTransformer3DModel
 
     return WorldTransformer3DModel.from_config(settings)
@@ -318,13 +353,5 @@ def outline_parts(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: a part is missing or cannot be read.
     """
-    import torch
-
-    check_folder(folder)
-    parts: dict[str, Any] = {}
-    for name in _networks(folder):
-        settings = read_object(folder / name / "config.json", CheckpointError)
-        with torch.device("meta"):
-            parts[name] = _empty_model(name, settings)
-    parts["tokenizer"] = load_tokenizer(folder / "tokenizer")
-    return {**parts, **read_settings(folder)}
+    parts = check_folder(folder)
+    return {**parts, "tokenizer": load_tokenizer(folder / "tokenizer"), **read_settings(folder)}

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from outofsight import WorldModelPipeline
+from outofsight.components.hub import check_folder, read_safetensors_header, read_settings
 from outofsight.errors import CheckpointError, DatasetError
-from outofsight.generation.folders import check_folder, read_safetensors_header, read_settings
 from outofsight.training.parts import load_parts
 from pipelines import small_pipeline
 

@@ -21,12 +21,13 @@ from typing_extensions import TypedDict
 
 from ..errors import LayoutError, OutOfSightError
 from ..records import fitted, read_json
+from ..sampling import MOST_STEPS
 
 if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = "outofsight run 1"
-MAX_STEPS = 10_000  # denoising steps that a file may ask for
+
 WeightDtype = Literal["float32", "bfloat16", "float16"]
 _CHUNK = 8 << 20
 
@@ -42,7 +43,7 @@ class Settings:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    num_inference_steps: Annotated[int, Interval(ge=1, le=MAX_STEPS)] | None = None
+    num_inference_steps: Annotated[int, Interval(ge=1, le=MOST_STEPS)] | None = None
     guidance_scale: float | None = None
     shift: Annotated[float, Gt(0)] | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from outofsight.components.codec import VideoGeometry, decode_latents, decode_videos, encode_video
 from outofsight.errors import GeometryError, NumericsError
-from outofsight.generation.codec import VideoGeometry, decode_latents, decode_videos, encode_video
 from outofsight.pipeline import WorldModelPipeline
 from pipelines import frames, small_pipeline
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CameraError, LayoutError, PromptError, VideoError
-from ..generation.outputs import OutputPaths
-from ..generation.runs import Settings, Sources, sha256_array, sha256_file
+from .outputs import OutputPaths
+from .record import Settings, Sources, sha256_array, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     Raises:
         VideoError, CameraError, PromptError, LayoutError: what is missing or cannot be read.
     """
-    from ..generation.inputs import fitted_inputs
+    from ..components.inputs import fitted_inputs
 
     sources = job.sources
     digests: dict[str, str] = {}
@@ -148,7 +148,7 @@ def _video(
     """Frames, rate, SHA-256 of the file and notes of the context video, a frame for each camera."""
     import numpy as np
 
-    from ..generation.inputs import covered_frames
+    from ..components.inputs import covered_frames
     from ..video import probe_video, read_video
 
     if sources.context is not None:

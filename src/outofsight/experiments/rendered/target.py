@@ -1,4 +1,4 @@
-"""From a run's video and cameras to the rendered target that a transformer is told (``rendered``)."""
+"""From a run's video and cameras to the rendered target that a transformer is conditioned on."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..cameras import CameraPath
-from ..errors import CameraError
-from ..experiments.rendered import SubjectFinder, Truth, condition, render
-from .codec import VideoGeometry
+from ...cameras import CameraPath
+from ...errors import CameraError
+from ...models.conditioners import Seen
+from .conditioning import condition
+from .finder import SubjectFinder
+from .renderer import render
+from .truth import Truth
 
 
 def check_cameras(context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
@@ -36,30 +39,29 @@ def check_cameras(context: CameraPath, target: CameraPath, horizontal_fov: float
 
 @torch.no_grad()
 def rendered_target(
-    finder: SubjectFinder,
-    encode: Callable[[Tensor], Tensor],
-    frames: np.ndarray,
-    context: CameraPath,
-    target: CameraPath,
-    horizontal_fov: float | None,
-    target_frames: int,
-    geometry: VideoGeometry,
-    truth: Truth | None = None,
+    finder: SubjectFinder, encode: Callable[[Tensor], Tensor], seen: Seen, truth: Truth | None = None
 ) -> Tensor:
-    """``[c + 4, ft, h, w]`` of ``rendered.condition``, from uint8 ``frames [f, h, w, 3]`` of the context.
+    """``[c + 4, ft, h, w]`` of ``rendered.condition``, from what the context shows; the segmenter works on the CPU.
 
     Args:
         encode: uint8 video ``[t, h, w, 3]`` -> normalised latents ``[c, f, h, w]``.
-        target_frames: latent frames of the target.
         truth: for training, where subjects truly are.
 
     Raises:
         CameraError: a path without a pose for each frame, or no field of view.
     """
-    check_cameras(context, target, horizontal_fov)
-    assert horizontal_fov is not None
-    first = geometry.first_frames(target_frames)
-    shown = (target_frames - 1) * geometry.frame_stride + 1
-    pictures = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
-    made = render(finder, pictures, context.c2w, target.c2w[:shown], horizontal_fov, truth=truth)
-    return condition(made, encode, list(first))
+    check_cameras(seen.context, seen.target, seen.horizontal_fov)
+    assert seen.horizontal_fov is not None
+    pictures = torch.from_numpy(np.ascontiguousarray(seen.frames)).permute(0, 3, 1, 2).float() / 255
+    poses = seen.context.c2w, seen.target.c2w
+    made = render(_on_cpu(finder), pictures, *poses, seen.horizontal_fov, truth=truth)
+    return condition(made, encode, list(seen.starts))
+
+
+def _on_cpu(finder: SubjectFinder) -> SubjectFinder:
+    """The segmenter in float32 on the CPU: a copy, where hooks that offload or a pipeline's precision changed it."""
+    if all(p.device.type == "cpu" and p.dtype == torch.float32 for p in finder.parameters()):
+        return finder
+    copy = SubjectFinder(widths=finder.config.widths, follower_widths=finder.config.follower_widths).eval()
+    copy.load_state_dict({name: x.to("cpu", torch.float32) for name, x in finder.state_dict().items()})
+    return copy
