@@ -24,7 +24,6 @@ from outofsight.generation.outputs import (
     load_partial,
     replacing,
     save_partial,
-    write_json,
 )
 from outofsight.generation.runs import (
     Machine,
@@ -35,9 +34,8 @@ from outofsight.generation.runs import (
     model_identity,
     read_record,
     replay_differences,
-    sha256_array,
-    sha256_file,
 )
+from outofsight.io import sha256_array, sha256_file, write_json
 from outofsight.pipeline import PartialRun
 
 INPUTS = {"context video": "a" * 64, "prompt": "b" * 64}

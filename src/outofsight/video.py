@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import GeometryError, OutputError, VideoError
-from .files import reason, replacing
+from .io import reason, replacing
 
 if TYPE_CHECKING:
     import os

@@ -97,8 +97,8 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
 def _write_pictures(clip: HeldOutClip, made: Any, paths: OutputPaths, out: Path, model: str) -> list[Path]:
     """The video side by side and the picture of what was recalled."""
     from ..evaluation.pictures import named_side_by_side
-    from ..files import replacing
     from ..generation.codec import VideoGeometry
+    from ..io import replacing
     from ..video import write_video
     from .demo_recall import recalled_picture
     from .loading import find_model

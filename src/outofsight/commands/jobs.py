@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError, GeometryError, OutOfSightError, OutputError
 from ..generation.codec import VideoGeometry
-from ..generation.outputs import (
-    check_folder_writable,
-    check_writable,
-    load_partial,
-    save_partial,
-    write_json,
-)
+from ..generation.outputs import check_folder_writable, check_writable, load_partial, save_partial
 from ..generation.runs import (
     Machine,
     ReplayError,
@@ -27,10 +21,9 @@ from ..generation.runs import (
     now,
     read_record,
     replay_differences,
-    sha256_array,
-    sha256_file,
     versions,
 )
+from ..io import sha256_array, sha256_file, write_json
 from ..sampling import flow_sigmas
 from .console import StepReporter, fail, note, say
 from .loading import Model, check_machine, find_model, load_pipeline

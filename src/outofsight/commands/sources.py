@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from ..errors import CameraError, LayoutError, PromptError, VideoError
 from ..generation.outputs import OutputPaths
-from ..generation.runs import Settings, Sources, sha256_array, sha256_file
+from ..generation.runs import Settings, Sources
+from ..io import sha256_array, sha256_file
 
 if TYPE_CHECKING:
     import numpy as np

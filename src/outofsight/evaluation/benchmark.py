@@ -22,8 +22,9 @@ import torch
 
 from ..errors import LayoutError, OutOfSightError, OutputError
 from ..generation.outputs import check_writable
-from ..generation.runs import now, sha256_file, versions
-from ..processes import in_processes, locked
+from ..generation.runs import now, versions
+from ..io import locked, sha256_file
+from ..processes import in_processes
 from .collect import collect
 from .metrics.definitions import METRICS
 from .metrics.subject import BoxSource

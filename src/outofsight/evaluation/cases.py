@@ -18,7 +18,7 @@ from ..clips import Clip, RedMasks, VideoFile
 from ..datasets import detect_layout, iterate_clips
 from ..datasets.world_extras import Fates, read_fates
 from ..errors import LayoutError
-from ..generation.runs import sha256_array, sha256_file
+from ..io import sha256_array, sha256_file
 from .fates import returned_frames, subject_region
 from .metrics.regions import Regions, frame_phases, in_boxes
 from .metrics.subject import boxes_from_masks, hidden_frames

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LayoutError
-from ..files import replacing
+from ..io import replacing
 from .bootstrap import Interval
 from .scores import Scores, difference, summary, to_json
 

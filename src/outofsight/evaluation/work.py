@@ -18,8 +18,7 @@ from typing import Any
 import torch
 
 from ..errors import OutOfSightError, OutputError
-from ..files import replacing
-from ..generation.runs import sha256_file
+from ..io import replacing, sha256_file
 from .answers import CEILINGS, FLOORS, SHUFFLED, Answer, made
 from .cases import Case, read_case
 from .measure import Judge

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import StudyError
 from ..evaluation.scores import Scores
-from ..files import replacing
+from ..io import replacing
 from .rows import ROWS, row_settings, shared_settings
 
 FORMAT = "outofsight study 1"

@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, OutputError
-from ..files import reason
+from ..io import reason
 
 FOLDER, INDEX, STATE, VERSION = "checkpoints", "checkpoint.json", "state.pt", 1
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..errors import DatasetError
+from ..io import sha256_file
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
-from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, file_digest, read_index
+from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, read_index
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class LatentDataset:
             file = self.folder / name
             if not file.is_file():
                 raise DatasetError(f"{file} is missing, and the index lists it; encode again, it makes what is missing")
-            if verify and file_digest(file) != digest:
+            if verify and sha256_file(file) != digest:
                 raise DatasetError(f"{file} is not the file that the index lists (SHA-256 differs); encode again")
         if strays := {entry.shard for entry in index.clips} - index.shards.keys():
             raise DatasetError(f"{self.folder}: the index has clips in shards it does not list: {sorted(strays)}")

@@ -14,7 +14,8 @@ import torch
 
 from ..clips import Clip
 from ..errors import DatasetError
-from ..processes import in_processes, locked
+from ..io import locked
+from ..processes import in_processes
 from .parts import Parts
 from .prepare import naming
 from .shard_encoder import EncodeOptions, Job, ShardDone, ShardEncoder

@@ -24,8 +24,8 @@ from torch import Tensor
 from ..clips import Clip
 from ..datasets import iterate_clips
 from ..errors import DatasetError, TrainingError
-from ..files import replacing
 from ..generation.rendering import check_cameras
+from ..io import replacing
 from ..rendered.finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
 from ..rendered.sighting import Sighting
 from ..rendered.sweep import half_width

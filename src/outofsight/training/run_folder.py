@@ -9,8 +9,8 @@ import warnings
 from typing import Any
 
 from ..errors import TrainingError
-from ..files import replacing
 from ..generation.inputs import fov_users
+from ..io import replacing
 from .checkpointing import Checkpoint, latest_checkpoint
 from .config import TrainConfig
 from .dataset import LatentDataset

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DatasetError
-from ..files import replacing
+from ..io import replacing
 
 INDEX, VERSION = "index.json", 1
 EMPTY_TEXT = "empty_text"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutOfSightError, OutputError
-from ..files import reason
+from ..io import reason
 from .settings import with_settings
 
 

@@ -14,7 +14,7 @@ from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
 from ..datasets import detect_layout, iterate_clips
 from ..datasets.world_extras import FATES, read_world
 from ..errors import DatasetError
-from .shards import file_digest
+from ..io import sha256_file
 
 MANIFEST = "manifest.jsonl"
 
@@ -83,7 +83,7 @@ def check_files(source: Source) -> None:
         if name.startswith(f"{FATES}/"):
             continue
         file = source.folder / name
-        if not file.is_file() or file_digest(file) != digest:
+        if not file.is_file() or sha256_file(file) != digest:
             what = "is missing" if not file.is_file() else "has changed since it was made (SHA-256 differs)"
             raise DatasetError(f"{file} {what}; run the same 'outofsight worlds' again, it makes the clip anew")
 
@@ -116,7 +116,7 @@ def clip_digest(clip: Clip) -> str:
     elif isinstance(clip.masks, RedMasks):
         files += [half.path for half in (clip.masks.context, clip.masks.target) if half is not None]
     for file in files:
-        digest.update(file_digest(file).encode())
+        digest.update(sha256_file(file).encode())
     return digest.hexdigest()
 
 

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..files import replacing
 from ..generation.codec import VideoGeometry, channels_last
+from ..io import replacing
 from ..models import PRESETS
 from .frames import FrameCache, cache_frames
 from .settings import check_counts, check_types, plain

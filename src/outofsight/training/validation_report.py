@@ -12,7 +12,7 @@ import numpy as np
 from ..evaluation.ablation import ABLATIONS
 from ..evaluation.bootstrap import Interval
 from ..evaluation.scores import FATES, PSNR_NAMES, Scores, difference, summary, table, to_json
-from ..files import replacing
+from ..io import replacing
 
 MODEL, HOLD, BEST_VIEW, CEILING = "model", "hold last frame", "copy best view", "VAE reconstruction"
 TRIVIAL = (HOLD, BEST_VIEW)

@@ -6,7 +6,6 @@ written anew in the same order, so that every run ends in the same files, interr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, WorldsError
-from ..files import reason, replacing
+from ..io import reason, replacing, sha256_file
 
 Row = dict[str, Any]
 SETTINGS_FILE, MANIFEST_FILE = "worlds.json", "manifest.jsonl"
@@ -41,11 +40,8 @@ class Settings:
 
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its path."""
-    found = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as stream:
-            found[file.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
 
 
 def open_folder(out: Path, settings: Settings, version: int) -> None:
