@@ -29,8 +29,9 @@ from outofsight.datasets import detect_layout, iterate_clips
 from outofsight.datasets.world_extras import read_fates
 from outofsight.errors import OutOfSightError
 from outofsight.evaluation.bootstrap import interval
-from outofsight.evaluation.fates import FATES, nearest_fate
-from outofsight.evaluation.held_out import HeldOutClip, held_out
+from outofsight.evaluation.clip import EvalClip, eval_clip
+from outofsight.evaluation.measure import measure
+from outofsight.evaluation.metrics import FATES
 
 VELOCITY_SECONDS, TURN_SECONDS = 1.0, 2.0
 NEAREST_METRES = 0.05
@@ -83,7 +84,7 @@ def pixel(camera: CameraPath, frame: int, point: np.ndarray, width: int) -> np.n
     return np.array([x, y]) / depth * width / 2 / np.tan(np.deg2rad(camera.horizontal_fov) / 2)
 
 
-def answer(clip: Clip, known: HeldOutClip, folder: Path, motion: Motion) -> np.ndarray:
+def answer(clip: Clip, known: EvalClip, folder: Path, motion: Motion) -> np.ndarray:
     """The target as this idea of motion has it, uint8 ``[f, h, w, 3]``."""
     video = known.fates["vanished"].copy()
     cut, ids = clip.context_frames, clip.load_masks()[clip.context_frames :]
@@ -106,7 +107,7 @@ def answer(clip: Clip, known: HeldOutClip, folder: Path, motion: Motion) -> np.n
     return video
 
 
-def faint(known: HeldOutClip, share: float) -> np.ndarray:
+def faint(known: EvalClip, share: float) -> np.ndarray:
     """The truth over the vanished target, uint8 ``[f, h, w, 3]``."""
     mixed = share * known.truth.astype(np.float32) + (1 - share) * known.fates["vanished"].astype(np.float32)
     return mixed.round().astype(np.uint8)
@@ -120,13 +121,13 @@ def main() -> None:
     place = detect_layout(root).root
     for clip in iterate_clips(root):
         folder = place / clip.name
-        known = held_out(clip, folder)
+        known = eval_clip(clip, folder)
         answers = {name: answer(clip, known, folder, motion) for name, motion in MOTIONS.items()}
         answers |= {name: faint(known, share) for name, share in FAINT.items()}
         for name, video in answers.items():
-            found = nearest_fate(video, known.fates, known.region, known.re_entered)
+            found = measure(video, known, ("fate",)).flat().get("fate")
             if found is not None:
-                nearest[name].append(found.nearest)
+                nearest[name].append(str(found))
         print(f"\r{len(nearest['held'])} clips", end="", file=sys.stderr)
     print("\n| nearest to | " + " | ".join(FATES) + " |\n|---|" + "---|" * len(FATES))
     for name, fates in nearest.items():

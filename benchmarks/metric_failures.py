@@ -17,26 +17,38 @@ import argparse
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from outofsight.datasets import iterate_clips
-from outofsight.datasets.world_extras import read_fates
+from outofsight.clips import SubjectTrack
 from outofsight.errors import OutOfSightError
 from outofsight.evaluation import metrics as m
-from outofsight.evaluation.held_out import HeldOutClip, held_out
+from outofsight.evaluation.baselines import Continuation, last_frame_held
+from outofsight.evaluation.clip import EvalClip, eval_clips
+from outofsight.evaluation.measure import Measurer
+from outofsight.evaluation.metrics import METRICS
 from outofsight.evaluation.metrics import failures as f
 from outofsight.evaluation.metrics.extractors import patch_extractor
 from outofsight.evaluation.metrics.lpips import Lpips
 from outofsight.evaluation.metrics.preprocess import Extractor, extract, vbench_clip_pixels
-from outofsight.evaluation.psnr import mean_psnr as mean_of_frames
+from outofsight.evaluation.networks import Networks
 
+# row of the table -> value (evaluation.result.ClipScores.flat)
+VALUES = {
+    "PSNR": "psnr", "PSNR inside, re-entered": "psnr re-entered inside", "SSIM": "ssim",
+    "SSIM inside, re-entered": "ssim re-entered inside", "LPIPS *": "lpips",
+    "LPIPS inside, re-entered *": "lpips re-entered inside", "subject consistency *": "subject_consistency",
+    "background consistency *": "background_consistency", "DSC released, context *": "dsc_released_context",
+    "DSC released, truth *": "dsc_released_truth", "DSC mended, context *": "dsc_mended_context",
+    "DSC mended, truth *": "dsc_mended_truth", "reappearance rate": "reappearance_rate",
+    "phantom rate": "phantom_rate", "re-entry error, pixels": "reentry_error_pixels", "fate margin, dB": "fate_margin",
+    "flow, pixels/frame": "flow", "change, %": "change",
+}  # fmt: skip
 HARMLESS = "compressed"
 LATE, SHIFT, BLUR = 4, 0.1, 2.0  # frames, of the width, pixels
 # rows of the table: name, the direction that is worse (0: away from the truth's own value), decimals
@@ -50,24 +62,15 @@ ROWS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)
-class Networks:
-    lpips: Lpips
-    dino: Extractor
-    images: Extractor
-    patches: Extractor
-
-
 @dataclass(eq=False)
 class Truth:
-    """A clip, its staged videos, and what is asked of a prediction. numbers: subjects that the fates befall."""
+    """A clip, its staged videos, and what measures predictions of it."""
 
-    held: HeldOutClip
+    clip: EvalClip
     context: f.Staged
     target: f.Staged
     frozen: f.Staged
-    numbers: list[int]
-    features: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    measurer: Measurer | None = None
 
 
 class Costs:
@@ -77,12 +80,10 @@ class Costs:
         self.seconds: dict[str, float] = defaultdict(float)
         self.frames: dict[str, int] = defaultdict(int)
 
-    @contextmanager
-    def of(self, what: str, frames: int) -> Iterator[None]:
-        start = time.process_time()
-        yield
-        self.seconds[what] += time.process_time() - start
-        self.frames[what] += frames
+    def add(self, seconds: Mapping[str, float], frames: int) -> None:
+        for name, spent in seconds.items():
+            self.seconds[name] += spent
+            self.frames[name] += frames
 
 
 # --- clips and failures -----------------------------------------------------------------------------------------
@@ -90,17 +91,14 @@ class Costs:
 
 def load(root: Path, count: int) -> list[Truth]:
     found = []
-    for clip in iterate_clips(root):
-        fates = read_fates(root / clip.name)
-        if fates is None:
+    for known in eval_clips(root):
+        if known.fate_files is None or not known.re_entered.any():
             continue
-        held, ids = held_out(clip, root / clip.name), clip.load_masks()
-        cut = len(held.context)
-        numbers = [1 + [subject.id for subject in clip.subjects].index(name) for name in fates.subjects]
-        frozen = f.Staged(held.fates["frozen"], fates.frozen_ids())
-        truth = Truth(held, f.Staged(held.context, ids[:cut]), f.Staged(held.truth, ids[cut:]), frozen, numbers)
-        if held.re_entered.any():
-            found.append(truth)
+        clip = known.read()
+        assert clip.ids is not None
+        cut = clip.context_frames
+        frozen = f.Staged(clip.fates["frozen"], known.fate_files.frozen_ids())
+        found.append(Truth(clip, f.Staged(clip.context, clip.ids[:cut]), f.Staged(clip.truth, clip.ids[cut:]), frozen))
         if len(found) == count:
             return found
     if len(found) < 2:
@@ -109,98 +107,49 @@ def load(root: Path, count: int) -> list[Truth]:
 
 
 def staged_failures(truth: Truth, other: Truth) -> dict[str, f.Staged]:
-    target, context, vanished = truth.target, truth.context, truth.held.fates["vanished"]
+    target, context, vanished = truth.target, truth.context, truth.clip.fates["vanished"]
     last = np.repeat(context.ids[-1:], len(target.ids), axis=0)
-    stranger = f.portrait(other.context, other.numbers[0])
-    without = np.where(np.isin(target.ids, truth.numbers), 0, target.ids).astype(np.uint8)
+    stranger = f.portrait(other.context, other.clip.numbers[0])
+    without = np.where(np.isin(target.ids, truth.clip.numbers), 0, target.ids).astype(np.uint8)
     pixels = round(SHIFT * target.ids.shape[2])
     return {
         "truth": target,
         HARMLESS: f.compressed(target),
         "vanished": f.Staged(vanished, without),
         "frozen": truth.frozen,
-        "wrong identity": f.wrong_identity(target, truth.numbers, stranger),
-        "shifted": f.shifted(target, vanished, truth.numbers, pixels),
+        "wrong identity": f.wrong_identity(target, truth.clip.numbers, stranger),
+        "shifted": f.shifted(target, vanished, truth.clip.numbers, pixels),
         "blurred": f.blurred(target, BLUR),
         "late": f.late(context, target, LATE),
-        "video held": f.Staged(truth.held.hold(), last),
+        "video held": f.Staged(last_frame_held(truth.clip).frames, last),
     }
 
 
 # --- one prediction ---------------------------------------------------------------------------------------------
 
 
-def measure(case: f.Staged, truth: Truth, networks: Networks, costs: Costs) -> dict[str, float | None]:
-    held, target = truth.held, truth.target
-    count, height, width = target.ids.shape
-    true_boxes, boxes = (m.boxes_from_masks(video.ids, truth.numbers) for video in (target, case))
-    regions = m.Regions(m.frame_phases(held.visible, len(held.context)), m.in_boxes(true_boxes, height, width))
-    found: dict[str, float | None] = {}
-
-    def keep(name: str, measured: m.Measured) -> None:
-        split, mark = name.partition(" *")[:2]
-        found[name], found[f"{split} inside, re-entered{mark}"] = measured.value, measured.parts["re-entered inside"]
-
-    with costs.of("PSNR", count):
-        psnr = m.frame_psnr(case.frames, target.frames)
-        keep("PSNR", regions.measured("psnr", psnr, lambda where: m.frame_psnr(case.frames, target.frames, where)))
-    with costs.of("SSIM", count):
-        maps = m.ssim_maps(case.frames, target.frames)
-        everywhere = np.ones_like(maps, bool)
-        keep("SSIM", regions.measured("ssim", m.mean_where(maps, everywhere), lambda where: m.mean_where(maps, where)))
-    with costs.of("LPIPS *", count):
-        values, drawn = m.frame_lpips(case.frames, target.frames, networks.lpips)
-        keep("LPIPS *", regions.measured("lpips", values, lambda where: m.mean_where(drawn, where)))
-    with costs.of("subject consistency *", count):
-        found["subject consistency *"] = mean_of_frames(m.subject_consistency(case.frames, networks.dino))
-    with costs.of("background consistency *", count):
-        images = extract(case.frames, vbench_clip_pixels, networks.images)
-        found["background consistency *"] = mean_of_frames(m.consistency(images))
-        found["clip feature"] = images.mean(dim=0).numpy()
-    with costs.of("DSC, all four *", count):
-        found |= dsc(case, truth, networks, boxes)
-    with costs.of("re-entry (boxes known)", count):
-        hidden = m.hidden_frames(held.visible, len(held.context))
-        entry = m.reappearance(boxes, true_boxes, held.returned, hidden, (height, width))
-    found |= {"reappearance rate": entry.rate, "phantom rate": entry.phantom_rate}
-    found["re-entry error, pixels"] = entry.error_pixels
-    with costs.of("fates", count):
-        fate = m.nearest_fate(case.frames, held.fates, held.region, held.re_entered)
-    if fate is not None:
-        found |= {"nearest fate is true": float(fate.nearest == "true"), "fate margin, dB": fate.margin_db}
-    with costs.of("flow, pixels/frame", count):
-        found["flow, pixels/frame"] = mean_of_frames(m.frame_flow(case.frames))
-    with costs.of("change, %", count):
-        found["change, %"] = mean_of_frames(m.frame_change(case.frames))
+def measure(case: f.Staged, truth: Truth, networks: Networks, costs: Costs) -> dict[str, Any]:
+    truth.measurer = truth.measurer or Measurer(truth.clip, networks, list(METRICS.values()))
+    scores = truth.measurer(Continuation(case.frames, case.ids))
+    costs.add(scores.seconds, len(case.frames))
+    flat = scores.flat()
+    found: dict[str, Any] = {row: flat.get(name) for row, name in VALUES.items()}
+    fate = flat.get("fate")
+    found["nearest fate is true"] = None if fate is None else float(fate == "true")
+    found["clip feature"] = np.array(scores.values["fvd"].features)
     return found
 
 
-def dsc(case: f.Staged, truth: Truth, networks: Networks, boxes: np.ndarray) -> dict[str, float | None]:
-    """The four DSCs, each the mean over the subjects that have a value."""
-    encoded = m.patch_features(case.frames, networks.patches)
-    values: dict[str, list[np.ndarray]] = defaultdict(list)
-    for row in range(len(truth.numbers)):
-        for remap, kind in ((False, "released"), (True, "mended")):
-            features = m.subject_features(encoded, boxes[row], remap=remap)
-            context, target = (true_features(truth, networks, row, remap, half) for half in ("context", "target"))
-            if remap:
-                back = truth.held.returned[row]
-                pair = m.dsc_mended_context(features, context, target, back), m.dsc_mended(features, target, back)
-            else:
-                pair = m.dsc_released(features, context), m.dsc_released(features, target)
-            for reference, frames in zip(("context", "truth"), pair, strict=True):
-                values[f"DSC {kind}, {reference} *"].append(frames)
-    return {name: mean_of_frames(np.concatenate(frames)) for name, frames in values.items()}
+class MeanImage:
+    """CLIP's embedding of a frame, meaned: features of a clip for the Frechet distance."""
 
+    name = "mean image embedding"
 
-def true_features(truth: Truth, networks: Networks, row: int, remap: bool, half: str) -> np.ndarray:
-    """Of the context or the target as they were; kept for the clip's other predictions."""
-    if f"{half} {remap}" not in truth.features:
-        video: f.Staged = getattr(truth, half)
-        encoded = m.patch_features(video.frames, networks.patches)
-        tracks = m.boxes_from_masks(video.ids, truth.numbers)
-        truth.features[f"{half} {remap}"] = [m.subject_features(encoded, track, remap=remap) for track in tracks]
-    return truth.features[f"{half} {remap}"][row]
+    def __init__(self, images: Extractor) -> None:
+        self.images = images
+
+    def __call__(self, frames: np.ndarray) -> np.ndarray:
+        return extract(frames, vbench_clip_pixels, self.images).mean(dim=0).numpy()
 
 
 # --- networks ---------------------------------------------------------------------------------------------------
@@ -231,9 +180,11 @@ def networks(options: argparse.Namespace, large: bool = False) -> Networks:
         scattered(CLIPVisionModel(CLIPVisionConfig(patch_size=16, **sizes)))
     )  # fmt: skip
     if options.clip_b32:
-        return Networks(lpips, dino, m.load_clip_images(options.clip_b32), patches)
+        images = m.load_clip_images(options.clip_b32)
+        return Networks(lpips, dino, images, patches, video_features=MeanImage(images))
     clip = scattered(CLIPVisionModelWithProjection(CLIPVisionConfig(patch_size=32, projection_dim=4, **sizes)))
-    return Networks(lpips, dino, torch.no_grad()(lambda pixels: clip(pixels).image_embeds), patches)
+    images = torch.no_grad()(lambda pixels: clip(pixels).image_embeds)
+    return Networks(lpips, dino, images, patches, video_features=MeanImage(images))
 
 
 def scattered(model: Any) -> Any:
@@ -286,7 +237,10 @@ def frechet(results: dict[str, list[dict[str, Any]]], column: str) -> str:
 def cost_table(columns: dict[str, Costs]) -> str:
     lines = ["| milliseconds of one core for a frame | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
     for name in next(iter(columns.values())).seconds:
-        cells = [f"{1000 * costs.seconds[name] / costs.frames[name]:.1f}" for costs in columns.values()]
+        cells = [
+            f"{1000 * costs.seconds[name] / costs.frames[name]:.1f}" if costs.frames[name] else "-"
+            for costs in columns.values()
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -298,15 +252,18 @@ def enlarged(truth: Truth, frames: int = 4) -> Truth:
         rows, columns = (np.arange(new) * old // new for new, old in ((480, video.shape[1]), (832, video.shape[2])))
         return video[-frames:][:, rows][:, :, columns]
 
-    held, halves = truth.held, (truth.context, truth.target, truth.frozen)
+    halves = (truth.context, truth.target, truth.frozen)
     parts = [f.Staged(large(half.frames), large(half.ids)) for half in halves]
-    seen_in = np.concatenate([held.visible[:, :frames], held.visible[:, -frames:]], axis=1)
-    short = HeldOutClip(
-        held.name, held.fps, parts[0].frames, {name: large(video) for name, video in held.fates.items()},
-        held.views[-frames:], seen_in, held.returned[:, -frames:], held.hidden[-frames:], large(held.inside),
-        large(held.region),
+    known, cut = truth.clip, truth.clip.context_frames
+    assert known.seen is not None
+    short = replace(
+        known.clip, context=parts[0].frames, target=parts[1].frames,
+        masks=np.concatenate([parts[0].ids, parts[1].ids]),
+        context_cameras=known.context_cameras[cut - frames :], target_cameras=known.target_cameras[-frames:],
+        subjects=tuple(SubjectTrack(subject.id) for subject in known.clip.subjects),
     )  # fmt: skip
-    return Truth(short, *parts, truth.numbers)
+    seen = np.concatenate([known.seen[:, :frames], known.seen[:, -frames:]], axis=1)
+    return Truth(EvalClip(short, None, known.numbers, seen, True, ()), *parts)
 
 
 def parse() -> argparse.Namespace:
@@ -328,7 +285,7 @@ def main() -> None:
         other = truths[(number + 1) % len(truths)]
         for name, case in staged_failures(truth, other).items():
             results[name].append(measure(case, truth, small, costs))
-        print(f"{truth.held.name}: {number + 1} of {len(truths)}, {time.process_time():.0f} s", file=sys.stderr)
+        print(f"{truth.clip.name}: {number + 1} of {len(truths)}, {time.process_time():.0f} s", file=sys.stderr)
     columns = {f"{truths[0].target.ids.shape[2]}x{truths[0].target.ids.shape[1]}, networks as here": costs}
     if options.large:
         truth = enlarged(truths[0])

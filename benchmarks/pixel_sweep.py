@@ -17,13 +17,15 @@ import torch
 from outofsight.clips import Clip
 from outofsight.datasets import detect_layout, iterate_clips
 from outofsight.errors import OutOfSightError
-from outofsight.evaluation.fates import FATES
-from outofsight.evaluation.held_out import held_out
-from outofsight.evaluation.scores import Scores, score, summary, table
+from outofsight.evaluation.baselines import BEST_VIEW, LAST_FRAME, make
+from outofsight.evaluation.clip import eval_clip
+from outofsight.evaluation.measure import measure
+from outofsight.evaluation.metrics import FATES
+from outofsight.evaluation.scores import Scores, summary, table
+from outofsight.experiments.rendered.sweep import SweepOptions, sweep
 from outofsight.generation.rendering import check_cameras
-from outofsight.rendered.sweep import SweepOptions, sweep
 
-COLUMNS = ("target", "re-entered", "hidden")
+COLUMNS = ("psnr", "psnr re-entered", "psnr hidden")
 
 
 def swept(clip: Clip, context: np.ndarray, step: int, options: SweepOptions) -> np.ndarray:
@@ -51,14 +53,14 @@ def main() -> None:
     options = parser.parse_args()
     how = SweepOptions(planes=options.planes, nearest=options.nearest, around=options.around)
     rows: dict[str, dict[str, Scores]] = {
-        "sweep of the context's pixels": {}, "hold last frame": {}, "copy best view": {},
+        "sweep of the context's pixels": {}, LAST_FRAME: {}, BEST_VIEW: {},
     }  # fmt: skip
     root = detect_layout(options.clips).root
     for clip in iterate_clips(options.clips):
-        known = held_out(clip, root / clip.name)
-        answers = (swept(clip, known.context, options.step, how), known.hold(), known.best_view())
-        for scores, answer in zip(rows.values(), answers, strict=True):
-            scores[clip.name] = score(answer, known)
+        known = eval_clip(clip, root / clip.name)
+        videos = (swept(clip, known.context, options.step, how), make(LAST_FRAME, known), make(BEST_VIEW, known))
+        for scores, video in zip(rows.values(), videos, strict=True):
+            scores[clip.name] = measure(video, known).flat()
         print(f"\r{len(scores)} clips", end="", file=sys.stderr)
     print("\n" + table(summary(rows), (*COLUMNS, *FATES)))
 

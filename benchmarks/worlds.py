@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from outofsight.worlds import plan as planning
 from outofsight.worlds.generate import ClipMaker
-from outofsight.worlds.manifest import Settings, read_rows
+from outofsight.worlds.manifest import Settings, listed_rows
 from outofsight.worlds.motion import PATHS
 from outofsight.worlds.presets import preset_named
 from outofsight.worlds.scene import build_scene, family_names, layout_scene
@@ -142,7 +142,7 @@ def share_table(title: str, values: Iterable[str]) -> str:
 
 
 def table(options: argparse.Namespace) -> None:
-    rows = list(read_rows(Path(options.folder)).values())
+    rows = list(listed_rows(Path(options.folder)).values())
     print(f"| {len(rows)} clips | |\n|---|---|")
     print(share_table("scene", (str(row["family"]) for row in rows)))
     print(share_table("camera", (str(row["shot"]) for row in rows)))

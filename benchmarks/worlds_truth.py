@@ -29,7 +29,7 @@ from scipy.ndimage import binary_dilation, binary_opening
 from scipy.spatial import cKDTree
 
 from outofsight.worlds.generate import DATA, posed
-from outofsight.worlds.manifest import read_rows
+from outofsight.worlds.manifest import listed_rows
 from outofsight.worlds.plan import ClipPlan, lay_out
 from outofsight.worlds.presets import WorldsPreset
 from outofsight.worlds.render import BODY_SHADOW, Frame, Renderer
@@ -344,7 +344,7 @@ def chosen(roots: list[Path], every: int) -> Iterator[tuple[Path, bool]]:
     """All clips of the folders, and whether to render each again."""
     families: set[str] = set()
     for root in roots:
-        for place, row in enumerate(read_rows(root).values()):
+        for place, row in enumerate(listed_rows(root).values()):
             again = place % every == 0 or row["family"] not in families
             families |= {str(row["family"])} if again else set()
             yield root / DATA / str(row["name"]), again

@@ -15,7 +15,7 @@ NARROW: dict[str, Any] = {
     "num_attention_heads": 2, "attention_head_dim": 12, "in_channels": 4, "out_channels": 4, "text_dim": 8,
     "freq_dim": 16, "ffn_dim": 32, "num_layers": 2, "memory": "hydra", "memory_options": {"top_k": 2, "window": 3},
 }  # fmt: skip
-CLEAN = {"context_timestep": "clean", "context_attention": "context_only", "camera_inputs": ["pose", "rays"]}
+CLEAN = {"context_timestep": "clean", "context_attention": "context_only", "conditioners": ["pose", "rays"]}
 
 
 def encoded_clip(number: int, context: int = 4, target: int = 4, grid: tuple[int, int] = (2, 3)) -> EncodedClip:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from outofsight.models import WorldTransformer3DModel
+from outofsight.models.conditioners import Conditions, square_intrinsics
 
 MECHANISMS: dict[str, dict[str, Any]] = {
     "full": {"memory": "full"},
@@ -40,6 +41,11 @@ def narrow_model(seed: int = 0, **overrides: Any) -> WorldTransformer3DModel:
     return model
 
 
+def lens(fov: float | torch.Tensor, batch: int, frames: int, size: tuple[int, int]) -> Conditions:
+    """Square pixels seen through this field of view (degrees); ``size`` rows and columns of the latents."""
+    return Conditions(square_intrinsics(fov, batch, frames, size))
+
+
 def narrow_inputs(
     context: int, target: int, grid: tuple[int, int], batch: int = 1, seed: int = 1, words: int = 5
 ) -> dict[str, torch.Tensor]:
@@ -62,5 +68,5 @@ def narrow_inputs(
         "encoder_hidden_states": draw(batch, words, 8),
         "context_poses": poses[:, :context],
         "target_poses": poses[:, context:],
-        "horizontal_fov": torch.full((batch,), 60.0),
+        "conditions": Conditions(square_intrinsics(60.0, batch, context + target, (2 * grid[0], 2 * grid[1]))),
     }

@@ -214,7 +214,9 @@ def test_heads_come_from_the_folder_config(base: Path, tmp_path: Path) -> None:
     assert read_base_folder(folder).attention_heads() == 2
     for text in ("{", "[]", '{"num_heads": "2"}', '{"dim": 4}'):
         (folder / "config.json").write_text(text)
-        with pytest.raises(CheckpointError, match="attention heads"):
+        with pytest.raises(
+            CheckpointError, match=r"attention heads|not a JSON file|expected an object|num_heads is|valid integer"
+        ):
             read_base_folder(folder).attention_heads()
 
 
@@ -234,7 +236,7 @@ def test_damaged_parts_are_errors_of_ours(base: Path, tmp_path: Path) -> None:
     weights = read_base_folder(folder)
     with pytest.raises(CheckpointError, match="truncated, damaged"):
         weights.load_vae()
-    with pytest.raises(CheckpointError, match=r"tokenizer in .* cannot be loaded"):
+    with pytest.raises(CheckpointError, match=r"tokenizer in .* cannot be loaded|not a JSON file"):
         weights.load_tokenizer()
     diffusers = tmp_path / "diffusers"
     for part, kind in (("vae", AutoencoderKLWan), ("text_encoder", UMT5EncoderModel)):
@@ -242,5 +244,5 @@ def test_damaged_parts_are_errors_of_ours(base: Path, tmp_path: Path) -> None:
         assert isinstance(loaded, kind)
         loaded.save_pretrained(diffusers / part)
         (diffusers / part / "config.json").write_text("{")
-        with pytest.raises(CheckpointError, match="cannot be loaded"):
+        with pytest.raises(CheckpointError, match=r"config\.json: not a JSON file"):
             getattr(read_base_folder(diffusers), f"load_{part}")()

@@ -243,7 +243,7 @@ MALFORMED = {
     ),
     "overflow": (
         json.dumps({"cond_cam": {"0": IDENTITY}, "tgt_cam": {"0": IDENTITY}}).replace("1.0", "1e999", 1),
-        "cond_cam, frame 0.*infinite",
+        "1e999, which is too large a number",
     ),
     "scaled": (
         json.dumps({"cond_cam": {"0": IDENTITY}, "tgt_cam": {"0": np.diag([2, 2, 2, 1]).tolist()}}),

@@ -146,13 +146,13 @@ def test_a_run_stopped_while_decoding_is_finished_without_a_trace(
     model: Path, options: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No step is left to be traced; the run must still end whole, and count as finished afterwards."""
-    from outofsight import pipeline
+    from outofsight import session
 
     def stop(*_: object, **__: object) -> None:
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "decode_latents", stop)
+        patch.setattr(session.VideoDecoderStream, "decode", stop)
         assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 130
     assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 0
     assert "no trace is written" in capsys.readouterr().err
@@ -238,7 +238,8 @@ def test_context_pose_pad_size_and_context_frames(
     assert "none are guessed" in capsys.readouterr().err
     assert generate(model, tmp_path / "a.mp4", *posed, "--context-pose", "wait-3") == 0
     assert generate(model, tmp_path / "b.mp4", *posed, "--context-pose", "wait-4") == 2
-    assert "too short" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "too short" in said and '"wait-4" counts 4, which is 13 video frames' in said and "3 counts fit" in said
     assert generate(model, tmp_path / "b.mp4", *posed, "--context-pose", "wait-4", "--pad") == 0
     assert "padded 9 -> 13" in capsys.readouterr().err
     assert generate(model, tmp_path / "c.mp4", *posed, "--context-pose", "wait-2") == 0

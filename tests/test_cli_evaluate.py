@@ -18,7 +18,7 @@ import pytest
 from held_out import write_data
 from outofsight.cli import main
 from outofsight.datasets import read_clip
-from outofsight.evaluation import read_evaluation
+from outofsight.evaluation import METRICS, read_evaluation
 from outofsight.evaluation import work as work_module
 from outofsight.video import write_video
 
@@ -72,7 +72,7 @@ def test_a_whole_run(data: Path, made: Path, tmp_path: Path, capsys: Capture) ->
     assert found.rows["other"].summary == found.rows["made"].summary
     assert {file.name for file in out.parent.iterdir()} == {
         "result.json",
-        "result.json.parts",
+        "result.json.kept",
         "result.md",
         "result.tex",
     }
@@ -85,7 +85,7 @@ def test_a_killed_run_of_two_processes_ends_as_one_that_was_not(
     arguments = command(data, made, out, "--workers", "2", "--name", "made")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen([sys.executable, "-m", "outofsight", *arguments], env=environment)
-    parts, deadline = tmp_path / "result.json.parts", time.monotonic() + 120
+    parts, deadline = tmp_path / "result.json.kept", time.monotonic() + 120
     while len(list(parts.glob("[!.]*.json"))) < 8 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
@@ -100,7 +100,7 @@ def test_a_killed_run_of_two_processes_ends_as_one_that_was_not(
 def test_ctrl_c_keeps_what_is_measured(
     result: Path, data: Path, made: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, count, write = tmp_path / "result.json", [0], work_module.write_part
+    out, count, write = tmp_path / "result.json", [0], work_module.write_scores
 
     def stop(file: Path, content: dict[str, Any]) -> None:
         write(file, content)
@@ -109,10 +109,10 @@ def test_ctrl_c_keeps_what_is_measured(
             signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(work_module, "write_part", stop)
+        patch.setattr(work_module, "write_scores", stop)
         assert main(command(data, made, out, "--workers", "1", "--name", "made")) == 130
-    assert f"interrupted: 1 of 4 clips are kept in {out}.parts; the same command goes on" in capsys.readouterr().err
-    assert len(list((tmp_path / "result.json.parts").glob("*.json"))) == 9 and not out.exists()
+    assert f"interrupted: 1 of 4 clips are kept in {out}.kept; the same command goes on" in capsys.readouterr().err
+    assert len(list((tmp_path / "result.json.kept").glob("*.json"))) == 9 and not out.exists()
     assert main(command(data, made, out, "--workers", "1", "--name", "made")) == 0
     assert untimed(out) == untimed(result)
 
@@ -145,6 +145,29 @@ def test_wrong_input_is_an_error_of_one_message(data: Path, made: Path, tmp_path
     assert not list(tmp_path.glob("other*"))
     assert main(command(tmp_path, made, out)) == 2  # no clips there
     assert "no known layout" in capsys.readouterr().err
+
+
+def test_a_module_of_ones_own_adds_a_metric(
+    data: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my_metric.py").write_text(
+        "from outofsight.evaluation import Metric, register_metric\n\n\n"
+        "def count(sample):\n    return len(sample.frames)\n\n\n"
+        "register_metric(Metric('frame_count', frozenset(), 'frames', 'neither', count, per='clip'))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    out = tmp_path / "result.json"
+    try:
+        assert main(command(data, made, out, "--metrics", "my_metric", "--workers", "2")) == 0
+    finally:
+        METRICS.pop("frame_count", None)
+        sys.modules.pop("my_metric", None)
+    assert "frame_count, frames" in capsys.readouterr().out
+    clip = read_evaluation(out).main.clips["clip-0"]
+    assert clip.values["frame_count"].means == {"target": 9}
+    assert main(command(data, made, tmp_path / "other.json", "--metrics", "no_such_module")) == 2
+    assert "--metrics no_such_module: No module named" in capsys.readouterr().err
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -114,8 +114,9 @@ def test_videos_are_decoded_on_demand(tmp_path: Path) -> None:
     assert clip.context_video().fps == 15
     assert clip.target_video().frames is frames
     assert clip.target_video().fps == 12
-    small = clip.target_video(size=(8, 4))
-    assert (small.size, small.note) == ((8, 4), "resized 16x16 -> 8x8, cropped to 4x8")
+    small = clip.fitted(8, 4)
+    assert (small.target_video().size, small.context_video().size) == ((8, 4), (8, 4))
+    assert small.notes[-1].endswith("resized 16x16 -> 8x8, cropped to 4x8")
     with pytest.raises(VideoError, match="no target video"):
         clip_of().target_video()
 

@@ -241,3 +241,20 @@ def test_export_needs_a_model_of_ours(base: Path, model_folder: Path, tmp_path: 
     with pytest.raises(CheckpointError, match=r"config\.json cannot be read"):
         export_released(folder, tmp_path / "a.ckpt")
     assert not (tmp_path / "a.ckpt").exists()
+
+
+def test_weights_that_are_not_finite_are_named(base: Path, checkpoint: Path, tmp_path: Path) -> None:
+    tensors = torch.load(checkpoint, weights_only=True)
+    tensors["blocks.1.ffn.0.weight"][2, 3] = float("nan")
+    tensors["blocks.1.ffn.0.weight"][2, 4] = float("inf")
+    torch.save(tensors, tmp_path / "hydra.ckpt")
+    with pytest.raises(CheckpointError, match=r"tensor blocks\.1\.ffn\.0\.weight holds 2 of \d+ numbers that are NaN"):
+        convert(tmp_path / "hydra.ckpt", base, tmp_path / "out", num_attention_heads=2, top_k=2)
+    assert not (tmp_path / "out").exists()
+    whole = torch.load(checkpoint, weights_only=True)
+    whole["blocks.1.ffn.0.weight"][0, 0] = 1e30  # finite, and too large for half precision
+    torch.save(whole, tmp_path / "hydra.ckpt")
+    with pytest.raises(CheckpointError, match=r"blocks\.1\.ffn\.0\.weight holds 1 of .*take them in float32"):
+        convert(tmp_path / "hydra.ckpt", base, tmp_path / "out", num_attention_heads=2, top_k=2, dtype=torch.float16)
+    with pytest.raises(CheckpointError, match=r"--heads 0: expected 1 or more"):
+        convert(checkpoint, base, tmp_path / "out", num_attention_heads=0)

@@ -18,6 +18,7 @@ from models import CACHEABLE, narrow_model
 from outofsight.errors import DatasetError
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.hashes import text_encoder_hash, tokenizer_hash, vae_hash
+from outofsight.training.objective import batch_conditions
 from outofsight.training.shards import ClipEntry, read_shard, shard_name, write_index, write_shard
 from pipelines import small_pipeline
 
@@ -39,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_was_written_is_read(folder: Path) -> None:
-    data = LatentDataset(folder, verify=True)
+    data = LatentDataset(folder).verify()
     assert len(data) == 6 and data.settings == settings_of(encoded_clip(0))
     assert [entry.name for entry in data.clips] == [f"clip-{i:03d}" for i in range(6)]
     for number in (0, 3, 4, 5):  # of both shards
@@ -64,11 +65,11 @@ def test_a_batch_pads_its_text_with_zeros_and_fits_the_model(folder: Path) -> No
     assert batch.text.shape == (2, 6, 8)
     assert torch.equal(batch.text[1, :5], data[5].text) and not batch.text[:, 5:].any()
     assert data.empty_text.shape == (6, 8) and (data.empty_text[0] == 0.5).all() and not data.empty_text[1:].any()
-    model = narrow_model(camera_inputs=("pose", "rays"), memory_options={"top_k": 1, "window": 2}, **CACHEABLE)
+    model = narrow_model(conditioners=("pose", "rays"), memory_options={"top_k": 1, "window": 2}, **CACHEABLE)
     data.check_model(model.config)
     out = model(
         batch.latents, torch.tensor([500.0, 500.0]), batch.text, batch.context_poses, batch.target_poses,
-        horizontal_fov=batch.horizontal_fov,
+        conditions=batch_conditions(batch),
     ).sample  # fmt: skip
     assert out.shape == batch.latents.shape
 
@@ -109,18 +110,18 @@ def test_an_index_that_does_not_fit_its_shards(folder: Path, tmp_path: Path) -> 
     shard.write_bytes(content)
     LatentDataset(place)  # looks at no contents
     with pytest.raises(DatasetError, match="SHA-256 differs"):
-        LatentDataset(place, verify=True)
+        LatentDataset(place).verify()
     with pytest.raises(DatasetError, match="contents have changed"):
         read_shard(shard, verify=True)
     shard.write_bytes(content[:100])
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match=r"cannot be read|not a JSON file"):
         LatentDataset(place)[5]
     shard.unlink()
     with pytest.raises(DatasetError, match="is missing, and the index lists it"):
         LatentDataset(place)
     index = place / "index.json"
     index.write_text(index.read_text()[:200])
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match=r"cannot be read|not a JSON file"):
         LatentDataset(place)
     index.write_text(
         json.dumps({"version": 1, "settings": settings_of(encoded_clip(0)).to_json(), "shards": [], "clips": []})

@@ -10,11 +10,13 @@ from PIL import Image
 
 from held_out import write_data
 from outofsight.commands.demo_recall import token_shares
-from outofsight.commands.demo_run import packaged_clip, run_demo, scores_table, verdict
+from outofsight.commands.demo_run import MODEL, packaged_clip, run_demo, scores_table, verdict
 from outofsight.datasets import read_clip
 from outofsight.errors import CheckpointError
-from outofsight.evaluation.held_out import held_out
-from outofsight.evaluation.scores import Scores, score
+from outofsight.evaluation.baselines import BEST_VIEW, LAST_FRAME, last_frame_held
+from outofsight.evaluation.clip import eval_clip
+from outofsight.evaluation.measure import measure
+from outofsight.evaluation.scores import Scores
 from outofsight.generation.runs import Settings
 from outofsight.memory import RetrievalTrace
 from outofsight.video import read_video
@@ -30,9 +32,10 @@ def test_a_clip_is_continued_scored_and_shown(tmp_path: Path, capsys: pytest.Cap
     settings = Settings(num_inference_steps=2, guidance_scale=1.0, negative_prompt="")
     rows, page = run_demo(str(model), settings, clip, tmp_path / "out", seed=0)
     assert page == tmp_path / "out" / "generated.html" and "clip-0" in page.read_text()
-    truth = held_out(read_clip(clip), clip)
-    assert rows["hold"] == score(truth.hold(), truth)
-    assert rows["model"] == score(read_video(tmp_path / "out" / "generated.mp4").frames, truth)
+    truth = eval_clip(read_clip(clip), clip)
+    assert rows[LAST_FRAME] == measure(last_frame_held(truth), truth).flat()
+    found = measure(read_video(tmp_path / "out" / "generated.mp4").frames, truth).flat()
+    assert rows[MODEL].items() >= found.items() and "retrieval_hit_rate" in rows[MODEL]
     said = capsys.readouterr()
     assert "last frame held" in said.out and "recalled.png" in said.out and "back in view" in said.err
     beside = read_video(tmp_path / "out" / "context_generated_truth.mp4").frames
@@ -55,15 +58,15 @@ def test_how_often_a_token_is_recalled() -> None:
 
 
 def test_it_says_no_more_than_the_scores_show(tmp_path: Path) -> None:
-    clip = held_out(read_clip(write_data(tmp_path, 1, fates=True)), tmp_path / "HM-World" / "clip-0")
+    clip = eval_clip(read_clip(write_data(tmp_path, 1, fates=True)), tmp_path / "HM-World" / "clip-0")
     rows: dict[str, Scores] = {
-        "model": {"target": 20.0, "re-entered": 18.0, "fate": "frozen"},
-        "hold": {"target": 19.0, "re-entered": 19.5},
-        "view": {"target": 18.0, "re-entered": 17.0},
+        MODEL: {"psnr": 20.0, "psnr re-entered": 18.0, "fate": "frozen"},
+        LAST_FRAME: {"psnr": 19.0, "psnr re-entered": 19.5},
+        BEST_VIEW: {"psnr": 18.0, "psnr re-entered": 17.0},
     }
     told = verdict(rows, clip)
     assert "from 0.4 s on: 1.5 dB BELOW" in told and "as if time had stopped" in told
-    rows["model"] |= {"re-entered": 20.0, "fate": None}
+    rows[MODEL] |= {"psnr re-entered": 20.0, "fate": None}
     assert "0.5 dB above" in verdict(rows, clip) and "drawn" not in verdict(rows, clip)
     lines = scores_table(rows).splitlines()
     assert len(lines) == 4 and lines[1].split() == ["this", "model", "20.0", "20.0", "-", "-"]

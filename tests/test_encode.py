@@ -32,6 +32,7 @@ from outofsight.training.dataset import LatentDataset
 from outofsight.training.encode import EncodeOptions, encode_clips
 from outofsight.training.hashes import tokenizer_hash, vae_hash
 from outofsight.training.parts import load_parts
+from outofsight.training.prepare import PreparedClip
 from outofsight.training.sources import Source, check_files, list_clips
 from outofsight.worlds.manifest import checksums
 from pipelines import HEIGHT, WIDTH, cameras, frames, small_pipeline
@@ -67,7 +68,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_what_a_clip_becomes(latents: Path, data: Path, model: Path) -> None:
-    read, pipe, clip = LatentDataset(latents, verify=True), small_pipeline(), read_clip(data, "clip-1")
+    read, pipe, clip = LatentDataset(latents).verify(), small_pipeline(), read_clip(data, "clip-1")
     entry, made = read.clips[1], read[1]
     assert [e.shard for e in read.clips] == ["shard-00000.safetensors"] * 2 + ["shard-00001.safetensors"]
     assert (entry.name, entry.frames, entry.context_frames, entry.kind) == ("clip-1", 6, 3, None)
@@ -78,7 +79,7 @@ def test_what_a_clip_becomes(latents: Path, data: Path, model: Path) -> None:
         torch.testing.assert_close(made.latents[:, half], truth, rtol=1e-4, atol=1e-4)
     with torch.no_grad():
         tokens = tokenize(pipe.tokenizer, "a hen", pipe.config.max_text_tokens)
-        text = pipe._embed(tokens, torch.device("cpu"))
+        text = pipe.embedded(tokens, torch.device("cpu"))
     batch = read.collate([made])
     torch.testing.assert_close(batch.text, text, rtol=1e-4, atol=1e-5)
     assert made.text.shape == (6, 16)  # five bytes and the end mark
@@ -159,7 +160,7 @@ def test_clips_that_change_or_join_are_encoded_anew(data: Path, model: Path, lat
     outcome = encode_clips([place], out, options(model))
     assert (outcome.clips, outcome.kept) == (2, 2)
     assert not (out / "shard-00001.safetensors").exists()
-    assert len(LatentDataset(out, verify=True)) == 2
+    assert len(LatentDataset(out).verify()) == 2
 
 
 def test_a_shard_that_rotted_is_made_anew(latents: Path, data: Path, model: Path, tmp_path: Path) -> None:
@@ -208,8 +209,34 @@ def test_bad_data_is_named(data: Path, model: Path, tmp_path: Path) -> None:
     encode_clips([mixed], tmp_path / "fitted", options(model, size=(HEIGHT, WIDTH)))
     fitted = LatentDataset(tmp_path / "fitted")
     assert fitted.settings.size == (4, 6)
+    # the lens goes with the crop: 60 degrees over 64 columns are 46.8 over the 48 that stay
+    assert fitted.clips[0].horizontal_fov == pytest.approx(60.0)
+    assert fitted.clips[1].horizontal_fov == pytest.approx(46.826, abs=1e-3)
     # 64 columns are cut to 48 from the 8th on: the subject's columns are gone
     assert not fitted[1].subject.any() and fitted[0].subject.any()
+
+
+def test_encode_says_what_a_crop_does_to_the_field_of_view(
+    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["encode", str(data), "--model", str(model), "--store", "float32", "--workers", "1"]
+    assert main([*base, "--out", str(tmp_path / "cut"), "--height", "32", "--width", "32"]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "cropped to 32x32, field of view 60 degrees -> 42.1034 degrees" in said
+    cut = LatentDataset(tmp_path / "cut")
+    assert [entry.horizontal_fov for entry in cut.clips] == pytest.approx([42.1034] * 3, abs=1e-4)
+    # the same data, cropped beforehand with the lens set by hand
+    for clip in (read_clip(data, f"clip-{n}") for n in range(3)):
+        videos = (half.frames[:, :, 8:40] for half in (clip.context_video(), clip.target_video()))
+        by_hand = np.degrees(2 * np.arctan(np.tan(np.radians(30)) * 32 / 48))
+        paths = (path.with_fov(by_hand) for path in (clip.context_cameras, clip.target_cameras))
+        made = PreparedClip.of(
+            Clip(clip.name, clip.caption, *paths, *videos, fps=8.0), load_parts(str(model)), cut.settings, None
+        )
+        ours = PreparedClip.of(clip, load_parts(str(model)), cut.settings, (32, 32))
+        assert ours.horizontal_fov == pytest.approx(made.horizontal_fov, abs=1e-9)
+        np.testing.assert_array_equal(np.concatenate(ours.videos), np.concatenate(made.videos))
+        torch.testing.assert_close(ours.poses, made.poses, rtol=0, atol=0)
 
 
 def test_clips_without_annotations(model: Path, tmp_path: Path) -> None:
@@ -296,7 +323,10 @@ def test_parts_without_a_transformer(data: Path, model: Path, latents: Path, tmp
     with pytest.raises(DatasetError, match="--text-tokens"):  # ByT5 states no limit
         load_parts(str(parts))
     encode_clips([data], tmp_path / "out", options(parts, text_tokens=64))
-    assert contents(tmp_path / "out") == contents(latents)
+    made, theirs = contents(tmp_path / "out"), contents(latents)
+    assert {n: v for n, v in made.items() if n != "index.json"} == {
+        n: v for n, v in theirs.items() if n != "index.json"
+    }
     shutil.rmtree(parts / "vae")
     with pytest.raises(CheckpointError, match=r"model_index\.json"):
         load_parts(str(parts))

@@ -329,7 +329,7 @@ def test_real_examples(shared: Path) -> None:
     for clip, caption in zip(clips, captions, strict=True):
         assert (clip.caption, clip.target, clip.notes) == (caption, None, ())
         assert (clip.context_frames, clip.target_frames, clip.fps) == (77, 77, 15.0)
-        assert clip.context_video(size=(30, 52)).frames.shape == (77, 30, 52, 3)
+        assert clip.fitted(30, 52).context_video().frames.shape == (77, 30, 52, 3)
     assert read_clip(folder, "2").caption == captions[1]
 
 

@@ -12,14 +12,24 @@ from outofsight.cameras import CameraPath, pose_view_overlap, relative_pose_vect
 from outofsight.errors import GeometryError, MemoryOptionError, OutputError
 from outofsight.memory import FovMemory, FullMemory, HydraMemory, RetrievalTrace, make_layout, make_memory
 from outofsight.memory.fov import _thinned_order
+from outofsight.memory.layout import horizontal_degrees
 from outofsight.memory.rotary import apply_rotary, rotary_table
+from outofsight.models.conditioners import square_intrinsics
 
 CPU = torch.device("cpu")
 
 
+def seen(frames: int, grid=(2, 2)) -> torch.Tensor:
+    """Intrinsics of square pixels and 60 degrees."""
+    return square_intrinsics(60.0, 1, frames, grid)
+
+
 def layout(context: int, target: int, grid=(4, 6), batch: int = 1, fov: float | None = 60.0):
     poses = torch.eye(4)[:3].flatten().expand(batch, context + target, 12)
-    return make_layout(grid, poses[:, :context], poses[:, context:], torch.full((batch, context + target), 500.0), fov)
+    lenses = None if fov is None else square_intrinsics(fov, batch, context + target, grid)
+    return make_layout(
+        grid, poses[:, :context], poses[:, context:], torch.full((batch, context + target), 500.0), lenses
+    )
 
 
 # --- options ------------------------------------------------------------------------------------------------
@@ -65,7 +75,7 @@ def test_release_positions_and_sources() -> None:
     expected = rotary_table(
         torch.tensor([[0.5, 2.5, 4.5, 6.5]]), torch.tensor([0, 2]), torch.tensor([0, 2, 4]), 24, CPU
     )
-    assert torch.equal(plan.memory.rotary.cos, expected.cos)
+    assert torch.equal(plan.memory.rotary(0, 24, CPU).cos, expected.cos)
 
 
 def test_remainders_are_dropped_or_repeated_as_asked() -> None:
@@ -161,7 +171,7 @@ def yaw_path(degrees: list[float]) -> CameraPath:
 def camera_layout(context: list[float], target: list[float], grid=(2, 2)):
     poses = relative_pose_vectors(yaw_path(context), yaw_path(target))
     both = [pose[None].float() for pose in poses]
-    return make_layout(grid, *both, torch.zeros(1, len(context) + len(target)), 60.0)
+    return make_layout(grid, *both, torch.zeros(1, len(context) + len(target)), seen(len(context) + len(target), grid))
 
 
 def test_fov_memory_keeps_the_views_that_overlap_and_the_last_frame() -> None:
@@ -190,11 +200,11 @@ def test_fov_affinity_prefers_tokens_that_saw_the_place() -> None:
 
 def test_views_cannot_be_compared_without_a_field_of_view() -> None:
     blind = layout(4, 2, fov=None)
-    with pytest.raises(MemoryOptionError, match="horizontal field of view"):
+    with pytest.raises(GeometryError, match="horizontal field of view"):
         FovMemory().select_frames(blind)
     hydra = HydraMemory({"affinity": "fov"})
     plan = hydra.plan(blind, 24, CPU)
-    with pytest.raises(MemoryOptionError, match="horizontal field of view"):
+    with pytest.raises(GeometryError, match="horizontal field of view"):
         hydra.pose_scores(blind, plan)
 
 
@@ -241,13 +251,15 @@ def table_at(times, rows, columns):
 def test_positions_of_memory_tokens(options, clip, expected) -> None:
     memory = HydraMemory(options).plan(clip, 24, CPU).memory
     assert memory is not None
-    torch.testing.assert_close(memory.rotary.cos, expected.cos)
-    torch.testing.assert_close(memory.rotary.sin, expected.sin)
+    made = memory.rotary(0, 24, CPU)
+    torch.testing.assert_close(made.cos, expected.cos)
+    torch.testing.assert_close(made.sin, expected.sin)
+    torch.testing.assert_close(memory.rotary(1, 24, CPU).cos, expected.cos[:, len(memory.rows) * len(memory.columns) :])
 
 
 def test_kept_frames_keep_their_times_noise_levels_and_poses() -> None:
     whole = camera_layout([0, 10, 20, 30], [40, 50])
-    whole = make_layout((2, 2), whole.poses[:, :4], whole.poses[:, 4:], torch.tensor([[1.0, 2, 3, 4, 5, 6]]), 60.0)
+    whole = make_layout((2, 2), whole.poses[:, :4], whole.poses[:, 4:], torch.tensor([[1.0, 2, 3, 4, 5, 6]]), seen(6))
     kept = whole.keep_context(torch.tensor([[1, 3]]))
     assert kept.times.tolist() == [[1, 3, 4, 5]]
     assert kept.timesteps.tolist() == [[2, 4, 5, 6]]
@@ -264,7 +276,7 @@ def moved_path(xs: list[float], zs: list[float]) -> CameraPath:
 def test_fov_memory_compares_between_near_and_far() -> None:
     # the second context camera stands 30 m back: it sees the target's far view, not what is near it
     vectors = relative_pose_vectors(moved_path([0.0, 8.0, 0.0], [-30.0, 0.0, -90.0]), moved_path([0.0], [0.0]))
-    clip = make_layout((2, 2), *[v[None] for v in vectors], torch.zeros(1, 4), 60.0)
+    clip = make_layout((2, 2), *[v[None] for v in vectors], torch.zeros(1, 4), seen(4))
     far = FovMemory({"near": 0.5, "far": 100.0, "run": 1}).select_frames(clip)
     close = FovMemory({"near": 0.5, "far": 4.0, "run": 1}).select_frames(clip)
     assert far is not None
@@ -296,7 +308,7 @@ def test_fov_affinity_scores_the_best_frame_of_a_token_from_the_querys_side() ->
 def test_fov_affinity_is_the_share_of_the_querys_view() -> None:
     # the first camera stands 12 m behind the target's: it sees most of what the target sees, but not the reverse
     vectors = relative_pose_vectors(moved_path([0.0, 50.0], [-12.0, 0.0]), moved_path([0.0], [0.0]))
-    clip = make_layout((2, 2), *[v[None] for v in vectors], torch.zeros(1, 3), 60.0)
+    clip = make_layout((2, 2), *[v[None] for v in vectors], torch.zeros(1, 3), seen(3))
     memory = HydraMemory({"affinity": "fov", "window": 1, "kernel": (1, 2, 2), "bank": "context"})
     scores = memory.pose_scores(clip, memory.plan(clip, 24, CPU))
     assert scores is not None
@@ -317,8 +329,7 @@ def test_field_of_view_is_one_number_or_one_a_sample() -> None:
     with pytest.raises(GeometryError, match="horizontal_fov"):
         layout(2, 2, batch=3, fov=torch.tensor([60.0, 50.0]))
     with_each = layout(2, 2, batch=2, fov=torch.tensor([60.0, 50.0]))
-    assert with_each.horizontal_fov is not None
-    assert with_each.horizontal_fov.tolist() == [60.0, 50.0]
+    torch.testing.assert_close(horizontal_degrees(with_each.lens("a test")), torch.tensor([60.0, 50.0]))
 
 
 def test_fov_memory_without_context_lets_everything_be() -> None:

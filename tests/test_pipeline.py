@@ -162,7 +162,11 @@ def test_decoding_rounds_or_cuts() -> None:
     assert set(np.unique(difference)) == {0, 1}
 
 
-def test_bars_count_latent_frames_and_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bars_count_latent_frames_and_change_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
+    monkeypatch.setenv("COLUMNS", "100")
     vae, video = shared_pipeline().vae, run_inputs()["context_video"]
     with torch.no_grad():
         quiet = encode_video(vae, video, "cpu")
@@ -232,7 +236,7 @@ def test_field_of_view_is_asked_for_and_never_guessed() -> None:
         pipe(**{**given, **lens})
     assert pipe.check_inputs(
         given["context_video"], *lens.values(), "a", negative_prompt="", horizontal_fov=70.0
-    ).horizontal_fov == 70.0  # fmt: skip
+    ).context.horizontal_fov == 70.0  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
@@ -342,7 +346,7 @@ def test_outline_checks_inputs_without_weights(folder: Path) -> None:
     assert {p.device.type for p in outline.transformer.parameters()} == {"meta"}
     context, target = cameras()
     checked = outline.check_inputs(run_inputs()["context_video"], context, target, "a dog", negative_prompt="b")
-    assert checked.grid == (HEIGHT // 8, WIDTH // 8)
+    assert checked.context.grid == (HEIGHT // 8, WIDTH // 8)
     with pytest.raises(PromptError):
         outline.check_inputs(run_inputs()["context_video"], context, target, "x" * 99, negative_prompt="b")
 

@@ -17,8 +17,8 @@ def test_a_terminal_is_told_the_count_from_where_it_began() -> None:
     console, told = _console(True)
     with progress("clips", 9, initial=4, console=console) as advance:
         advance()
-        advance(2)
-    assert "clips" in told.getvalue() and "7/9" in told.getvalue()
+        advance(2, "clips, 1 skipped")
+    assert "clips, 1 skipped" in told.getvalue() and "7/9" in told.getvalue()
 
 
 @pytest.mark.parametrize(("terminal", "shown"), [(False, True), (True, False)])

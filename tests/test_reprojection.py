@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from models import CACHEABLE, narrow_model
+from models import CACHEABLE, lens, narrow_model
 from outofsight.errors import GeometryError, MemoryOptionError
 from outofsight.memory.layout import FrameLayout, make_layout
-from outofsight.models.reprojection import EDGE_WEIGHT, reproject_context, reprojection_channels
+from outofsight.models.conditioners import square_intrinsics
+from outofsight.models.conditioners.reprojection import EDGE_WEIGHT, reproject_context, reprojection_channels
 
 
 def poses(yaws: list[float], x: list[float] | None = None) -> Tensor:
@@ -23,9 +24,9 @@ def poses(yaws: list[float], x: list[float] | None = None) -> Tensor:
     return torch.tensor(rows)[None]
 
 
-def layout(context: Tensor, target: Tensor, fov: float = 60.0) -> FrameLayout:
+def layout(context: Tensor, target: Tensor, fov: float = 60.0, size: tuple[int, int] = (6, 10)) -> FrameLayout:
     frames = context.shape[1] + target.shape[1]
-    return make_layout((1, 1), context, target, torch.zeros(1, frames), fov)
+    return make_layout((1, 1), context, target, torch.zeros(1, frames), square_intrinsics(fov, 1, frames, size))
 
 
 def test_a_camera_that_looks_the_same_way_reads_the_frame_itself() -> None:
@@ -49,7 +50,7 @@ def test_against_a_plain_loop_over_cells() -> None:
     context = torch.randn(1, 2, 3, 5, 7, generator=generator)
     cameras, target = poses([-20.0, 5.0, 14.0], [0.3, -0.2, 1.0]), poses([0.0, 9.0], [0.0, 0.5])
     for disparity in (0.0, 0.2):
-        read = reproject_context(context, layout(cameras, target, 70.0), (disparity,))
+        read = reproject_context(context, layout(cameras, target, 70.0, (5, 7)), (disparity,))
         for frame in range(2):
             for row in range(5):
                 for column in range(7):
@@ -91,14 +92,14 @@ def _plain(
 def test_near_things_move_against_far_ones() -> None:
     """A camera 1 m to the right sees what is 5 m away a fifth of a unit to the left."""
     context = torch.arange(40.0).expand(1, 1, 1, 8, 40)
-    both = layout(poses([0.0], [1.0]), poses([0.0]), 90.0)
+    both = layout(poses([0.0], [1.0]), poses([0.0]), 90.0, (8, 40))
     far, near = (reproject_context(context, both, (d,))[0, 0, 0, 4, 20] for d in (0.0, 0.2))
     assert near - far == pytest.approx(-20 * 0.2, abs=0.1)
 
 
 def model() -> torch.nn.Module:
     memory = {"memory": "hydra", "memory_options": {"kernel": (1, 1, 1), "top_k": 2, "window": 3}}
-    return narrow_model(**CACHEABLE, **memory, camera_inputs=("pose", "rays", "reprojections"))
+    return narrow_model(**CACHEABLE, **memory, conditioners=("pose", "rays", "reprojection"))
 
 
 def test_the_model_is_told_and_the_cached_context_tells_the_same() -> None:
@@ -109,22 +110,24 @@ def test_the_model_is_told_and_the_cached_context_tells_the_same() -> None:
     context, target = poses([0.0, 10.0, 20.0, 30.0]).expand(2, -1, -1), poses([0.0, 10.0]).expand(2, -1, -1)
     text, level = torch.randn(2, 3, net.config.text_dim, generator=generator), torch.tensor([900.0, 400.0])
 
+    conditions = lens(60.0, 2, 6, (4, 6))
+
     def velocity() -> Tensor:
         with torch.no_grad():
-            return net(latents, level, text, context, target, horizontal_fov=60.0, target_only=True).sample
+            return net(latents, level, text, context, target, conditions=conditions, target_only=True).sample
 
     whole = velocity()
-    cache = net.encode_context(latents[:, :, :4], context, target, horizontal_fov=60.0)
+    cache = net.encode_context(latents[:, :, :4], context, target, conditions=conditions)
     with torch.no_grad():
-        cached = net(latents[:, :, 4:], level, text, context, target, horizontal_fov=60.0, context_cache=cache).sample
+        cached = net(latents[:, :, 4:], level, text, context, target, conditions=conditions, context_cache=cache).sample
     torch.testing.assert_close(cached, whole, atol=1e-5, rtol=1e-4)
-    net.reprojection_encoder.conv.weight.data.zero_()
+    net.conditioning["reprojection"].conv.weight.data.zero_()
     assert (velocity() - whole).abs().max() > 1e-3
 
 
 def test_refused() -> None:
-    with pytest.raises(MemoryOptionError, match="reprojection_disparities is \\(\\)"):
-        narrow_model(camera_inputs=("pose", "reprojections"), reprojection_disparities=())
+    with pytest.raises(MemoryOptionError, match=r"disparities are \(\)"):
+        narrow_model(conditioners={"reprojection": {"disparities": ()}})
     blind = make_layout((1, 1), poses([0.0]), poses([0.0]), torch.zeros(1, 2))
     with pytest.raises(GeometryError, match="field of view"):
         reproject_context(torch.zeros(1, 1, 1, 2, 2), blind, (0.0,))

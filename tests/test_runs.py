@@ -17,14 +17,7 @@ import pytest
 import torch
 
 from outofsight.errors import CheckpointError, LayoutError, OutputError
-from outofsight.generation.outputs import (
-    OutputPaths,
-    check_folder_writable,
-    check_writable,
-    load_partial,
-    replacing,
-    save_partial,
-)
+from outofsight.generation.outputs import OutputPaths, check_folder_writable, check_writable, load_partial, save_partial
 from outofsight.generation.runs import (
     Machine,
     RunRecord,
@@ -35,7 +28,7 @@ from outofsight.generation.runs import (
     read_record,
     replay_differences,
 )
-from outofsight.io import sha256_array, sha256_file, write_json
+from outofsight.io import replacing, sha256_array, sha256_file, write_json
 from outofsight.pipeline import PartialRun
 
 INPUTS = {"context video": "a" * 64, "prompt": "b" * 64}
@@ -79,17 +72,48 @@ def test_a_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert read_record(tmp_path / "run.json") == written
 
 
+# a value of another kind or range, by its place in a record, and what is said of it
+IMPOSSIBLE = [
+    ("settings.num_inference_steps", "ten", "settings.num_inference_steps is 'ten', expected a valid integer"),
+    ("settings.num_inference_steps", 10**10, "settings.num_inference_steps is 10000000000"),
+    ("settings.num_inference_steps", 0, "settings.num_inference_steps is 0"),
+    ("settings.guidance_interval", [0, 1, 2], "settings.guidance_interval is"),
+    ("settings.dtype", "load", "settings.dtype is 'load', expected 'float32', 'bfloat16' or 'float16'"),
+    ("settings.numerics", "fast", "settings.numerics is 'fast'"),
+    ("settings.shift", 0, "settings.shift is 0"),
+    ("settings.pad", "yes", "settings.pad is 'yes'"),
+    ("sources.clip", 5, "sources.clip is 5, expected a valid string"),
+    ("sources.prompt", "\ud800", "surrogate|unexpected end of hex escape"),
+    ("machine.compile", 1, "machine.compile is 1"),
+    ("seed", -1, "seed is -1"),
+    ("seed", 1.5, "seed is 1.5"),
+    ("outputs", [], r"outputs is \[\], expected an object"),
+    ("outputs", {"video": 3}, "outputs.video is 3"),
+    ("inputs", {"sha256": []}, r"inputs: sha256 is \[\]"),
+    ("model", {"name": "m", "files": {"x": 1}}, "model: files.x is 1"),
+]
+
+
+def changed(name: str, value: Any) -> dict[str, Any]:
+    content = json.loads(json.dumps(record().to_json()))
+    *outer, last = name.split(".")
+    (content[outer[0]] if outer else content)[last] = value
+    return content
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("{", "no JSON"),
+        ("{", "not a JSON file"),
         ('{"format": NaN}', "NaN"),
         ("[]", "not a run record"),
         ('{"format": "outofsight run 0"}', "outofsight run 0"),
         ('{"format": "outofsight run 1"}', "missing"),
-        (json.dumps({**record().to_json(), "settings": {"colour": 1}}), "colour|guidance_interval"),
-        (json.dumps({**record().to_json(), "seed": "x"}), "missing or unknown"),
+        (json.dumps({**record().to_json(), "settings": {"colour": 1}}), "settings.colour is unknown"),
+        (json.dumps({**record().to_json(), "seed": "x"}), "seed is 'x', expected a valid integer"),
         (json.dumps({**record().to_json(), "model": {}}), "files"),
+        ('{"format":' * 50_000, "nested too deeply"),
+        *((json.dumps(changed(name, value)), shown) for name, value, shown in IMPOSSIBLE),
     ],
 )
 def test_broken_records_are_refused(tmp_path: Path, content: str, words: str) -> None:

@@ -7,12 +7,13 @@ from itertools import pairwise
 import pytest
 import torch
 
-from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
+from models import CACHEABLE, MECHANISMS, lens, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError
 from outofsight.memory import RetrievalTrace
-from outofsight.sampling import DenoisingInterrupted, denoise, flow_sigmas, guided
+from outofsight.sampling import DenoisingInterrupted, SamplingOptions, classifier_free, denoise, flow_sigmas
 
 CONTEXT, TARGET = 4, 3
+SEEN = lens(60.0, 2, CONTEXT + TARGET, (6, 8))
 
 
 def arguments(batch: int = 1, grid=(3, 4)) -> tuple[torch.Tensor, ...]:
@@ -33,12 +34,14 @@ def test_schedule_of_the_release() -> None:
 
 @pytest.mark.parametrize(("steps", "shift"), [(0, 5.0), (3, 0.0), (3, -1.0)])
 def test_impossible_schedules_are_refused(steps: int, shift: float) -> None:
-    with pytest.raises(GeometryError, match="at least 1"):
+    with pytest.raises(GeometryError, match=r"steps must be 1 \.\."):
         flow_sigmas(steps, shift)
 
 
 def test_guidance_formula() -> None:
-    assert guided(torch.tensor(1.0), torch.tensor(2.0), 5.0) == 6.0
+    branches = classifier_free(SamplingOptions(guidance=5.0), torch.tensor(2.0), torch.tensor(1.0))
+    assert sum(branch.weight * float(branch.text) for branch in branches) == 6.0
+    assert [branch.name for branch in classifier_free(SamplingOptions(guidance=1.0), *torch.ones(2))] == ["positive"]
 
 
 class Linear:
@@ -79,7 +82,7 @@ def test_cached_context_equals_uncached_over_the_whole_loop(name: str, dtype: to
     args = [x.to(dtype) for x in arguments(batch=2)]
     out = {
         (cached, batched): denoise(
-            model, *args, steps=4, cache_context=cached, batched_guidance=batched, horizontal_fov=60.0
+            model, *args, steps=4, cache_context=cached, batched_guidance=batched, conditions=SEEN
         )
         for cached in (False, True)
         for batched in (False, True)
@@ -89,7 +92,7 @@ def test_cached_context_equals_uncached_over_the_whole_loop(name: str, dtype: to
         # rotary tables are float32, so float64 is not exact to its last digit, but it is the same sum
         bound = 1e-6 if dtype == torch.float32 else 1e-12
         assert (other - reference).norm() <= bound * reference.norm()
-    default = denoise(model, *args, steps=4, horizontal_fov=60.0)
+    default = denoise(model, *args, steps=4, conditions=SEEN)
     assert torch.equal(default, out[True, False])
 
 
@@ -192,10 +195,16 @@ def test_step_caches_of_diffusers_keep_the_branches_apart(extra) -> None:
 
 
 def test_a_field_of_view_for_each_sample_serves_both_branches() -> None:
-    model = narrow_model(**MECHANISMS["full"], camera_inputs=("pose", "rays"))
+    model = narrow_model(**MECHANISMS["full"], conditioners=("pose", "rays"))
     fov = torch.tensor([50.0, 70.0])
     outs = [
-        denoise(model, *arguments(batch=2), steps=2, horizontal_fov=fov, batched_guidance=batched)
+        denoise(
+            model,
+            *arguments(batch=2),
+            steps=2,
+            conditions=lens(fov, 2, CONTEXT + TARGET, (6, 8)),
+            batched_guidance=batched,
+        )
         for batched in (False, True)
     ]
     torch.testing.assert_close(*outs, rtol=1e-4, atol=1e-5)

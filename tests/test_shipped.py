@@ -51,7 +51,7 @@ def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = {line.split("  ")[0]: line.split()[-4:] for line in said.out.splitlines() if line.count(".") >= 3}
     model, view, hold = (float(rows[name][0]) for name in ("this model", "best view copied", "last frame held"))
     assert model > max(view, hold) + 1.5
-    assert "above the better trivial answer" in said.err
+    assert "above the better baseline" in said.err
     for command in ("demo --fresh", "generate --replay", "worlds", "doctor"):
         assert f"outofsight {command}" in said.out
     assert (

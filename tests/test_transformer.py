@@ -14,9 +14,9 @@ from outofsight.errors import GeometryError, MemoryOptionError
 from outofsight.memory import RetrievalTrace
 from outofsight.models import WorldTransformer3DModel
 
-INPUTS = ("pose", "rays", "anchors", "reprojections", "clock")
+INPUTS = ("pose", "rays", "anchors", "reprojection", "clock", "prope")
 MODELS = {
-    (name, kind): narrow_model(**options, **extra, camera_inputs=INPUTS, presence=True)
+    (name, kind): narrow_model(**options, **extra, conditioners=INPUTS)
     for name, options in MECHANISMS.items()
     for kind, extra in (("joint", {}), ("cacheable", CACHEABLE))
 }
@@ -48,7 +48,8 @@ def test_any_geometry_with_every_mechanism(context, target, grid, batch, which) 
         torch.testing.assert_close(cached, fast[:, :, context:], rtol=0, atol=1e-6 * float(fast.abs().max()))
     # samples of a batch do not see each other (top-k ties aside, which random inputs do not have)
     if batch > 1:
-        alone = model(**{name: value[1:2] for name, value in inputs.items()}).sample
+        second = {name: value[1:2] for name, value in inputs.items() if name != "conditions"}
+        alone = model(**second, conditions=inputs["conditions"].map(lambda x: x[1:2])).sample
         torch.testing.assert_close(fast[1:2], alone, rtol=1e-4, atol=1e-5)
 
 
@@ -57,7 +58,7 @@ def run_cached(model: WorldTransformer3DModel, inputs, context: int, **extra) ->
         inputs["hidden_states"][:, :, :context],
         inputs["context_poses"],
         inputs["target_poses"],
-        horizontal_fov=inputs["horizontal_fov"],
+        conditions=inputs["conditions"],
     )
     target = inputs["hidden_states"][:, :, context:]
     return model(**{**inputs, "hidden_states": target}, context_cache=cache, **extra).sample
@@ -150,10 +151,12 @@ def test_poses_enter_by_role() -> None:
 @torch.no_grad()
 def test_rays_of_the_centre_and_the_edges() -> None:
     from outofsight.memory import make_layout
-    from outofsight.models.rays import ray_directions
+    from outofsight.models.conditioners import square_intrinsics
+    from outofsight.models.conditioners.rays import ray_directions
 
     poses = torch.eye(4)[:3].flatten().expand(1, 2, 12)
-    layout = make_layout((1, 3), poses[:, :1], poses[:, 1:], torch.zeros(1, 2), 90.0)
+    lenses = square_intrinsics(90.0, 1, 2, (1, 3))
+    layout = make_layout((1, 3), poses[:, :1], poses[:, 1:], torch.zeros(1, 2), lenses)
     rays = ray_directions(layout, range(2))
     torch.testing.assert_close(rays[0, 0, 1], torch.tensor([0.0, 0.0, 1.0]))
     # the right token's centre lies at 2/3 of tan(45 degrees)
@@ -165,12 +168,14 @@ def test_rays_of_the_centre_and_the_edges() -> None:
 @torch.no_grad()
 def test_rays_turn_with_the_camera() -> None:
     from outofsight.memory import make_layout
-    from outofsight.models.rays import ray_directions
+    from outofsight.models.conditioners import square_intrinsics
+    from outofsight.models.conditioners.rays import ray_directions
 
     # the second camera is turned by 90 degrees about y: its forward axis is the first one's x
     turned = torch.tensor([[0.0, 0, 1, 0], [0, 1, 0, 0], [-1, 0, 0, 0]]).flatten()
     poses = torch.stack([torch.eye(4)[:3].flatten(), turned])[None]
-    layout = make_layout((3, 3), poses[:, :1], poses[:, 1:], torch.zeros(1, 2), 90.0)
+    lenses = square_intrinsics(90.0, 1, 2, (3, 3))
+    layout = make_layout((3, 3), poses[:, :1], poses[:, 1:], torch.zeros(1, 2), lenses)
     rays = ray_directions(layout, range(2)).unflatten(2, (3, 3))
     torch.testing.assert_close(rays[0, 1, 1, 1], torch.tensor([1.0, 0.0, 0.0]))
     assert rays[0, 0, 2, 1, 1] > 0.4  # the lowest row looks down, and y points down
@@ -184,8 +189,8 @@ def test_a_fresh_model_starts_as_wan_with_zero_cameras() -> None:
         num_attention_heads=2, attention_head_dim=12, text_dim=8, freq_dim=16, ffn_dim=32, num_layers=1
     )
     block = model.blocks[0]
-    assert not block.cam_encoder_con.weight.any()
-    assert not block.cam_encoder_tgt.bias.any()
+    assert not block.conditioners.pose.context.weight.any()
+    assert not block.conditioners.pose.target.bias.any()
     assert torch.equal(block.projector.weight, torch.eye(24))
 
 
@@ -201,7 +206,7 @@ def test_full_memory_equals_diffusers_wan() -> None:
     wan = WanTransformer3DModel(**sizes).eval()
     ours = WorldTransformer3DModel(**sizes, memory="full").eval()
     missing = ours.load_state_dict(wan.state_dict(), strict=False).missing_keys
-    assert all("cam_encoder" in name or "projector" in name for name in missing)
+    assert all(".conditioners.pose." in name or "projector" in name for name in missing)
     inputs = narrow_inputs(3, 2, (2, 3))
     expected = wan(inputs["hidden_states"], inputs["timestep"], inputs["encoder_hidden_states"]).sample
     torch.testing.assert_close(ours(**inputs).sample, expected, rtol=1e-4, atol=1e-5)
@@ -233,7 +238,7 @@ def test_target_only_keeps_gradients_and_traces_whole() -> None:
     assert trace.arrays()["picks"].shape[3] == 7
     torch.testing.assert_close(out, model(**inputs).sample[:, :, 3:])
     out.square().mean().backward()
-    assert model.blocks[1].cam_encoder_con.weight.grad is not None
+    assert model.blocks[1].conditioners.pose.context.weight.grad is not None
 
 
 @pytest.mark.parametrize("which", sorted(MODELS))
@@ -375,7 +380,7 @@ def test_reference_numerics_run_all_in_bf16() -> None:
     inputs = narrow_inputs(4, 4, (3, 4))
     inputs["timestep"] = torch.tensor([512.0])
     exact = model(**inputs).sample
-    half = {n: v.bfloat16() for n, v in inputs.items()}
+    half = {n: v.bfloat16() for n, v in inputs.items() if n != "conditions"}
     out = model.bfloat16()(**half, numerics="reference").sample
     assert out.dtype == torch.bfloat16
     assert ((out.float() - exact).norm() / exact.norm()) < 0.1
@@ -386,7 +391,7 @@ def test_accurate_numerics_of_a_bf16_model_sum_in_float32() -> None:
     half = narrow_model(**MECHANISMS["full"], num_layers=6).bfloat16()
     exact = narrow_model(**MECHANISMS["full"], num_layers=6).double()
     exact.load_state_dict(half.state_dict())
-    inputs = {n: v.bfloat16() for n, v in narrow_inputs(4, 4, (3, 4)).items()}
+    inputs = {n: v.bfloat16() for n, v in narrow_inputs(4, 4, (3, 4)).items() if n != "conditions"}
     inputs["timestep"] = torch.tensor([512.0])
     truth = exact(**{n: v.double() for n, v in inputs.items()}).sample
 
@@ -457,7 +462,7 @@ def test_a_cached_context_serves_only_the_clip_it_was_made_for(change, complaint
     model = MODELS["hydra release", "cacheable"]
     inputs = narrow_inputs(3, 4, (2, 3))
     cache = model.encode_context(inputs["hidden_states"][:, :, :3], inputs["context_poses"], inputs["target_poses"],
-                                 horizontal_fov=60.0)  # fmt: skip
+                                 conditions=inputs["conditions"])  # fmt: skip
     inputs["hidden_states"] = inputs["hidden_states"][:, :, 3:]
     with pytest.raises(GeometryError, match=complaint):
         model(**{**inputs, **change}, context_cache=cache)
@@ -465,7 +470,7 @@ def test_a_cached_context_serves_only_the_clip_it_was_made_for(change, complaint
 
 @pytest.mark.parametrize(
     "option",
-    [{"context_timestep": "noisy"}, {"context_attention": "causal"}, {"camera_inputs": ("rays",)}],
+    [{"context_timestep": "noisy"}, {"context_attention": "sideways"}, {"anchor": "last"}, {"page_frames": 0}],
 )
 def test_unknown_model_options_are_refused(option) -> None:
     with pytest.raises(MemoryOptionError, match="expected"):

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from outofsight.errors import GeometryError, OutputError, VideoError
-from outofsight.video import Video, fit_frame, fit_video, probe_video, read_video, write_video
+from outofsight.framing import fit
+from outofsight.video import Video, fit_frame, probe_video, read_video, write_video
 
 
 def moving_square(frames: int = 6, height: int = 48, width: int = 64) -> np.ndarray:
@@ -74,7 +75,7 @@ def test_cover_resize_then_centre_crop(tmp_path: Path) -> None:
     assert found.size == (24, 40)
     assert found.note == "resized 96x54 -> 43x24, cropped to 40x24"
     assert read_video(file, size=(54, 96)).note is None
-    np.testing.assert_array_equal(fit_video(read_video(file), (24, 40)).frames, found.frames)
+    np.testing.assert_array_equal(fit(read_video(file).frames, (), (24, 40)).frames, found.frames)
 
 
 def test_fit_of_the_usual_sizes() -> None:

@@ -15,7 +15,8 @@ import numpy as np
 
 from .cameras import CameraPath
 from .errors import GeometryError, LayoutError, VideoError
-from .video import Video, fit_video, read_video
+from .framing import Framing, framing_note
+from .video import Video, read_video
 
 PHASES = ("unseen", "visible", "hidden", "re-entered")
 VISIBILITY_SOURCES = ("visible_pixels", "in_frame")
@@ -117,6 +118,20 @@ class SubjectTrack:
         if len(self.lengths()) > 1:
             raise LayoutError(f'subject "{self.id}": its tracks differ in length: {sorted(self.lengths())}')
 
+    def fitted(self, framing: Framing, ids: np.ndarray | None, number: int) -> SubjectTrack:
+        """The track in pictures that were framed anew; ids [F,H,W]: instance ids there, of which this is `number`."""
+        boxes = None if self.boxes is None else framing.boxes(self.boxes)
+        pixels, in_frame = self.visible_pixels, self.in_frame
+        if ids is not None and (pixels is None or len(ids) == len(pixels)):
+            pixels = (ids == number).sum(axis=(1, 2))
+        elif framing.crops:
+            pixels = None
+        elif pixels is not None:
+            pixels = np.ceil(pixels * (np.prod(framing.size) / np.prod(framing.source))).astype(np.int64)
+        if framing.crops and pixels is not None and in_frame is not None:
+            in_frame = in_frame & (pixels > 0)
+        return replace(self, boxes=boxes, visible_pixels=pixels, in_frame=in_frame)
+
     def lengths(self) -> set[int]:
         """The frame counts of the arrays that are there (one, in a sound track)."""
         arrays = (self.positions, self.heading, self.boxes, self.visible_pixels, self.in_frame)
@@ -203,19 +218,55 @@ class Clip:
         """Video frames of the target, known from its cameras even where the data set keeps the video back."""
         return _frame_count(self.target_cameras, self.target)
 
-    def context_video(self, size: tuple[int, int] | None = None) -> Video:
-        """The context, decoded now, and fitted to `size` (height, width) as `read_video` does."""
-        return self._video("context", self.context, size)
+    def context_video(self) -> Video:
+        """The context, decoded now, at its own size; `fitted` gives another one."""
+        return self._video("context", self.context)
 
-    def target_video(self, size: tuple[int, int] | None = None) -> Video:
+    def target_video(self) -> Video:
         """The target likewise. Raises VideoError where the clip has none."""
-        return self._video("target", self.target, size)
+        return self._video("target", self.target)
 
-    def _video(self, half: str, source: np.ndarray | VideoFile | None, size: tuple[int, int] | None) -> Video:
+    def _video(self, half: str, source: np.ndarray | VideoFile | None) -> Video:
         if source is None:
             raise VideoError(f'clip "{self.name}" has no {half} video')
-        video = Video(source, self.fps) if isinstance(source, np.ndarray) else source.load()
-        return video if size is None else fit_video(video, size)
+        return Video(source, self.fps) if isinstance(source, np.ndarray) else source.load()
+
+    def fitted(self, height: int, width: int) -> Clip:
+        """The clip at another size: videos (decoded now) scaled to cover it and cropped; cameras, masks, boxes along.
+
+        A subject's pixels are counted anew in masks that tell it apart; after a crop without them their number is not
+        known, and in_frame stays what the data says of the whole picture. Notes say what was done. Raises VideoError,
+        LayoutError: files that cannot be read; GeometryError: halves of two sizes.
+        """
+        halves = [self.context, self.target]
+        videos = [None if half is None else self._video("", half).frames for half in halves]
+        sizes = {(video.shape[1], video.shape[2]) for video in videos if video is not None}
+        if len(sizes) != 1:
+            raise GeometryError(f'clip "{self.name}": its videos are of {len(sizes)} sizes {sorted(sizes)}, expected 1')
+        framing = Framing.cover(sizes.pop(), (height, width))
+        if framing.note is None:
+            return self
+        before = self.context_cameras, self.target_cameras
+        after = tuple(framing.cameras(path) for path in before)
+        context, target = (
+            None if video is None else np.stack([framing.picture(frame) for frame in video]) for video in videos
+        )
+        notes = [note for note in (framing_note(framing, before, after),) if note]
+        apart = not isinstance(self.masks, RedMasks) or len(self.subjects) < 2
+        ids = None if self.masks is None or not apart else framing.labels(self.load_masks())
+        if not apart:
+            notes.append("red masks do not tell subjects apart at another size, so they are left out")
+        subjects = tuple(track.fitted(framing, ids, i + 1) for i, track in enumerate(self.subjects))
+        return replace(
+            self,
+            context=context,
+            target=target,
+            context_cameras=after[0],
+            target_cameras=after[1],
+            masks=ids,
+            subjects=subjects,
+            notes=(*self.notes, *notes),
+        )
 
     def load_masks(self) -> np.ndarray:
         """uint8 [F,H,W] over context and target (over the context alone where only its mask is on disk).

@@ -39,6 +39,10 @@ class PromptError(OutOfSightError):
     """A prompt that the text encoder cannot take whole."""
 
 
+class NumericsError(OutOfSightError):
+    """Latents or pixels that are not finite, where a picture was expected."""
+
+
 class OutputError(OutOfSightError):
     """A place that cannot be written to."""
 

@@ -20,26 +20,17 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from .cameras import CameraPath
 from .errors import CheckpointError
+from .experiments.rendered import SubjectFinder
 from .generation.codec import VideoGeometry, decode_latents, encode_video
 from .generation.folders import check_folder, outline_parts, resolve_model
-from .generation.inputs import (
-    Clock,
-    RunInputs,
-    camera_inputs,
-    check_numerics,
-    checked_frames,
-    field_of_view,
-    noise_source,
-)
-from .generation.offloading import fetch, put_away
+from .generation.inputs import ContextInputs, check_numerics, noise_source
 from .generation.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
 from .generation.rendering import check_cameras, rendered_target
 from .generation.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
-from .memory.trace import RetrievalTrace
 from .models.presets import PRESETS
 from .models.transformer import WorldTransformer3DModel
-from .rendered import SubjectFinder
-from .sampling import DenoiseStep, denoise
+from .sampling import DenoiseStep, SamplingOptions
+from .session import Session
 
 _PROMPTS_KEPT = 4
 
@@ -181,77 +172,75 @@ class WorldModelPipeline(DiffusionPipeline):
         """
         if output_type not in ("uint8", "latent"):
             raise ValueError(f"output_type is {output_type!r}, expected 'uint8' or 'latent'")
-        check_numerics(self.components, numerics)
-        steps = self.config.num_inference_steps if num_inference_steps is None else num_inference_steps
-        guidance = self.config.guidance_scale if guidance_scale is None else guidance_scale
-        shift = self.config.shift if shift is None else shift
-        unwanted = self.config.negative_prompt if negative_prompt is None else negative_prompt
-        plan = self.check_inputs(
+        options = self.sampling_options(
+            steps=num_inference_steps,
+            guidance=guidance_scale,
+            shift=shift,
+            guidance_interval=guidance_interval,
+            batched_guidance=batched_guidance,
+            numerics=numerics,
+            cache_context=cache_context,
+        )
+        session = self.check_inputs(
             context_video,
             context_cameras,
             target_cameras,
             prompt,
-            # without guidance nobody reads it, and a model of short texts may not hold the default one
-            negative_prompt=unwanted if guidance != 1.0 else "",
+            options=options,
+            negative_prompt=negative_prompt,
             height=height,
             width=width,
             target_frames=target_frames,
             horizontal_fov=horizontal_fov,
         )
         seed, generator = noise_source(seed, generator, resume)
-        device, clock = self._execution_device, Clock()
-        latent_dtype = torch.bfloat16 if numerics == "reference" else torch.float32
-        shape = (1, self.vae.config.z_dim, len(plan.target_poses), *plan.grid)
+        count = session.check(target_cameras, target_frames)
+        shape = (1, self.vae.config.z_dim, count, *session.context.grid)
         # always drawn, so that a generator passed in moves on alike in a fresh and in a resumed run
         noise = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
         if resume is not None:
-            noise = resume.checked(shape, steps)
-        recorder = RetrievalTrace() if trace else None
-        latents: Tensor | None = None
+            noise = resume.checked(shape, options.steps)
+        session.trace = trace
         try:
-            with clock("encode_video"):
-                source = encode_video(self.vae, plan.frames, device, latent_dtype, progress=progress)
-            rendered = None
-            if self.transformer.config.rendered:
-                with clock("render"):
-                    rendered = self._rendered(plan, context_cameras, target_cameras, device, progress)
-            put_away(self, self.vae)
-            with clock("encode_text"):
-                text = self._embed(plan.tokens, device)
-                negative = self._embed(plan.negative_tokens, device) if guidance != 1.0 else None
-            with clock("denoise"):
-                fetch(self, self.transformer)
-                latents = denoise(
-                    self.transformer,
-                    source,
-                    noise.to(device, latent_dtype),
-                    text,
-                    negative,
-                    plan.context_poses[None],
-                    plan.target_poses[None],
-                    steps=steps,
-                    guidance=guidance,
-                    shift=shift,
-                    guidance_interval=guidance_interval,
-                    batched_guidance=batched_guidance,
-                    numerics=numerics,
-                    cache_context=cache_context,
-                    horizontal_fov=plan.horizontal_fov,
-                    start_step=resume.step if resume else 0,
-                    callback=callback,
-                    trace=recorder,
-                    progress=progress,
-                    rendered=rendered,
-                )
-            with clock("decode_video"):
-                video = None
-                if output_type == "uint8":
-                    video = decode_latents(self.vae, latents, truncate=numerics == "reference", progress=progress)
+            chunk = session.extend(
+                target_cameras,
+                target_frames=target_frames,
+                noise=noise,
+                start_step=resume.step if resume else 0,
+                callback=callback,
+                progress=progress,
+                decode=output_type == "uint8",
+            )
         except KeyboardInterrupt as stop:
-            raise interrupted(stop, latents, steps, seed, clock.seconds) from stop
+            raise interrupted(stop, session.sampled, options.steps, seed, session.seconds) from stop
         finally:
             self.maybe_free_model_hooks()
-        return WorldModelOutput(video, latents, recorder, seed, clock.seconds)
+        return WorldModelOutput(chunk.frames, chunk.latents, chunk.trace, seed, chunk.seconds)
+
+    def session(
+        self,
+        context_video: np.ndarray | Tensor,
+        context_cameras: CameraPath,
+        prompt: str,
+        options: SamplingOptions | None = None,
+        **settings: Any,
+    ) -> Session:
+        """A video that goes on chunk by chunk; ``settings`` (seed, trace ...) are those of :class:`Session`."""
+        return Session(self, context_video, context_cameras, prompt, options, **settings)
+
+    def sampling_options(self, **given: Any) -> SamplingOptions:
+        """How this model samples, where nothing else is ``given`` (a value of None is not).
+
+        Raises GeometryError for options out of their range, OutOfSightError for numerics that its parts cannot do.
+        """
+        own = {
+            "steps": self.config.num_inference_steps,
+            "guidance": self.config.guidance_scale,
+            "shift": self.config.shift,
+        }
+        options = SamplingOptions(**{**own, **{name: value for name, value in given.items() if value is not None}})
+        check_numerics(self.components, options.numerics)
+        return options
 
     def check_inputs(
         self,
@@ -260,32 +249,35 @@ class WorldModelPipeline(DiffusionPipeline):
         target_cameras: CameraPath,
         prompt: str,
         *,
-        negative_prompt: str = "",
+        options: SamplingOptions | None = None,
+        negative_prompt: str | None = None,
         height: int | None = None,
         width: int | None = None,
         target_frames: int | None = None,
         horizontal_fov: float | None = None,
-    ) -> RunInputs:
+    ) -> Session:
         """Check the inputs of a run against one another and the model; runs no network (see :meth:`outline`).
 
-        Raises:
-            GeometryError, VideoError, CameraError, PromptError: what does not fit.
+        Returns the session that is ready to be extended. Raises GeometryError, VideoError, CameraError, PromptError:
+        what does not fit.
         """
-        geometry = VideoGeometry.of(self.vae, self.transformer)
-        frames = checked_frames(context_video, height, width)
-        grid = geometry.latent_size(frames.shape[1], frames.shape[2], "the context video")
-        poses = camera_inputs(context_cameras, target_cameras, len(frames), target_frames, geometry)
-        fov = field_of_view(context_cameras, target_cameras, horizontal_fov, self.transformer.config)
-        if self.transformer.config.rendered:
-            check_cameras(context_cameras, target_cameras, fov)
-            if self.finder is None:
-                raise CheckpointError(
-                    "this model is told a rendered target and has no finder: give its folder the finder/ of its parts "
-                    "(python -m outofsight.training.assemble does)"
-                )
-        limit = self.config.max_text_tokens
-        tokens = [tokenize(self.tokenizer, text, limit) for text in (prompt, negative_prompt)]
-        return RunInputs(frames, grid, *poses, fov, *tokens)
+        session = Session(
+            self,
+            context_video,
+            context_cameras,
+            prompt,
+            options,
+            negative_prompt=negative_prompt,
+            height=height,
+            width=width,
+            horizontal_fov=horizontal_fov,
+        )
+        session.check(target_cameras, target_frames)
+        return session
+
+    def tokens(self, text: str) -> tuple[Tensor, Tensor]:
+        """Token ids and mask ``[1, l]`` of a prompt. Raises PromptError for one that is too long."""
+        return tokenize(self.tokenizer, text, self.config.max_text_tokens)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> np.ndarray:
@@ -307,23 +299,40 @@ class WorldModelPipeline(DiffusionPipeline):
         """Encode and decode in overlapping tiles: less memory, faint differences at the seams."""
         self.vae.enable_tiling(**options)
 
-    def _rendered(
-        self, plan: RunInputs, context: CameraPath, target: CameraPath, device: torch.device, progress: bool
+    @property
+    def renders(self) -> bool:
+        """Whether the transformer is conditioned on a target rendered from the context's pixels."""
+        return "rendered" in self.transformer.conditioning
+
+    def check_rendering(self, context: CameraPath, target: CameraPath, horizontal_fov: float | None) -> None:
+        """Raises CameraError or CheckpointError where a target that is needed cannot be rendered."""
+        if not self.renders:
+            return
+        check_cameras(context, target, horizontal_fov)
+        if self.finder is None:
+            raise CheckpointError(
+                "this model is conditioned on a rendered target and has no finder: give its folder the finder/ "
+                "of its parts (python -m outofsight.training.assemble does)"
+            )
+
+    def rendered(
+        self, context: ContextInputs, target: CameraPath, count: int, device: torch.device, progress: bool
     ) -> Tensor:
-        """The rendered target ``[1, c + 4, ft, h, w]``; the finder works on the CPU, it is small."""
+        """The rendered target ``[1, c + 4, n, h, w]``; the finder works on the CPU, it is small."""
         geometry = VideoGeometry.of(self.vae, self.transformer)
-        count = len(plan.target_poses)
 
         def encode(video: Tensor) -> Tensor:
             return encode_video(self.vae, video, device, progress=progress)[0].cpu()
 
-        # a copy: hooks that offload and the pipeline's own precision stay as they are
-        config = self.finder.config
-        finder = SubjectFinder(widths=config.widths, follower_widths=config.follower_widths).eval()
-        finder.load_state_dict({name: x.to("cpu", torch.float32) for name, x in self.finder.state_dict().items()})
-        return rendered_target(finder, encode, plan.frames, context, target, plan.horizontal_fov, count, geometry)[None]
+        finder = self.finder
+        if any(p.device.type != "cpu" or p.dtype != torch.float32 for p in finder.parameters()):
+            # a copy: hooks that offload and the pipeline's own precision stay as they are
+            finder = SubjectFinder(widths=finder.config.widths, follower_widths=finder.config.follower_widths).eval()
+            finder.load_state_dict({n: x.to("cpu", torch.float32) for n, x in self.finder.state_dict().items()})
+        fov = context.horizontal_fov
+        return rendered_target(finder, encode, context.frames, context.cameras, target, fov, count, geometry)[None]
 
-    def _embed(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
+    def embedded(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         """Text embeddings in the transformer's dtype; the last few prompts are kept."""
         ids, mask = tokens
         key = (ids.numpy().tobytes(), mask.numpy().tobytes(), self.text_encoder.dtype, device)
@@ -347,4 +356,4 @@ def _resolve(model: str | Path, kwargs: dict[str, Any]) -> Path:
     return resolve_model(model, **where)
 
 
-__all__ = ["GenerationInterrupted", "PartialRun", "RunInputs", "WorldModelOutput", "WorldModelPipeline"]
+__all__ = ["GenerationInterrupted", "PartialRun", "WorldModelOutput", "WorldModelPipeline"]

@@ -22,10 +22,10 @@ def progress(
     in_bytes: bool = False,
     console: Console | None = None,
 ) -> Iterator[Callable[..., None]]:
-    """A bar over ``total`` things, gone when the block ends; yields ``advance(count=1)``.
+    """A bar over ``total`` things, gone when the block ends; yields ``advance(count=1, what=None)``.
 
     Args:
-        what: what is counted, as "clips".
+        what: what is counted, as "clips"; ``advance`` may rename it.
         total: how many there are; None where that is not known.
         initial: how many were done before.
         shown: False for no bar. There is none either where stderr is no terminal.
@@ -34,7 +34,7 @@ def progress(
     """
     console = console or Console(stderr=True)
     if not (shown and console.is_terminal):
-        yield lambda count=1: None
+        yield lambda count=1, what=None: None
         return
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -44,7 +44,7 @@ def progress(
     )
     with Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(what, total=total, completed=initial)
-        yield lambda count=1: bars.advance(task, count)
+        yield lambda count=1, what=None: bars.update(task, advance=count, description=what)
 
 
 def counted(

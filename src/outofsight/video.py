@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import GeometryError, OutputError, VideoError
+from .framing import Framing
 from .io import reason, replacing
 
 if TYPE_CHECKING:
@@ -63,8 +64,10 @@ def read_video(
 ) -> Video:
     """Read frames `start` .. `start + frames` (None: to the end) as uint8 [F,H,W,3].
 
-    size (height, width): the frames are scaled to cover it (bilinear) and centre-cropped, and `note` says so,
-    as it does for a rotation that a phone wrote into the file. pad repeats the last frame where the video is
+    The frames are what a player shows: turned as a phone wrote into the file, with square pixels; cameras are those of
+    the frames as they are shown. size (height, width): the frames are scaled to cover it (bilinear) and
+    centre-cropped; frames that have cameras are read without it and go through `framing.fit`. `note` says what was
+    done. pad repeats the last frame where the video is
     too short; without it that is an error. Nothing after the last frame asked for is decoded. Raises
     VideoError for a file that is missing, no video, broken or too short, and GeometryError for a size or a
     frame range that cannot be.
@@ -76,14 +79,14 @@ def read_video(
     notes: list[str | None] = [None]
     count = 0
     with _opened(file) as container:
-        fps = _fps(_stream(container, file), file)
+        stream = _stream(container, file)
+        fps = _fps(stream, file)
         for count, frame in enumerate(_decoded(container, file), start=1):
             if count <= start:
                 continue
-            upright, turned = _upright(frame, file)
-            fitted, resized = (upright, None) if size is None else fit_frame(upright, size)
-            notes = [turned, resized]
-            taken.append(fitted)
+            framing = _framing(frame, stream, size, file)
+            notes = [framing.note and f"{framing.note}{_as_shown(framing)}"]
+            taken.append(framing.picture(frame.to_ndarray(format="rgb24")))
             if len(taken) == frames:
                 break
     if not taken:
@@ -148,50 +151,32 @@ def _decoded(container: Any, file: Path) -> Iterator[Any]:
         raise VideoError(f"{file}: broken after {count} frames ({reason(cause)})") from cause
 
 
-def _upright(frame: Any, file: Path) -> tuple[np.ndarray, str | None]:
-    """The frame as a player shows it: [H,W,3], turned as the file's display matrix says."""
-    pixels = frame.to_ndarray(format="rgb24")
+def _as_shown(framing: Framing) -> str:
+    """Why, where it was the file that asked for it."""
+    square = "" if framing.pixel_aspect == 1.0 else f"pixels of {framing.pixel_aspect:.4g} to 1 made square"
+    words = ", ".join(text for text in ("rotated" if framing.turns else "", square) if text)
+    return f" ({words} as the file says)" if words else ""
+
+
+def _framing(frame: Any, stream: Any, size: tuple[int, int] | None, file: Path) -> Framing:
+    """How a player shows the frame (turned as the file's display matrix says, its pixels made square), and ``size``."""
     rotation = int(frame.rotation)
-    if rotation == 0:
-        return pixels, None
     if rotation % 90:
         raise VideoError(f"{file}: it is to be shown rotated by {rotation} degrees; re-encode it upright")
-    return np.rot90(pixels, rotation // 90), f"rotated {rotation} degrees as the file says"
+    aspect = stream.sample_aspect_ratio  # None or 0 where the file does not say
+    return Framing.cover(
+        (frame.height, frame.width), size, turns=rotation // 90, pixel_aspect=float(aspect) if aspect else 1.0
+    )
 
 
 def fit_frame(frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, str | None]:
     """Scale a frame [h,w,3] so that it covers `size` (height, width), bilinear, and crop its centre.
 
-    Returns the frame [H,W,3] and one line that says what was done (None: nothing). The scale is the larger of
-    the two ratios, sizes and offsets are rounded: what the released loader does (infer_hydra.py).
+    Returns the frame [H,W,3] and one line that says what was done (None: nothing). Frames that have cameras go through
+    `framing.fit`, which changes both.
     """
-    from PIL import Image
-
-    height, width = size
-    h, w = frame.shape[:2]
-    if (h, w) == (height, width):
-        return frame, None
-    scale = max(width / w, height / h)
-    scaled_h, scaled_w = round(h * scale), round(w * scale)
-    done = []
-    if (scaled_h, scaled_w) != (h, w):
-        image = Image.fromarray(np.ascontiguousarray(frame))
-        frame = np.asarray(image.resize((scaled_w, scaled_h), Image.Resampling.BILINEAR))
-        done.append(f"resized {w}x{h} -> {scaled_w}x{scaled_h}")
-    if (scaled_h, scaled_w) != (height, width):
-        top, left = round((scaled_h - height) / 2), round((scaled_w - width) / 2)
-        frame = frame[top : top + height, left : left + width]
-        done.append(f"cropped to {width}x{height}")
-    return frame, ", ".join(done)
-
-
-def fit_video(video: Video, size: tuple[int, int]) -> Video:
-    """`fit_frame` for every frame; the note of `video` is kept and added to."""
-    if video.size == size:
-        return video
-    fitted = [fit_frame(frame, size) for frame in video.frames]
-    note = ", ".join(text for text in (video.note, fitted[0][1]) if text)
-    return replace(video, frames=np.stack([frame for frame, _ in fitted]), note=note or None)
+    framing = Framing.cover((frame.shape[0], frame.shape[1]), size)
+    return framing.picture(frame), framing.note
 
 
 def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float | Fraction, *, crf: int = 17) -> None:

@@ -19,7 +19,7 @@ from outofsight.video import write_video
 from pipelines import FRAMES, HEIGHT, WIDTH, camera_json, cameras, frames
 
 NAMES = ("clip-0", "clip-1", "clip-2")
-FIXED = ("hold last frame", "copy best view", "shuffled identity", "ground truth", "VAE reconstruction")
+FIXED = ("last frame held", "best view copied", "shuffled identity", "ground truth", "VAE reconstruction")
 
 
 def write_predictions(folder: Path, data: Path, names: Sequence[str], faded: float = 0.8, row: str = "made") -> Path:

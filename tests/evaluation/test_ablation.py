@@ -16,7 +16,7 @@ CONTEXT, TARGET = 9, 3
 MODELS: dict[str, dict[str, Any]] = {
     "cacheable": {"memory_options": {"top_k": 2, "window": 1}, **CACHEABLE},
     "anchored": {
-        "memory_options": {"top_k": 2, "window": 1}, "camera_inputs": ("pose", "rays", "anchors"), **CACHEABLE,
+        "memory_options": {"top_k": 2, "window": 1}, "conditioners": ("pose", "rays", "anchors"), **CACHEABLE,
     },
     "release": {"memory_options": {"top_k": 2, "window": 3}},
     "by view": {"memory_options": {"top_k": 2, "window": 1, "affinity": "fov"}},
@@ -31,7 +31,7 @@ def run(model: Any, cached: bool = False) -> tuple[torch.Tensor, dict[str, Any]]
             latents = inputs.pop("hidden_states")
             cache = model.encode_context(
                 latents[:, :, :CONTEXT], inputs["context_poses"], inputs["target_poses"],
-                horizontal_fov=inputs["horizontal_fov"],
+                conditions=inputs["conditions"],
             )  # fmt: skip
             inputs |= {"hidden_states": latents[:, :, CONTEXT:], "context_cache": cache}
         sample = model(**inputs, trace=trace, target_only=True).sample

@@ -26,7 +26,8 @@ from outofsight.errors import OutOfSightError, OutputError
 from outofsight.evaluation import Evaluation, NetworkFolders, PredictionError, evaluate, interval, read_evaluation
 from outofsight.evaluation import metrics as m
 from outofsight.evaluation import work as work_module
-from outofsight.evaluation.held_out import HeldOutClip, held_out
+from outofsight.evaluation.baselines import best_view_copied, last_frame_held
+from outofsight.evaluation.clip import EvalClip, eval_clip
 from outofsight.evaluation.metrics.failures import Staged, portrait, wrong_identity
 from outofsight.evaluation.metrics.preprocess import Extractor
 from outofsight.evaluation.tables import latex, markdown, text
@@ -35,8 +36,8 @@ from outofsight.video import read_video, write_video
 from pipelines import FRAMES, HEIGHT, WIDTH, frames, small_pipeline
 
 
-def clip_of(data: Path, name: str = "clip-0") -> HeldOutClip:
-    return held_out(read_clip(data, name), data / name)
+def clip_of(data: Path, name: str = "clip-0") -> EvalClip:
+    return eval_clip(read_clip(data, name), data / name)
 
 
 def value(found: Evaluation, row: str, metric: str, clip: str = "clip-0") -> Any:
@@ -64,20 +65,21 @@ def test_pictures_and_regions_are_those_of_the_metrics(plain: Evaluation, data: 
         }  # fmt: skip
         for part, values in expected.items():
             known = values[~np.isnan(values)]
-            assert found.parts[part] == (pytest.approx(known.mean()) if len(known) else None), (metric, part)
-        assert found.parts.keys() == expected.keys()
+            assert found.means[part] == (pytest.approx(known.mean()) if len(known) else None), (metric, part)
+        assert found.means.keys() == expected.keys()
     flow = m.frame_flow(video)
-    assert value(plain, "made", "flow").parts["target"] == pytest.approx(np.nanmean(flow))
-    per_clip = [value(plain, "made", "psnr", name).parts["re-entered"] for name in NAMES]
+    assert value(plain, "made", "flow").means["target"] == pytest.approx(np.nanmean(flow))
+    per_clip = [value(plain, "made", "psnr", name).means["re-entered"] for name in NAMES]
     assert plain.rows["made"].summary["psnr re-entered"] == interval(per_clip)
-    assert plain.difference("made", "hold last frame", "psnr") == interval(
-        [value(plain, "made", "psnr", n).parts["target"] - value(plain, "hold last frame", "psnr", n).parts["target"]
+    assert plain.difference("made", "last frame held", "psnr") == interval(
+        [value(plain, "made", "psnr", n).means["target"] - value(plain, "last frame held", "psnr", n).means["target"]
          for n in NAMES]
     )  # fmt: skip
 
 
 def test_fates_are_those_of_the_whole_videos(plain: Evaluation, data: Path, made: Path) -> None:
     clip, video = clip_of(data), read_video(made / "clip-0.mp4").frames
+    assert clip.region is not None
     expected = m.nearest_fate(video, clip.fates, clip.region, clip.re_entered)
     assert expected is not None
     facts = value(plain, "made", "fate").facts
@@ -85,8 +87,8 @@ def test_fates_are_those_of_the_whole_videos(plain: Evaluation, data: Path, made
         "nearest": expected.nearest, "errors": dict(expected.errors), "apart_db": expected.apart_db,
         "frozen_seen": expected.frozen_seen, "pixels": expected.pixels,
     }  # fmt: skip
-    assert value(plain, "made", "fate_margin").parts["target"] == expected.margin_db
-    assert plain.rows["made"].summary["true"].mean == 1 and plain.rows["hold last frame"].summary["vanished"].mean == 1
+    assert value(plain, "made", "fate_margin").means["target"] == expected.margin_db
+    assert plain.rows["made"].summary["true"].mean == 1 and plain.rows["last frame held"].summary["vanished"].mean == 1
 
 
 def test_floors_and_ceilings(plain: Evaluation, data: Path, made: Path, tmp_path: Path) -> None:
@@ -97,8 +99,8 @@ def test_floors_and_ceilings(plain: Evaluation, data: Path, made: Path, tmp_path
     vae, ids = small_pipeline().vae, read_clip(data, "clip-0").load_masks()
     stranger = portrait(Staged(other.context_video().frames, other.load_masks()[:FRAMES]), 1)
     videos = {
-        "hold last frame": clip.hold(),
-        "copy best view": clip.best_view(),
+        "last frame held": last_frame_held(clip).frames,
+        "best view copied": best_view_copied(clip).frames,
         "shuffled identity": wrong_identity(Staged(clip.truth, ids[FRAMES:]), [1], stranger).frames,
         "ground truth": clip.truth,
         "VAE reconstruction": decode_latents(vae, encode_video(vae, clip.truth, "cpu").detach()),
@@ -108,9 +110,9 @@ def test_floors_and_ceilings(plain: Evaluation, data: Path, made: Path, tmp_path
         assert value(found, row, "psnr").frames == pytest.approx(expected, abs=1e-2 if "VAE" in row else 1e-9), row
     assert found.clips["clip-2"]["stranger"] == {"clip": "clip-0", "subject": "dog"}
     # boxes are known where masks are, and nowhere else
-    assert value(found, "ground truth", "reappearance_rate").parts["target"] == 1
-    assert value(found, "hold last frame", "reappearance_rate").frames == {"dog": (None,) * 3 + (0.0,) * 6}
-    assert found.rows["hold last frame"].summary["reappearance_rate"].mean == 0
+    assert value(found, "ground truth", "reappearance_rate").means["target"] == 1
+    assert value(found, "last frame held", "reappearance_rate").frames == {"dog": (None,) * 3 + (0.0,) * 6}
+    assert found.rows["last frame held"].summary["reappearance_rate"].mean == 0
     for row in ("made", "VAE reconstruction"):
         assert "boxes" in found.rows[row].skipped["reappearance_rate"] and found.rows[row].boxes == ()
     # without a VAE that row is there, and says why it is empty
@@ -130,7 +132,7 @@ def test_networks_tracker_and_features(networks: dict[str, Path], tmp_path: Path
     values, maps = m.frame_lpips(video, clip.truth, loaded.lpips)
     lpips, inside = value(found, "made", "lpips", "one"), m.in_boxes(true_boxes[:, FRAMES:], HEIGHT, WIDTH)
     assert lpips.frames == pytest.approx(values)
-    assert lpips.parts["inside"] == pytest.approx(np.nanmean(m.mean_where(maps, inside)))
+    assert lpips.means["inside"] == pytest.approx(np.nanmean(m.mean_where(maps, inside)))
     for name, function, network in (
         ("subject_consistency", m.subject_consistency, loaded.dino),
         ("background_consistency", m.background_consistency, loaded.clip_b32),
@@ -144,17 +146,18 @@ def test_networks_tracker_and_features(networks: dict[str, Path], tmp_path: Path
     boxes = tracker(clip.context, video, [cat, dog])
     hidden = m.hidden_frames(clip.visible, FRAMES)
     entry = m.reappearance(boxes, true_boxes[:, FRAMES:], clip.returned, hidden, (HEIGHT, WIDTH))
-    assert entry.error_pixels and entry.phantom_rate
+    error, phantoms = m.mean_of_frames(entry.pixels), m.mean_of_frames(entry.phantom)
+    assert error and phantoms
     back = clip.re_entered
     for name, values in (("phantom_rate", entry.phantom), ("reentry_error_share", entry.share)):
-        parts = value(found, "made", name, "one").parts
-        assert np.isnan(values[:, ~back]).all() == (parts["hidden"] is None)
-        assert parts["re-entered"] == pytest.approx(np.nanmean(values[:, back]))
-    assert value(found, "made", "phantom_rate", "one").parts["hidden"] == 0 != entry.phantom_rate
-    assert value(found, "made", "reentry_error_pixels", "one").parts["target"] == pytest.approx(entry.error_pixels)
-    assert value(found, "made", "phantom_rate", "one").parts["target"] == pytest.approx(entry.phantom_rate)
+        means = value(found, "made", name, "one").means
+        assert np.isnan(values[:, ~back]).all() == (means["hidden"] is None)
+        assert means["re-entered"] == pytest.approx(np.nanmean(values[:, back]))
+    assert value(found, "made", "phantom_rate", "one").means["hidden"] == 0 != phantoms
+    assert value(found, "made", "reentry_error_pixels", "one").means["target"] == pytest.approx(error)
+    assert value(found, "made", "phantom_rate", "one").means["target"] == pytest.approx(phantoms)
     for name, expected in dsc_by_hand(clip, video, true_boxes, boxes, loaded.clip_b16).items():
-        assert value(found, "made", name, "one").parts["target"] == pytest.approx(expected), name
+        assert value(found, "made", name, "one").means["target"] == pytest.approx(expected), name
     colours = [np.stack([Colours()(v) for v in videos]) for videos in (
         [read_video(place / f"{n}.mp4").frames for n in names], [clip_of(data, n).truth for n in names])]  # fmt: skip
     with pytest.warns(UserWarning, match="singular"):
@@ -166,7 +169,7 @@ def test_networks_tracker_and_features(networks: dict[str, Path], tmp_path: Path
 
 
 def dsc_by_hand(
-    clip: HeldOutClip, video: np.ndarray, true_boxes: np.ndarray, boxes: np.ndarray, network: Extractor
+    clip: EvalClip, video: np.ndarray, true_boxes: np.ndarray, boxes: np.ndarray, network: Extractor
 ) -> dict[str, float]:
     """Means over all frames of both subjects that have a value."""
     context, truth, mine = (m.patch_features(frames, network) for frames in (clip.context, clip.truth, video))
@@ -188,13 +191,13 @@ def dsc_by_hand(
 def test_several_subjects_weigh_by_their_frames(tmp_path: Path) -> None:
     data = write_pair(tmp_path / "data")
     found = evaluate(write_predictions(tmp_path, data, ("one", "two")), data)
-    clip, ids = held_out(read_clip(data, "one"), data / "one"), read_clip(data, "one").load_masks()
+    clip, ids = eval_clip(read_clip(data, "one"), data / "one"), read_clip(data, "one").load_masks()
     boxes = m.boxes_from_masks(ids, (1, 2))
     held = np.repeat(boxes[:, FRAMES - 1 : FRAMES], FRAMES, axis=1)
     hidden = m.hidden_frames(clip.visible, FRAMES)
     entry = m.reappearance(held, boxes[:, FRAMES:], clip.returned, hidden, (HEIGHT, WIDTH))
-    one = value(found, "hold last frame", "reappearance_rate", "one")
-    assert one.parts["target"] == entry.rate and set(one.frames) == {"cat", "dog"}
+    one = value(found, "last frame held", "reappearance_rate", "one")
+    assert one.means["target"] == m.mean_of_frames(entry.found) and set(one.frames) == {"cat", "dog"}
     # cat is back in frames 2 to 8, dog in 5 and 6
     truth = value(found, "ground truth", "reappearance_rate", "one")
     assert truth.frames["dog"] == (None,) * 5 + (1.0, 1.0) + (None,) * 2
@@ -217,7 +220,7 @@ def test_hits_of_a_trace(data: Path, made: Path, tmp_path: Path) -> None:
     found = evaluate(place, data)
     # the dog is seen in context frames 0 to 3 (latents 0 and 1), and back in target frames 3 to 8 (latents 1 and 2)
     one = value(found, "traced", "retrieval_hit_rate")
-    assert one.parts["target"] == pytest.approx((1 / 2 + 1 / 2) / 2) and one.facts == {
+    assert one.means["target"] == pytest.approx((1 / 2 + 1 / 2) / 2) and one.facts == {
         "chance": pytest.approx(2 / 3), "queries": 2,
     }  # fmt: skip
     assert "retrieval_hit_rate" in found.rows["traced"].clips["clip-1"].skipped
@@ -226,7 +229,7 @@ def test_hits_of_a_trace(data: Path, made: Path, tmp_path: Path) -> None:
         **trace, "context_frames": np.array(2), "first_query": np.array(2),
         "sources": np.array([[0, 0], [1, 1], [1, 1]]),
     })  # fmt: skip
-    assert value(evaluate(place, data), "traced", "retrieval_hit_rate", "clip-1").parts["target"] == 0
+    assert value(evaluate(place, data), "traced", "retrieval_hit_rate", "clip-1").means["target"] == 0
     np.savez(place / "clip-1.trace.npz", **{**trace, "target_frames": np.array(2)})  # type: ignore[arg-type]
     (place / "clip-2.trace.npz").write_bytes(b"no trace")
     with pytest.raises(PredictionError, match=r"(?s)2 faults.*clip-1.*clip-2.*cannot be read as a trace"):
@@ -241,9 +244,9 @@ def test_a_tracker_that_cannot_leaves_a_reason(data: Path, made: Path) -> None:
             return np.full((len(subjects), len(prediction), 4), np.nan)
 
     found = evaluate(made, data, tracker=Blind())
-    assert "it saw nothing move" in found.rows["hold last frame"].skipped["reappearance_rate"]
-    assert value(found, "made", "reappearance_rate").parts["target"] == 0
-    assert "it saw nothing move" in text(found) and "psnr" in found.rows["hold last frame"].summary
+    assert "it saw nothing move" in found.rows["last frame held"].skipped["reappearance_rate"]
+    assert value(found, "made", "reappearance_rate").means["target"] == 0
+    assert "it saw nothing move" in text(found) and "psnr" in found.rows["last frame held"].summary
 
 
 # --- data that knows less ---------------------------------------------------------------------------------------
@@ -255,15 +258,15 @@ def test_public_data_with_red_masks_and_flags(tmp_path: Path) -> None:
     found = evaluate(made, data)
     assert found.clips["flagged"]["phases"] == ["hidden"] * 3 + ["re-entered"] * 6
     assert "in-frame flags" in text(found)
-    assert value(found, "ground truth", "reappearance_rate", "flagged").parts["target"] == 1
-    assert "field of view" in found.rows["copy best view"].not_measured["flagged"]
+    assert value(found, "ground truth", "reappearance_rate", "flagged").means["target"] == 1
+    assert "field of view" in found.rows["best view copied"].not_measured["flagged"]
     assert found.rows["shuffled identity"].not_measured == {"flagged": "no other clip whose context shows somebody"}
-    assert "copy best view" in evaluate(made, data, horizontal_fov=60.0).rows
-    assert evaluate(made, data, horizontal_fov=60.0).rows["copy best view"].clips
+    assert "best view copied" in evaluate(made, data, horizontal_fov=60.0).rows
+    assert evaluate(made, data, horizontal_fov=60.0).rows["best view copied"].clips
     several = write_flagged(tmp_path / "two", subjects=2)
     found = evaluate(made, several)
     assert "do not tell 2 subjects apart" in text(found)
-    assert value(found, "made", "psnr", "flagged").parts.keys() == {"target", "visible", "hidden", "re-entered"}
+    assert value(found, "made", "psnr", "flagged").means.keys() == {"target", "visible", "hidden", "re-entered"}
 
 
 def test_a_target_that_is_kept_back(tmp_path: Path) -> None:
@@ -285,7 +288,7 @@ def test_a_stopped_run_goes_on_and_a_new_row_is_measured_alone(
     plain: Evaluation, data: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, written = tmp_path / "result.json", []
-    write = work_module.write_part
+    write = work_module.write_scores
 
     def stopping(file: Path, scores: dict[str, Any]) -> None:
         if len(written) == 8:  # in the second clip's third row
@@ -293,26 +296,26 @@ def test_a_stopped_run_goes_on_and_a_new_row_is_measured_alone(
         written.append(file.name)
         write(file, scores)
 
-    monkeypatch.setattr(work_module, "write_part", stopping)
+    monkeypatch.setattr(work_module, "write_scores", stopping)
     with pytest.raises(KeyboardInterrupt, match="1 of 3 clips are kept"):
         evaluate(made, data, out)
     assert not out.exists() and not (tmp_path / "result.md").exists()
-    (tmp_path / "result.json.parts" / ".half.json").write_text("{")  # of a process that was killed
+    (tmp_path / "result.json.kept" / ".half.json").write_text("{")  # of a process that was killed
     monkeypatch.setattr(
-        work_module, "write_part", lambda file, scores: (written.append(file.name), write(file, scores))
+        work_module, "write_scores", lambda file, scores: (written.append(file.name), write(file, scores))
     )
     steps: list[tuple[int, int]] = []
     found = evaluate(made, data, out, report=lambda *step: steps.append(step))
     assert steps == [(1, 3), (2, 3), (3, 3)] and len(written) == len(set(written)) == 18
     assert content(found) == content(plain)
-    assert not (tmp_path / "result.json.parts" / ".half.json").exists()
+    assert not (tmp_path / "result.json.kept" / ".half.json").exists()
     again = write_predictions(tmp_path, data, NAMES, 0.5, "other")
     both = evaluate(made, data, out, rows={"other": again})
     assert len(written) == 21 and tuple(both.rows) == ("made", "other", *FIXED)
     assert content(both)["rows"]["made"] == content(plain)["rows"]["made"]
     # other pixels, another part; a damaged part is made anew
     write_video(again / "clip-1.mp4", frames(), 8.0)
-    damaged = tmp_path / "result.json.parts" / written[0]
+    damaged = tmp_path / "result.json.kept" / written[0]
     damaged.write_text("{")
     evaluate(made, data, out, rows={"other": again})
     assert len(written) == 23 and written[0] in written[21:]

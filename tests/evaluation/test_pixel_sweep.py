@@ -14,7 +14,7 @@ from held_out import write_data
 from outofsight.cameras import CameraPath
 from outofsight.clips import Clip
 from outofsight.errors import CameraError
-from outofsight.rendered.sweep import SweepOptions
+from outofsight.experiments.rendered.sweep import SweepOptions
 
 WALL, FOV, SIZE = 5.0, 24.0, (24, 40)  # metres, degrees, pixels
 
@@ -75,5 +75,5 @@ def test_a_table_of_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[0].count("|") == 8
     assert [line.split(" | ")[0] for line in lines[2:]] == [
-        "| sweep of the context's pixels", "| hold last frame", "| copy best view",
+        "| sweep of the context's pixels", "| last frame held", "| best view copied",
     ]  # fmt: skip

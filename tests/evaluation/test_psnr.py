@@ -9,7 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from outofsight.errors import GeometryError
-from outofsight.evaluation.psnr import LARGEST, box_mask, frame_psnr, mean_psnr, squared_errors
+from outofsight.evaluation.metrics.psnr import LARGEST, frame_psnr, squared_errors
+from outofsight.evaluation.regions import in_boxes, mean_of_frames
 
 
 def flat(*levels: int) -> np.ndarray:
@@ -22,10 +23,10 @@ def test_frames_first_then_the_mean() -> None:
     per_frame = frame_psnr(prediction, truth)
     assert_allclose(per_frame, [-20 * math.log10(level / 255) for level in (5, 13, 51)])
     # errors of about .02, .05 and .2: per frame 24.7 dB, pooled 18.4 (spec/metrics.md)
-    assert mean_psnr(per_frame) == pytest.approx(24.7, abs=0.2)
+    assert mean_of_frames(per_frame) == pytest.approx(24.7, abs=0.2)
     assert -10 * math.log10(squared_errors(prediction, truth).mean()) == pytest.approx(18.4, abs=0.2)
-    assert mean_psnr(per_frame, np.array([False, True, False])) == pytest.approx(per_frame[1])
-    assert mean_psnr(per_frame, np.zeros(3, bool)) is None
+    assert mean_of_frames(per_frame, np.array([False, True, False])) == pytest.approx(per_frame[1])
+    assert mean_of_frames(per_frame, np.zeros(3, bool)) is None
 
 
 def test_no_wrap_around_below_zero() -> None:
@@ -49,12 +50,12 @@ def test_inside_and_outside() -> None:
     inside, outside = frame_psnr(prediction, truth, where), frame_psnr(prediction, truth, ~where)
     assert inside[0] == pytest.approx(-20 * math.log10(0.2)) and math.isnan(inside[1])
     assert outside.tolist() == [LARGEST, LARGEST]
-    assert mean_psnr(inside) == pytest.approx(inside[0])  # the frame without the subject is left out
+    assert mean_of_frames(inside) == pytest.approx(inside[0])  # the frame without the subject is left out
 
 
 def test_pixels_of_a_box() -> None:
     boxes = np.array([[1, 0, 3, 1], [0.6, 0.4, 4, 2], [np.nan] * 4])
-    inside = box_mask(boxes, 2, 4)
+    inside = in_boxes(boxes[None], 2, 4)
     assert inside[0].tolist() == [[False, True, True, False], [False] * 4]
     assert inside[1].tolist() == [[False, True, True, True]] * 2
     assert not inside[2].any()

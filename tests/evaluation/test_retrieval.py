@@ -8,7 +8,7 @@ import torch
 
 from models import CACHEABLE, narrow_inputs, narrow_model
 from outofsight.errors import GeometryError
-from outofsight.evaluation.retrieval import retrieval_hits
+from outofsight.evaluation.metrics.retrieval import retrieval_hits
 from outofsight.memory import RetrievalTrace
 from outofsight.sampling import denoise
 
@@ -62,7 +62,8 @@ def test_a_model_that_recalls_everything_hits_as_often_as_chance() -> None:
     trace = RetrievalTrace()
     denoise(
         model, inputs["hidden_states"][:, :, :5], torch.randn(1, 4, 3, 4, 6), inputs["encoder_hidden_states"], None,
-        inputs["context_poses"], inputs["target_poses"], steps=2, guidance=1.0, horizontal_fov=60.0, trace=trace,
+        inputs["context_poses"], inputs["target_poses"], steps=2, guidance=1.0,
+        conditions=inputs["conditions"], trace=trace,
     )  # fmt: skip
     hits = retrieval_hits(trace.arrays(), seen("xx______"), seen("xxx"))
     assert hits is not None and hits.queries == 3 and hits.rate == hits.chance == pytest.approx(1 / 3)

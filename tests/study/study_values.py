@@ -19,13 +19,13 @@ def run_values(row: str, seed: int, gain: float = 0.0, clips: int = 40, **other:
     base = np.linspace(10, 20, clips)
     scores = {
         f"clip-{n:02d}": {
-            "target": float(base[n] + gain / 2 + noise[n]),
-            "hidden": float(base[n]) if n % 2 else None,
-            "re-entered": float(base[n] + gain + noise[n]),
-            "re-entered inside": float(base[n] - 3),
+            "psnr": float(base[n] + gain / 2 + noise[n]),
+            "psnr hidden": float(base[n]) if n % 2 else None,
+            "psnr re-entered": float(base[n] + gain + noise[n]),
+            "psnr re-entered inside": float(base[n] - 3),
             "fate": ("true", "vanished", "vanished", "frozen")[n % 4],
-            "retrieval": 0.75,
-            "retrieval chance": 0.5,
+            "retrieval_hit_rate": 0.75,
+            "retrieval_chance": 0.5,
         }
         for n in range(clips)
     }
@@ -41,4 +41,4 @@ def run_values(row: str, seed: int, gain: float = 0.0, clips: int = 40, **other:
 
 def floors(clips: int = 40) -> Floors:
     low, high = run_values("full", 7, -5, clips).clips, run_values("full", 8, 9, clips).clips
-    return Floors({"hold last frame": low, "copy best view": low, "VAE reconstruction": high}, {"test": DATA["test"]})
+    return Floors({"last frame held": low, "best view copied": low, "VAE reconstruction": high}, {"test": DATA["test"]})

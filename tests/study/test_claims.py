@@ -48,10 +48,10 @@ def test_verdicts(hydra: list[float], claim: Claim, verdict: str, tmp_path: Path
 
 
 def test_another_part_of_the_target(tmp_path: Path) -> None:
-    found = answer(CLAIM, stored([0.5, 0.6, 0.4], [0.0, 0.0, 0.0], tmp_path), "target")
+    found = answer(CLAIM, stored([0.5, 0.6, 0.4], [0.0, 0.0, 0.0], tmp_path), "psnr")
     assert found.difference is not None and found.difference.mean == pytest.approx(0.25, abs=0.01)
-    assert answer(CLAIM, read_stored(tmp_path), "hidden").difference.clips == 20  # type: ignore[union-attr]
-    assert answer(CLAIM, read_stored(tmp_path), "inside").verdict == "undecided"  # nobody has a value
+    assert answer(CLAIM, read_stored(tmp_path), "psnr hidden").difference.clips == 20  # type: ignore[union-attr]
+    assert answer(CLAIM, read_stored(tmp_path), "psnr inside").verdict == "undecided"  # nobody has a value
 
 
 def test_rows_that_were_not_run(tmp_path: Path) -> None:
@@ -66,6 +66,6 @@ def test_claims_are_about_rows() -> None:
 
 def test_values_as_a_matrix(tmp_path: Path) -> None:
     runs = stored([1.0, 2.0], [0.0], tmp_path).of("hydra")
-    values = matrix(runs, "re-entered")
+    values = matrix(runs, "psnr re-entered")
     assert values.shape == (2, 40) and values[1].mean() - values[0].mean() == pytest.approx(1.0, abs=0.01)
-    assert matrix(runs, "hidden").shape == (2, 20)
+    assert matrix(runs, "psnr hidden").shape == (2, 20)

@@ -52,7 +52,7 @@ def test_a_page_of_all_that_was_run(values: Path) -> None:
     assert row[1].startswith("15.25 [") and row[3].startswith("15.50 [")  # 15 + gain / 2, 15 + gain
     assert row[5:8] == ["25 %", "50 %", "25 %"] and row[8] == "75 % (chance 50)"
     assert row[9:] == ["3", "1.20 M", "1.50"]
-    assert line_of(page, "copy best view")[3].startswith("10.0")
+    assert line_of(page, "best view copied")[3].startswith("10.0")
     runs = page.split("## Every run")[1].split("Missing:")[0]
     assert sum(line.startswith("| ") for line in runs.splitlines()) - 1 == 10
     missing = page.split("Missing:")[1].split("## ")[0]
@@ -91,7 +91,7 @@ def test_the_page_says_what_was_set_otherwise(tmp_path: Path) -> None:
 def test_clips_in_which_nobody_comes_back(tmp_path: Path) -> None:
     for row in ("full", "hydra"):
         run = run_values(row, 0)
-        clips = {name: {**scores, "re-entered": None} for name, scores in run.clips.items()}
+        clips = {name: {**scores, "psnr re-entered": None} for name, scores in run.clips.items()}
         replace(run, clips=clips).save(tmp_path / "results")
     page = write_page(tmp_path / "results", tmp_path / "results.md").read_text()
     assert line_of(page, "HyDRA beats full context")[-1] == "undecided"

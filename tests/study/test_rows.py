@@ -65,8 +65,8 @@ def test_every_row_makes_a_model_with_its_memory() -> None:
     assert [options[f"hydra-{name}"].top_k for name in ("k2", "k6", "all")] == [2, 6, None]
     assert (options["hydra-joint"].bank, options["hydra-release"].bank) == ("context", "all")
     assert models["hydra"].cacheable and not models["hydra-release"].cacheable
-    assert models["full"].config.camera_inputs == models["hydra"].config.camera_inputs
-    assert "reprojections" not in models["hydra"].config.camera_inputs
+    assert models["full"].config.conditioners == models["hydra"].config.conditioners
+    assert "reprojection" not in models["hydra"].config.conditioners
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_runs_leave_values(folders: Path, done: Path) -> None:
     run = stored.runs[1]
     assert list(run.clips) == ["clip-0", "clip-1", "clip-2"] and len(run.curve) == 3
     assert run.facts["steps"] == 3 and run.facts["seconds"] > 0 and run.facts["parameters"] > 1000
-    assert 0 < run.clips["clip-0"]["target"] < 60 and run.clips["clip-0"]["fate"] in ("true", "vanished", "frozen")  # type: ignore[operator]
+    assert 0 < run.clips["clip-0"]["psnr"] < 60 and run.clips["clip-0"]["fate"] in ("true", "vanished", "frozen")  # type: ignore[operator]
     assert run.clips["clip-0"] != stored.runs[0].clips["clip-0"]
     assert stored.floors is not None and len(stored.floors.rows) == 3
     assert (done / "runs" / "hydra-seed0" / "videos" / "clip-0.mp4").is_file()
@@ -124,11 +124,11 @@ def test_several_at_once(folders: Path, done: Path, tmp_path: Path) -> None:
     assert (
         sorted(outcome.made) == ["full-seed0", "hydra-seed0"]
         and ("hydra-seed0", "training", 3, 3) in told
-        and ("floors", "trivial answers", 3, 3) in told
+        and ("floors", "baselines", 3, 3) in told
     )
     for name in ("full-seed0", "hydra-seed0"):
         ours, theirs = clips_of(tmp_path, name), clips_of(done, name)
-        assert all(ours[clip]["target"] == pytest.approx(theirs[clip]["target"], abs=0.05) for clip in ours)
+        assert all(ours[clip]["psnr"] == pytest.approx(theirs[clip]["psnr"], abs=0.05) for clip in ours)
 
 
 def test_the_command(folders: Path, done: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +169,7 @@ def test_every_row_trains_and_is_judged(folders: Path, tmp_path: Path) -> None:
     study = replace(study_in(folders, tmp_path), settings=(*SETTINGS, "steps=1", "cooldown=0"), clips=1)
     outcome = run_study(study, runs_of(ROWS.values(), (0,)))
     assert outcome.made == [f"{name}-seed0" for name in ROWS] and not outcome.failed
-    scores = {run.row: run.clips["clip-0"]["target"] for run in read_stored(study.values).runs}
+    scores = {run.row: run.clips["clip-0"]["psnr"] for run in read_stored(study.values).runs}
     assert len(scores) == len(ROWS)
 
 

@@ -19,8 +19,8 @@ def test_a_file_gives_back_what_was_written(tmp_path: Path) -> None:
     assert file.name == "hydra-seed1.json"
     read = read_values(file)
     assert (read.row, read.seed, read.settings, read.curve) == ("hydra", 1, run.settings, run.curve)
-    assert read.clips["clip-03"]["target"] == pytest.approx(run.clips["clip-03"]["target"], abs=1e-5)
-    assert read.clips["clip-03"]["fate"] == "frozen" and read.clips["clip-02"]["hidden"] is None
+    assert read.clips["clip-03"]["psnr"] == pytest.approx(run.clips["clip-03"]["psnr"], abs=1e-5)
+    assert read.clips["clip-03"]["fate"] == "frozen" and read.clips["clip-02"]["psnr hidden"] is None
     assert file.read_text().count("\n") > len(run.clips)  # a line for each clip, so that changes can be read
 
 
@@ -54,7 +54,7 @@ def test_runs_that_cannot_stand_in_one_table(tmp_path: Path, other: dict, told: 
 
 def test_settings_that_are_newer_than_a_file_count_as_their_defaults(tmp_path: Path) -> None:
     settings = dict(run_values("full", 0).settings)
-    objective = {name: value for name, value in settings["objective"].items() if name != "reprojection_dropout"}
+    objective = {name: value for name, value in settings["objective"].items() if name != "condition_dropout"}
     run_values("full", 0).save(tmp_path)
     run_values("hydra", 0, settings={**settings, "objective": objective}).save(tmp_path)
     assert len(read_stored(tmp_path).runs) == 2
@@ -66,11 +66,14 @@ def test_files_that_are_broken(tmp_path: Path) -> None:
     file = run_values("full", 0).save(tmp_path)
     whole = json.loads(file.read_text())
     for content, told in (
-        ("{", "cannot be read"),
-        ("[]", "not a file of this version"),
+        ("{", "not a JSON file"),
+        ("[]", "expected an object"),
         (json.dumps({**whole, "format": "outofsight study 0"}), "not a file of this version"),
         (json.dumps({name: value for name, value in whole.items() if name != "clips"}), "clips"),
         (json.dumps({**whole, "row": "vmem"}), "none of"),
+        (json.dumps({**whole, "facts": {}}), "facts: parameters is missing"),
+        (json.dumps({**whole, "curve": [["x"]]}), "curve.0.0 is 'x'"),
+        ('{"a":' * 50_000, "nested too deeply"),
         (json.dumps({**whole, "seed": 5}), "full-seed5"),
     ):
         file.write_text(content)

@@ -12,9 +12,10 @@ from latents import CLEAN, NARROW, encoded_clip
 from models import narrow_model
 from outofsight.errors import TrainingError
 from outofsight.training import ObjectiveOptions, batch_loss, training_loss, training_schedule
+from outofsight.training.auxiliary import attach_presence
 from outofsight.training.dataset import Batch
 from outofsight.training.draws import Draws
-from outofsight.training.objective import cell_weights, presence_loss
+from outofsight.training.objective import batch_conditions, cell_weights, presence_loss
 from outofsight.training.shared_context import SharedContext
 
 
@@ -52,7 +53,7 @@ def test_the_default_is_the_released_loss() -> None:
     loss, parts = batch_loss(net, batch, draws, ObjectiveOptions())
     released = training_loss(
         net, batch.latents, full_noise(draws, batch), level_index(draws, 0, "shared"), batch.text,
-        batch.context_poses, batch.target_poses, horizontal_fov=batch.horizontal_fov,
+        batch.context_poses, batch.target_poses, conditions=batch_conditions(batch),
     )  # fmt: skip
     torch.testing.assert_close(loss, released, rtol=1e-6, atol=0)
     torch.testing.assert_close(parts["loss"].mean(), loss.detach())
@@ -65,7 +66,8 @@ def test_a_level_for_each_clip_is_the_mean_of_released_losses() -> None:
     each = [
         training_loss(
             net, batch.latents[i : i + 1], noise[i : i + 1], level_index(draws, i, "clip"), batch.text[i : i + 1],
-            batch.context_poses[i : i + 1], batch.target_poses[i : i + 1], shift=3.0, horizontal_fov=60.0,
+            batch.context_poses[i : i + 1], batch.target_poses[i : i + 1], shift=3.0,
+            conditions=batch_conditions(batch).map(lambda x, i=i: x[i : i + 1]),
         )
         for i in range(3)
     ]  # fmt: skip
@@ -162,12 +164,13 @@ def test_levels_stay_in_their_range(low: float, high: float) -> None:
 
 def test_presence_is_a_cross_entropy_over_context_and_target() -> None:
     batch, draws = batch_of(0, 1), Draws(6, 0, range(2))
-    net = model(**CLEAN, presence=True)
+    net = model(**CLEAN)
+    attach_presence(net)
     with torch.no_grad():
         bare, _ = batch_loss(net, batch, draws, ObjectiveOptions(subject_weight=3.0))
         both, parts = batch_loss(net, batch, draws, ObjectiveOptions(subject_weight=3.0, presence_weight=0.5))
     logits = []
-    net.register_forward_hook(lambda *call: logits.append(call[2].presence))
+    net.register_forward_hook(lambda *call: logits.append(call[2].auxiliary["presence"]))
     with torch.no_grad():
         batch_loss(net, batch, draws, ObjectiveOptions())
     weights = 1 + 3.0 * batch.subject
@@ -181,7 +184,7 @@ def test_presence_is_a_cross_entropy_over_context_and_target() -> None:
     unknown[:, :2] = float("nan")  # frames that the memory left out
     rest = (entropy * weights)[:, 2:].sum(dim=(1, 2, 3)) / weights.mean(dim=(1, 2, 3)) / entropy[:, 2:][0].numel()
     torch.testing.assert_close(presence_loss(unknown, batch, ObjectiveOptions(subject_weight=3.0)), rest)
-    with pytest.raises(TrainingError, match="does not tell presence"):
+    with pytest.raises(TrainingError, match="no presence head"):
         batch_loss(model(**CLEAN), batch, draws, ObjectiveOptions(presence_weight=1.0))
 
 
@@ -199,10 +202,12 @@ def test_options_that_make_no_sense(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("memory", ["hydra", "full", "fov"])
 def test_draws_that_share_a_context_have_the_gradient_of_draws_that_do_not(memory: str) -> None:
-    kind = {**CLEAN, "memory": memory, "memory_options": {} if memory == "full" else {"top_k": 2}, "presence": True}
+    kind = {**CLEAN, "memory": memory, "memory_options": {} if memory == "full" else {"top_k": 2}}
     batch, options = batch_of(0, 1, 2), ObjectiveOptions(noise="clip", text_dropout=0.3, presence_weight=0.5)
     empty, draws = torch.zeros(batch.text.shape[1:]), Draws(2, 2, range(3), copies=2)
     nets = [model(**kind) for _ in range(2)]
+    for net in nets:
+        attach_presence(net)
     shared = batch_loss(SharedContext(nets[0], 2), batch, draws, options, empty_text=empty)
     apart = batch_loss(nets[1], batch, draws, options, empty_text=empty)
     torch.testing.assert_close(shared[1]["loss"], apart[1]["loss"])
@@ -222,12 +227,12 @@ def test_a_context_that_sees_its_target_is_not_shared() -> None:
 def test_reprojections_are_dropped_for_whole_targets() -> None:
     """A target that is not told them moves as one of a model whose reprojections say nothing; shared contexts too."""
     batch, draws = batch_of(0, 1, 2), Draws(3, 0, range(3), copies=2)
-    inputs = ("pose", "rays", "reprojections")
-    told, untold = (model(**CLEAN | {"camera_inputs": inputs}) for _ in range(2))
-    for parameter in untold.reprojection_encoder.parameters():
+    inputs = ("pose", "rays", "reprojection")
+    told, untold = (model(**CLEAN | {"conditioners": inputs}) for _ in range(2))
+    for parameter in untold.conditioning["reprojection"].parameters():
         parameter.data.zero_()
-    options = ObjectiveOptions(reprojection_dropout=0.5)
-    dropped = draws.dropped_reprojections(0.5)
+    options = ObjectiveOptions(condition_dropout={"reprojection": 0.5})
+    dropped = draws.dropped_conditions("reprojection", 0.5)
     assert 0 < dropped.sum() < 6
     with torch.no_grad():
         mixed = batch_loss(told, batch, draws, options)[1]["error"]

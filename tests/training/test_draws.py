@@ -9,6 +9,13 @@ from hypothesis import strategies as st
 
 from outofsight.training.draws import Draws, clips_of_step, places_of_part
 
+DROPPED = (
+    lambda draws: draws.dropped_texts(0.5),
+    lambda draws: draws.dropped_cameras(0.5),
+    lambda draws: draws.dropped_conditions("reprojection", 0.5),
+    lambda draws: draws.dropped_conditions("rendered", 0.5),
+)
+
 
 @settings(deadline=None, max_examples=30)
 @given(clips=st.integers(1, 40), batch=st.integers(1, 12), seed=st.integers(0, 2**32))
@@ -42,10 +49,8 @@ def test_what_is_drawn_does_not_depend_on_who_draws_it(kind: str) -> None:
     together, apart = Draws(7, 3, range(4)), [Draws(7, 3, places, batch=4) for places in ([0, 1], [2], [3])]
     assert torch.equal(together.noise((2, 3)), torch.cat([draws.noise((2, 3)) for draws in apart]))
     assert torch.equal(together.levels(kind, 5), torch.cat([draws.levels(kind, 5) for draws in apart]))
-    for dropped in ("dropped_texts", "dropped_cameras", "dropped_reprojections"):
-        assert torch.equal(
-            getattr(together, dropped)(0.5), torch.cat([getattr(draws, dropped)(0.5) for draws in apart])
-        )
+    for dropped in DROPPED:
+        assert torch.equal(dropped(together), torch.cat([dropped(draws) for draws in apart]))
 
 
 def test_levels_are_shared_as_asked() -> None:
@@ -69,7 +74,7 @@ def test_noise_is_standard_normal_and_dropout_has_its_rate() -> None:
     assert rate == pytest.approx(0.3, abs=0.04)
     assert not Draws(1, 1, range(50)).dropped_texts(0.0).any()
     assert Draws(1, 1, range(50)).dropped_cameras(1.0).all()
-    each = [getattr(Draws(1, 1, range(50)), f"dropped_{what}")(0.5) for what in ("texts", "cameras", "reprojections")]
+    each = [dropped(Draws(1, 1, range(50))) for dropped in DROPPED]
     assert not any(torch.equal(one, other) for one, other in zip(each, [*each[1:], each[0]], strict=True))
 
 

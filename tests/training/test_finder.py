@@ -16,8 +16,8 @@ from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, SubjectTrack
 from outofsight.datasets import iterate_clips, write_clip
 from outofsight.errors import CameraError, DatasetError, TrainingError
-from outofsight.rendered.finder import SubjectFinder, finder_inputs
-from outofsight.rendered.sighting import Sighting
+from outofsight.experiments.rendered.finder import SubjectFinder, finder_inputs
+from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.training.finder import FinderConfig, in_a_mirror, judge, lessons, losses, taught, train_finder
 from outofsight.training.parts import load_finder
 from outofsight.training.small_run import LoopSettings

@@ -16,9 +16,9 @@ from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, SubjectTrack
 from outofsight.datasets import write_clip
 from outofsight.errors import CameraError, CheckpointError, DatasetError, TrainingError
-from outofsight.rendered import SubjectFinder
-from outofsight.rendered.follower import Followed
-from outofsight.rendered.sighting import Sighting
+from outofsight.experiments.rendered import SubjectFinder
+from outofsight.experiments.rendered.follower import Followed
+from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.training import pursuits as module
 from outofsight.training.follower import (
     FollowerConfig,

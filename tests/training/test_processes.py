@@ -91,7 +91,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(start_from)
     base = str(folder / "start" / "checkpoints" / "step-0000001" / "transformer")
     lora = {**COMMON, "model": base, "lora": 2, "trainable": "additions", "sharding": "fsdp2"}
-    joint = {**COMMON, "model": NARROW | CLEAN | {"camera_inputs": ["pose"]}}
+    joint = {**COMMON, "model": NARROW | CLEAN | {"conditioners": ["pose"]}}
     asked: dict[str, tuple[Path, dict[str, Any]]] = {
         "ddp": (latents, COMMON),
         "parts": (latents, {**COMMON, "accumulation": 2, "gradient_checkpointing": True}),

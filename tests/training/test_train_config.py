@@ -94,7 +94,7 @@ def test_only_what_changes_the_numbers_counts_as_a_difference() -> None:
 
 def test_a_setting_that_was_unknown_then_counts_as_its_default() -> None:
     first = config(steps=10, model_options={"num_layers": 2}).to_json()
-    del first["adamw_lr"], first["objective"]["reprojection_dropout"]
+    del first["adamw_lr"], first["objective"]["condition_dropout"]
     assert config(steps=10, model_options={"num_layers": 2}).differences(first) == []
     told = config(steps=10, model_options={"num_layers": 2}, adamw_lr=0.5).differences(first)
     assert told == ["adamw_lr: 1.0 then, 0.5 now"]

@@ -136,6 +136,7 @@ def test_the_vanished_leave_all_else_as_it_is(
 
 
 def test_clips_of_every_family_are_rendered_again(tmp_path: Path) -> None:
-    rows = [{"index": i, "name": f"clip-{i}", "family": family} for i, family in enumerate("aabab")]
+    kept = {"caption": "somebody", "files": {}}
+    rows = [{"index": i, "name": f"clip-{i}", "family": family, **kept} for i, family in enumerate("aabab")]
     (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert [again for _, again in truth.chosen([tmp_path], 3)] == [True, False, True, True, False]

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import CameraError, OutOfSightError
+from ..errors import CameraError
+from ..records import read_json
 from .poses import pose_fault
 
 LATENT_STRIDE = 4  # video frames per latent frame of Wan's VAE: the rate of [n,12] files
 _PAIRS = (("cond_cam", "tgt_cam"), ("context_camera", "video_camera"))
 # Written by outofsight beside the released keys, which the released loader ignores.
-_OPTIONAL = ("horizontal_fov", "fps")
+_OPTIONAL = ("horizontal_fov", "fps", "intrinsics")
 _HEMI8 = re.compile(r"C_[0-9]+\w*")  # C_01_20mm ... C_08_20mm
 _COLUMN = re.compile(r"\[([^\[\]]*)\]")
 _FORMS = (
@@ -31,7 +32,10 @@ _FORMS = (
 
 @dataclass(frozen=True, eq=False)
 class CameraArrays:
-    """What a camera file holds: context and target [F,4,4], Unreal's or (relative vectors) OpenCV's."""
+    """What a camera file holds: context and target [F,4,4], Unreal's or (relative vectors) OpenCV's.
+
+    intrinsics: [F,4] or [4] of the context and of the target, as `CameraPath` takes them, or None.
+    """
 
     context: np.ndarray
     target: np.ndarray
@@ -39,38 +43,7 @@ class CameraArrays:
     frame_stride: int = 1
     horizontal_fov: float | None = None
     fps: float | None = None
-
-
-def read_json(path: Path, error: type[OutOfSightError]) -> Any:
-    """Strict JSON: NaN, Infinity and repeated keys are refused, with `error` naming the file."""
-
-    def constant(word: str) -> None:
-        raise error(f"{path}: it holds {word}, which is no number; expected finite numbers only")
-
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(items)
-        if len(content) < len(items):
-            keys = [key for key, _ in items]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise error(f'{path}: the key "{twice}" occurs twice in one object')
-        return content
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as cause:
-        raise error(f"{path}: cannot be read ({cause.strerror or cause})") from cause
-    except UnicodeDecodeError as cause:
-        raise error(f"{path}: not a JSON file (not UTF-8 text: {cause.reason})") from cause
-    try:
-        return json.loads(text, parse_constant=constant, object_pairs_hook=pairs)
-    except json.JSONDecodeError as cause:
-        raise error(f"{path}: not a JSON file (line {cause.lineno}: {cause.msg})") from cause
-    except RecursionError as cause:
-        raise error(f"{path}: not a JSON file of ours (nested too deeply)") from cause
-    except ValueError as cause:
-        if isinstance(cause, OutOfSightError):
-            raise
-        raise error(f"{path}: not a JSON file of ours ({cause})") from cause  # e.g. a number of 5000 digits
+    intrinsics: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def raw_split(frames: int, what: str = "a raw clip") -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +95,9 @@ def _read_pair(path: Path, data: dict[str, Any], pair: tuple[str, str]) -> Camer
     if vectors[0] != vectors[1]:
         raise CameraError(f"{path}: one of {pair[0]} and {pair[1]} holds [n,12] vectors, the other 4x4 matrices")
     context, target = (_matrices(half, vectors[0]) for half in frames)
-    options = {name: _optional(path, name, data[name]) for name in _OPTIONAL if name in data}
+    options: dict[str, Any] = {name: _optional(path, name, data[name]) for name in _OPTIONAL[:2] if name in data}
+    if data.get("intrinsics") is not None:
+        options["intrinsics"] = _intrinsics(path, data["intrinsics"], pair)
     stride = LATENT_STRIDE if vectors[0] else 1
     return CameraArrays(context, target, unreal=not vectors[0], frame_stride=stride, **options)
 
@@ -225,6 +200,24 @@ def _optional(path: Path, name: str, value: Any) -> float | None:
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return value
     raise CameraError(f'{path}: "{name}" is {_describe(value)}, expected a number or null')
+
+
+def _intrinsics(path: Path, value: Any, pair: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Of context and target: {"cond_cam": [fx, fy, cx, cy] or one such row per pose, "tgt_cam": ...}."""
+    if not isinstance(value, dict) or set(value) != set(pair):
+        raise CameraError(
+            f'{path}: "intrinsics" is {_describe(value)}, expected an object with {pair[0]} and {pair[1]}'
+        )
+    halves = []
+    for name in pair:
+        rows = value[name] if isinstance(value[name], list) else [None]
+        if not _is_row(rows) and not all(_is_row(row) for row in rows):
+            raise CameraError(
+                f"{path}: intrinsics, {name}: expected four numbers fx, fy, cx, cy (shares of width and height), or a "
+                f"row of them for each pose; found {_describe(value[name])}"
+            )
+        halves.append(np.array(rows, dtype=np.float64))
+    return halves[0], halves[1]
 
 
 def _first(keys: Any, count: int = 5) -> str:

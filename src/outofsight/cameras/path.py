@@ -1,4 +1,4 @@
-"""Camera paths: poses, lens, conventions, files, the pose mini-language and view overlap.
+"""Camera paths: poses, lens, conventions, files and the pose mini-language.
 
 Poses are camera-to-world matrices in OpenCV axes (x right, y down, z forward) and metres. The world is
 right-handed with y down (determinant +1), or, where the poses come from Unreal, left-handed with z up
@@ -16,31 +16,38 @@ import numpy as np
 from ..errors import CameraError
 from . import language
 from .files import LATENT_STRIDE, CameraArrays, read_camera_arrays
-from .overlap import FAR, NEAR, pose_view_overlap
-from .poses import handedness, opencv_to_unreal, pose_fault, right_handed, unreal_to_opencv, world_down
+from .geometry import SAME_FOV, checked_intrinsics, degrees_in_words, fov_from_intrinsics, square_intrinsics
+from .poses import check_one_world, handedness, opencv_to_unreal, pose_fault, right_handed, unreal_to_opencv, world_down
 
 if TYPE_CHECKING:
     import os
 
     import torch
 
-__all__ = ["CameraPath", "load_camera_file", "pose_view_overlap", "relative_pose_vectors", "view_overlap"]
+__all__ = ["CameraPath", "load_camera_file", "relative_pose_vectors"]
 
 
 @dataclass(frozen=True, eq=False)
 class CameraPath:
     """A camera over time.
 
-    c2w: [F,4,4] float64, camera-to-world, OpenCV axes, metres; read-only. horizontal_fov: degrees, or None
-    where it is not known. fps: video frames per second. frame_stride: one pose per this many video frames (4
-    for files that hold latent-rate vectors). Raises CameraError, which names the first bad frame and what is
-    wrong with it.
+    c2w: [F,4,4] float64, camera-to-world, OpenCV axes, metres; read-only. fps: video frames per second.
+    frame_stride: one pose per this many video frames (4 for files that hold latent-rate vectors).
+
+    The lens is given in one of two ways, or not at all. horizontal_fov alone: degrees, the same in all frames, square
+    pixels, the principal point in the centre. intrinsics: [F,4] float64 (or [4] for all frames), fx and cx as shares
+    of the picture's width, fy and cy of its height, so that scaling a picture leaves them as they are (read-only);
+    `intrinsics_for` gives them for either way. Where intrinsics are given, horizontal_fov is what follows from fx:
+    2 atan(0.5 / fx) in degrees where that is the same in all frames, None where the lens zooms.
+
+    Raises CameraError, which names the first bad frame and what is wrong with it.
     """
 
     c2w: np.ndarray
     horizontal_fov: float | None = None
     fps: float = 15.0
     frame_stride: int = 1
+    intrinsics: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -60,10 +67,58 @@ class CameraPath:
             raise CameraError(f"frame_stride {self.frame_stride}: expected a whole number of at least 1")
         c2w.flags.writeable = False
         object.__setattr__(self, "c2w", c2w)
+        if self.intrinsics is not None:
+            self._set_intrinsics(checked_intrinsics(self.intrinsics, len(c2w)))
+
+    def _set_intrinsics(self, intrinsics: np.ndarray) -> None:
+        fov = fov_from_intrinsics(intrinsics)
+        same = bool(np.ptp(fov) <= SAME_FOV)
+        if self.horizontal_fov is not None and not (same and abs(self.horizontal_fov - fov[0]) <= SAME_FOV):
+            raise CameraError(
+                f"horizontal_fov {self.horizontal_fov:g} and intrinsics of {degrees_in_words(fov)} degrees are both "
+                "given and differ; give one of them, or path.with_fov(degrees) for another lens"
+            )
+        if self.horizontal_fov is None:
+            object.__setattr__(self, "horizontal_fov", float(fov[0]) if same else None)
+        object.__setattr__(self, "intrinsics", intrinsics)
 
     def __repr__(self) -> str:
-        lens = "no field of view" if self.horizontal_fov is None else f"{self.horizontal_fov:g} degrees"
-        return f"CameraPath({len(self)} poses, {lens}, {self.fps:g} fps, frame_stride={self.frame_stride})"
+        return f"CameraPath({len(self)} poses, {self.lens}, {self.fps:g} fps, frame_stride={self.frame_stride})"
+
+    @property
+    def lens(self) -> str:
+        """The field of view in words: "60 degrees", "40 to 60 degrees" of a zoom, "no field of view"."""
+        if self.intrinsics is not None:
+            return f"{degrees_in_words(fov_from_intrinsics(self.intrinsics))} degrees"
+        return "no field of view" if self.horizontal_fov is None else f"{self.horizontal_fov:g} degrees"
+
+    @property
+    def has_lens(self) -> bool:
+        """Whether the field of view is known, of one lens or of a zoom."""
+        return self.intrinsics is not None or self.horizontal_fov is not None
+
+    def intrinsics_for(self, height: float, width: float) -> np.ndarray:
+        """[F,4] float64: fx, cx as shares of the width, fy, cy of the height of a picture of this size.
+
+        The size counts only where a horizontal_fov alone is known, whose pixels are square. Raises CameraError where
+        the path has no lens.
+        """
+        if self.intrinsics is not None:
+            return self.intrinsics
+        if self.horizontal_fov is None:
+            raise CameraError(
+                "the cameras have no field of view, and none is guessed: give horizontal_fov in degrees "
+                "(path.with_fov(degrees)), or intrinsics"
+            )
+        return np.tile(square_intrinsics(self.horizontal_fov, height, width), (len(self), 1))
+
+    def with_fov(self, horizontal_fov: float | None) -> CameraPath:
+        """The same path with another lens: degrees over square pixels, None for a lens that is not known."""
+        return replace(self, horizontal_fov=horizontal_fov, intrinsics=None)
+
+    def with_intrinsics(self, intrinsics: np.ndarray) -> CameraPath:
+        """The same path with another lens: [F,4], or [4] for all frames."""
+        return replace(self, horizontal_fov=None, intrinsics=intrinsics)
 
     def __len__(self) -> int:
         return len(self.c2w)
@@ -82,7 +137,8 @@ class CameraPath:
         c2w = self.c2w[index]
         if len(c2w) == 0:
             raise CameraError(f"slice {index.start}:{index.stop} of {len(self)} poses is empty")
-        return replace(self, c2w=c2w, frame_stride=self.frame_stride * step)
+        path = replace(self, c2w=c2w, intrinsics=None, frame_stride=self.frame_stride * step)
+        return path if self.intrinsics is None else path.with_intrinsics(self.intrinsics[index])
 
     def subsample(self, stride: int) -> CameraPath:
         """Every `stride`-th video frame, ceil(F / stride) poses; a path that is at this rate already is
@@ -142,8 +198,8 @@ class CameraPath:
 
         N latent frames in all give F = stride (N - 1) + 1 video frames. Frame f stands at progress (f + 1) N
         / F after `start`'s last pose (identity without `start`), so the path goes on from the context without
-        a repeated frame and ends at exactly the sum of its steps. fps and horizontal_fov come from `start`
-        where they are not given. The vertical is y in a right-handed world, z in Unreal's: in a path whose
+        a repeated frame and ends at exactly the sum of its steps. fps and the lens (of its last frame) come from
+        `start` where they are not given. The vertical is y in a right-handed world, z in Unreal's: in a path whose
         world is a camera that is not level (relative vectors), yaw turns about that camera's own y axis.
         Raises CameraError, which points at the piece that cannot be read and lists the actions.
         """
@@ -156,10 +212,18 @@ class CameraPath:
         segments = language.parse(text)
         down = world_down(pose)
         c2w = language.walk(pose[0], segments, down=down, speed=speed, angle=angle, stride=stride)
+        intrinsics = None
         if start is not None:
             fps = start.fps if fps is None else fps
-            horizontal_fov = start.horizontal_fov if horizontal_fov is None else horizontal_fov
-        return cls(c2w, horizontal_fov, 15.0 if fps is None else fps)
+            if horizontal_fov is None:
+                last = start[len(start) - 1 :]
+                horizontal_fov, intrinsics = last.horizontal_fov, last.intrinsics
+        return cls(
+            c2w,
+            horizontal_fov,
+            15.0 if fps is None else fps,
+            intrinsics=None if intrinsics is None else intrinsics[0],
+        )
 
     def relative_to(self, pose: np.ndarray) -> CameraPath:
         """inv(pose) @ c2w for every frame: this path in the axes of the camera `pose` [4,4].
@@ -168,7 +232,7 @@ class CameraPath:
         handedness.
         """
         reference = CameraPath(np.asarray(pose, dtype=np.float64)[None])
-        _check_one_world(self, reference)
+        check_one_world(self.c2w, reference.c2w)
         # The difference first: far from the origin, the inverse alone would lose digits of the position.
         c2w = self.c2w.copy()
         c2w[:, :3, 3] -= reference.c2w[0, :3, 3]
@@ -176,25 +240,30 @@ class CameraPath:
         return replace(self, c2w=c2w)
 
     def concatenate(self, other: CameraPath) -> CameraPath:
-        """This path, then `other`. Raises CameraError where world, lens, fps or frame_stride differ."""
-        _check_one_world(self, other)
-        for name in ("horizontal_fov", "fps", "frame_stride"):
+        """This path, then `other`. Lenses may differ where both paths have intrinsics.
+
+        Raises CameraError where world, fps, frame_stride or another lens differ.
+        """
+        check_one_world(self.c2w, other.c2w)
+        zooms = self.intrinsics is not None and other.intrinsics is not None
+        for name in ("fps", "frame_stride") if zooms else ("horizontal_fov", "fps", "frame_stride"):
             mine, theirs = getattr(self, name), getattr(other, name)
             if mine != theirs:
                 raise CameraError(f"cannot join camera paths of {name} {mine} and {theirs}")
-        return replace(self, c2w=np.concatenate([self.c2w, other.c2w]))
+        c2w = np.concatenate([self.c2w, other.c2w])
+        if self.intrinsics is None and other.intrinsics is None:
+            return replace(self, c2w=c2w)
+        if self.intrinsics is None or other.intrinsics is None:
+            raise CameraError(
+                "cannot join camera paths of which one has intrinsics and the other a horizontal_fov alone; give both "
+                "path.with_intrinsics(path.intrinsics_for(height, width))"
+            )
+        joint = replace(self, c2w=c2w, horizontal_fov=None, intrinsics=None)
+        return joint.with_intrinsics(np.concatenate([self.intrinsics, other.intrinsics]))
 
     def right_handed(self) -> CameraPath:
         """The same cameras in a right-handed world with y down; relative poses do not change."""
         return replace(self, c2w=right_handed(self.c2w))
-
-
-def _check_one_world(first: CameraPath, second: CameraPath) -> None:
-    if handedness(first.c2w) != handedness(second.c2w):
-        raise CameraError(
-            "one camera path lies in Unreal's left-handed world, the other in a right-handed one, so they "
-            "cannot be related; give both in one world"
-        )
 
 
 def load_camera_file(
@@ -207,12 +276,15 @@ def load_camera_file(
     (frame_stride 4, the world is the camera that they are relative to); raw frames as strings, which are
     split into halves and padded as the release does. Frame counts are the file's. `frames` asks for that many
     video frames in each half; `camera` chooses one of a Hemi8 file ("C_01_20mm"). The files state no lens, so
-    horizontal_fov is None, unless outofsight wrote them. Raises CameraError naming file, frame, what was
-    found and what was expected.
+    it is not known, unless outofsight wrote them ("horizontal_fov", "intrinsics"). Raises CameraError naming file,
+    frame, what was found and what was expected.
     """
     file = Path(path)
     arrays = read_camera_arrays(file, camera)
-    context, target = (_to_path(file, arrays, half) for half in (arrays.context, arrays.target))
+    lenses = arrays.intrinsics or (None, None)
+    context, target = (
+        _to_path(file, arrays, half, lens) for half, lens in zip((arrays.context, arrays.target), lenses, strict=True)
+    )
     for name, half in (("context", context), ("target", target)):
         if frames is not None and len(half) != -(-frames // half.frame_stride):
             raise CameraError(
@@ -224,11 +296,11 @@ def load_camera_file(
     return context, target
 
 
-def _to_path(file: Path, arrays: CameraArrays, poses: np.ndarray) -> CameraPath:
+def _to_path(file: Path, arrays: CameraArrays, poses: np.ndarray, intrinsics: np.ndarray | None) -> CameraPath:
     fps = 15.0 if arrays.fps is None else arrays.fps
     c2w = unreal_to_opencv(poses) if arrays.unreal else poses
     try:
-        return CameraPath(c2w, arrays.horizontal_fov, fps, arrays.frame_stride)
+        return CameraPath(c2w, arrays.horizontal_fov, fps, arrays.frame_stride, intrinsics)
     except CameraError as cause:
         raise CameraError(f"{file}: {cause}") from cause
 
@@ -245,7 +317,7 @@ def relative_pose_vectors(
     """
     import torch
 
-    _check_one_world(context, target)
+    check_one_world(context.c2w, target.c2w)
     # Float32 from the matrices on, as the release computes it: its rounding (some 1e-5 m at 200 m from the
     # origin) is part of the numbers that its weights were trained and measured on. `relative_to` has the
     # exact ones.
@@ -257,36 +329,17 @@ def relative_pose_vectors(
     return vectors[0], vectors[1]
 
 
-def view_overlap(
-    query: CameraPath,
-    bank: CameraPath,
-    *,
-    near: float = NEAR,
-    far: float = FAR,
-    horizontal_fov: float | None = None,
-) -> torch.Tensor:
-    """Share [Fq,Fb] in [0,1] of each query camera's view sector, in the ground plane, that each bank camera
-    sees.
+def rebase_poses(context_poses: torch.Tensor, target_poses: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pose vectors ``[b, fc, 12]``, ``[b, ft, 12]`` of any one world, relative to the first context frame.
 
-    See `pose_view_overlap` for the measure and its source. The sector reaches from `near` to `far` metres.
-    horizontal_fov (degrees) is used for both paths; None takes each path's own.
-    Raises CameraError where a path has no field of view, or the paths lie in different worlds.
+    For models whose anchor is the session's first frame. Raises CameraError where there is no context frame.
     """
     import torch
 
-    _check_one_world(query, bank)
-    lenses = [path.horizontal_fov if horizontal_fov is None else horizontal_fov for path in (query, bank)]
-    for name, lens in zip(("query", "bank"), lenses, strict=True):
-        if lens is None:
-            raise CameraError(
-                f"the {name} path has no horizontal field of view, and none is guessed: pass "
-                "horizontal_fov=DEGREES, or set it by dataclasses.replace(path, horizontal_fov=DEGREES)"
-            )
-    poses = [right_handed(path.c2w)[:, :3].copy() for path in (query, bank)]
-    origin = poses[0][0, :, 3].copy()
-    for pose in poses:
-        pose[:, :, 3] -= origin
-    mine, others = (torch.from_numpy(pose.reshape(-1, 12)) for pose in poses)
-    fov, bank_fov = lenses
-    assert fov is not None
-    return pose_view_overlap(mine, others, fov, near=near, far=far, bank_fov=bank_fov).float()
+    if context_poses.shape[1] == 0:
+        raise CameraError("there is no context frame that poses could be relative to: give at least one")
+    poses = torch.cat([context_poses, target_poses], dim=1).unflatten(-1, (3, 4))
+    rotation, place = poses[:, :1, :, :3], poses[:, :1, :, 3:]
+    moved = torch.cat([poses[..., :3], poses[..., 3:] - place], dim=-1)
+    based = (rotation.transpose(-1, -2) @ moved).flatten(-2)
+    return based[:, : context_poses.shape[1]], based[:, context_poses.shape[1] :]

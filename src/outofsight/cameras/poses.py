@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import CameraError
+
 ROTATION_TOLERANCE = 1e-3  # the public files hold float32 matrices that are orthonormal to about 1e-6
 
 # Unreal's columns are forward, right, up; OpenCV's are right, down, forward.
@@ -41,6 +43,15 @@ def opencv_to_unreal(c2w: np.ndarray) -> np.ndarray:
 def handedness(c2w: np.ndarray) -> int:
     """+1 for poses [F,4,4] in a right-handed world, -1 in a left-handed one (Unreal's)."""
     return 1 if np.linalg.det(c2w[0, :3, :3]) > 0 else -1
+
+
+def check_one_world(first: np.ndarray, second: np.ndarray) -> None:
+    """Raises CameraError where poses [F,4,4] lie in worlds of different handedness."""
+    if handedness(first) != handedness(second):
+        raise CameraError(
+            "one camera path lies in Unreal's left-handed world, the other in a right-handed one, so they "
+            "cannot be related; give both in one world"
+        )
 
 
 def right_handed(c2w: np.ndarray) -> np.ndarray:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..evaluation.held_out import HeldOutClip
-from ..generation.codec import VideoGeometry
-from ..memory.trace import RetrievalTrace
+from ..evaluation.clip import EvalClip
+from ..evaluation.traces import frame_stride, latents, read_trace
 
 ROWS, RECALLED = 4, 4
 _SEEN, _NOT_SEEN = (217, 119, 6), (148, 163, 184)  # amber and grey: told apart by lightness too
@@ -25,18 +24,18 @@ def token_shares(trace: dict[str, np.ndarray]) -> np.ndarray:
     return (picks[..., None] == tokens).any(axis=-2).mean(axis=(0, 1))
 
 
-def recalled_picture(clip: HeldOutClip, generated: np.ndarray, trace: Path, geometry: VideoGeometry) -> Any:
+def recalled_picture(clip: EvalClip, generated: np.ndarray, trace: Path) -> Any:
     """A row for each of some target frames: generated, truth, and the memory tokens it recalled most.
 
     clip: the truth. generated: uint8 ``[Ft, h, w, 3]``. A memory token is shown by the last video frame it covers, in
     an amber frame where it covers a latent frame in which the subject is visible.
     """
-    arrays = RetrievalTrace.load(trace)
+    frames = clip.context_frames, clip.target_frames
+    arrays = read_trace(trace, frames)
     shares, sources = token_shares(arrays), arrays["sources"]
-    cut, made = int(arrays["context_frames"]), int(arrays["target_frames"])
-    ends = np.array([*geometry.first_frames(cut)[1:], len(clip.context)]) - 1
+    (cut, made), stride = latents(arrays), frame_stride(arrays, frames)
+    ends, target_ends = stride * np.arange(cut), stride * np.arange(made)  # the last video frame of each latent frame
     starts = np.array([0, *(ends[:-1] + 1)])
-    target_ends = np.array([*geometry.first_frames(made)[1:], len(clip.truth)]) - 1
     seen = np.logical_or.reduce(clip.visible, axis=0)[: len(clip.context)]
     rows = _rows(clip.re_entered[target_ends])
     height, width = (2 * side for side in clip.truth.shape[1:3])

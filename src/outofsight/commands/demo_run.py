@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 from .console import note, say
 
 if TYPE_CHECKING:
-    from ..evaluation.held_out import HeldOutClip
+    from ..evaluation.clip import EvalClip
     from ..evaluation.scores import Scores
     from ..generation.outputs import OutputPaths
     from ..generation.runs import Settings
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 CLIP_FOLDER = "demo"
 WORLDS = "tiny-30fps"  # the preset of fresh clips: what the shipped model was trained on
 _COLUMNS = (
-    ("target", "whole"),
-    ("re-entered", "back in view"),
-    ("re-entered inside", "subject"),
+    ("psnr", "whole"),
+    ("psnr re-entered", "back in view"),
+    ("psnr re-entered inside", "subject"),
     ("fate", "nearest to"),
 )
-_ROWS = {"model": "this model", "hold": "last frame held", "view": "best view copied"}
+MODEL = "this model"
 
 
 def packaged_clip(model: str) -> Path:
@@ -59,8 +59,10 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
         OutOfSightError: the model, the clip or the place cannot be used.
     """
     from ..datasets import read_clip
-    from ..evaluation.held_out import held_out
-    from ..evaluation.scores import score
+    from ..evaluation import baselines
+    from ..evaluation.clip import eval_clip
+    from ..evaluation.measure import measure
+    from ..evaluation.traces import read_trace
     from ..generation.outputs import OutputPaths, check_folder_writable
     from ..generation.runs import Machine, Sources
     from ..video import read_video
@@ -81,12 +83,14 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
         trace=True,
         overwrite=True,
     )
-    truth = held_out(read_clip(clip), clip)
+    truth = eval_clip(read_clip(clip), clip).read()
     run(request)
     paths = OutputPaths(request.out)
     made = read_video(paths.video).frames
-    rows = {"model": score(made, truth), "hold": score(truth.hold(), truth), "view": score(truth.best_view(), truth)}
-    pictures = _write_pictures(truth, made, paths, out, model)
+    videos = {MODEL: baselines.Continuation(made, trace=read_trace(paths.trace) if paths.trace.is_file() else None)}
+    videos |= {row: baselines.make(row, truth) for row in (baselines.LAST_FRAME, baselines.BEST_VIEW)}
+    rows = {row: measure(video, truth).flat() for row, video in videos.items()}
+    pictures = _write_pictures(truth, made, paths, out)
     say(scores_table(rows))
     note(verdict(rows, truth))
     page = write_reports(paths.video, None, None, read_given, note)
@@ -94,22 +98,20 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     return rows, page
 
 
-def _write_pictures(clip: HeldOutClip, made: Any, paths: OutputPaths, out: Path, model: str) -> list[Path]:
+def _write_pictures(clip: EvalClip, made: Any, paths: OutputPaths, out: Path) -> list[Path]:
     """The video side by side and the picture of what was recalled."""
+    from ..evaluation.baselines import BEST_VIEW, best_view_copied
     from ..evaluation.pictures import named_side_by_side
-    from ..generation.codec import VideoGeometry
     from ..io import replacing
     from ..video import write_video
     from .demo_recall import recalled_picture
-    from .loading import find_model
 
     beside, picture = out / "context_generated_truth.mp4", out / "recalled.png"
-    videos = {"context": clip.context, "generated": made, "truth": clip.truth, "best view copied": clip.best_view()}
+    videos = {"context": clip.context, "generated": made, "truth": clip.truth}
+    videos |= {BEST_VIEW: best_view_copied(clip).frames}
     write_video(beside, named_side_by_side(videos, 2), clip.fps)
-    outline = find_model(model).outline
-    geometry = VideoGeometry.of(outline.vae, outline.transformer)
     with replacing(picture) as target:
-        recalled_picture(clip, made, paths.trace, geometry).save(target)
+        recalled_picture(clip, made, paths.trace).save(target)
     return [beside, picture]
 
 
@@ -119,20 +121,20 @@ def scores_table(rows: Mapping[str, Scores]) -> str:
     for name, scores in rows.items():
         cells = [scores.get(column) for column, _ in _COLUMNS]
         words = [f"{cell:.1f}" if isinstance(cell, float) else str(cell or "-") for cell in cells]
-        lines.append([_ROWS.get(name, name), *words])
+        lines.append([name, *words])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
-def verdict(rows: Mapping[str, Scores], clip: HeldOutClip) -> str:
+def verdict(rows: Mapping[str, Scores], clip: EvalClip) -> str:
     """What the scores say, in two sentences that claim no more than they show."""
-    best = max(float(rows[name]["re-entered"] or 0) for name in ("hold", "view"))
-    gain = float(rows["model"]["re-entered"] or 0) - best
+    best = max(float(scores["psnr re-entered"] or 0) for name, scores in rows.items() if name != MODEL)
+    gain = float(rows[MODEL]["psnr re-entered"] or 0) - best
     back = clip.re_entered.argmax() / clip.fps if clip.re_entered.any() else None
     when = "" if back is None else f", from {back:.1f} s on"
     side = "above" if gain >= 0 else "BELOW"
-    told = f"While the subject is back in view{when}: {abs(gain):.1f} dB {side} the better trivial answer."
-    fate = rows["model"].get("fate")
+    told = f"While the subject is back in view{when}: {abs(gain):.1f} dB {side} the better baseline."
+    fate = rows[MODEL].get("fate")
     meaning = {
         "true": "where it really is by then",
         "vanished": "a world without it: it is not remembered",

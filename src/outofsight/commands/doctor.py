@@ -22,11 +22,11 @@ _SPEEDS = (
 @reports_errors
 def doctor(
     preset: Annotated[str, typer.Option(help="Model sizes to estimate.")] = "hydra-1.3b",
-    height: Annotated[int | None, typer.Option(help="Pixels; the preset's by default.")] = None,
-    width: Annotated[int | None, typer.Option(help="Pixels; the preset's by default.")] = None,
-    frames: Annotated[int | None, typer.Option(help="Context frames, and as many target frames.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps; the preset's by default.")] = None,
-    tflops: Annotated[float | None, typer.Option(help="Sustained speed to compute the time for.")] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Pixels; the preset's by default.")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Pixels; the preset's by default.")] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Context frames, and as many target frames.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; the preset's by default.")] = None,
+    tflops: Annotated[float | None, typer.Option(min=1e-6, help="Sustained speed to compute the time for.")] = None,
     weights: Annotated[list[Path] | None, typer.Option(help="Folder to look for weights in; repeatable.")] = None,
 ) -> None:
     """Say which devices, versions, attention backends and weights are here, and what a model would cost."""

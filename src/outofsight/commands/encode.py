@@ -70,6 +70,8 @@ def encode(
         note(f"{count} workers share {cores} CPU cores")
     with _progress() as report:
         outcome = encode_clips(folders, out, options, workers=count, report=report)
+    if outcome.framing:
+        note(f"pictures and cameras were changed together; of the first clip: {outcome.framing}")
     made = outcome.clips - outcome.kept
     kept = f", {outcome.kept} were there already" if outcome.kept else ""
     note(f"{made} clips encoded{kept}" if made else f"nothing to do: {outcome.clips} clips there")

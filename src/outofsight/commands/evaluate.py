@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +37,9 @@ def evaluate(
     horizontal_fov: Annotated[
         float | None, _option("Degrees, where the cameras do not say (for the best view).", group=ROWS)
     ] = None,
+    metrics: Annotated[
+        list[str] | None, _option("MODULE whose import registers metrics of your own; repeat it.", group=ROWS)
+    ] = None,
     lpips: Annotated[Path | None, _option("alexnet-owt-7be5be79.pth and alex.pth, for LPIPS.", group=NETWORKS)] = None,
     dino: Annotated[Path | None, _option("DINO ViT-B/16, for subject consistency.", group=NETWORKS)] = None,
     clip_b32: Annotated[Path | None, _option("CLIP ViT-B/32, for background consistency.", group=NETWORKS)] = None,
@@ -58,6 +63,8 @@ def evaluate(
     from .loading import choose_device
 
     quiet_libraries()
+    for module in metrics or []:
+        _import(module)
     where = choose_device(device)
     with _progress() as report:
         found = run(
@@ -78,6 +85,16 @@ def evaluate(
     say("\n".join(str(file) for file in (out, out.with_suffix(".md"), out.with_suffix(".tex"))))
     if found.partial is not None:
         note(f"{partial_words(found)}; the tables say so")
+
+
+def _import(module: str) -> None:
+    """Run a module of the user's, which calls ``register_metric``. Raises OutOfSightError where it is not there."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # and stays, as other processes look for the metric's code there
+    try:
+        import_module(module)
+    except ModuleNotFoundError as cause:
+        raise OutOfSightError(f"--metrics {module}: {cause}; expected a module that can be imported here") from cause
 
 
 def _rows(given: list[str]) -> dict[str, Path]:

@@ -51,12 +51,16 @@ def generate(
     prompt: Annotated[str | None, _option("What is seen.", group=INPUT)] = None,
     prompt_file: Annotated[Path | None, _option("Text file that holds the prompt.", group=INPUT)] = None,
     negative_prompt: Annotated[str | None, _option("What is not to be seen; the model's own.", group=INPUT)] = None,
-    height: Annotated[int | None, _option("Pixels; scaled to cover and cropped. As the input.", group=INPUT)] = None,
-    width: Annotated[int | None, _option("Pixels, with --height.", group=INPUT)] = None,
-    frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", group=INPUT)] = None,
-    context_frames: Annotated[int | None, _option("Use the last so many context frames.", group=INPUT)] = None,
+    height: Annotated[
+        int | None, _option("Pixels; scaled to cover and cropped. As the input.", least=1, group=INPUT)
+    ] = None,
+    width: Annotated[int | None, _option("Pixels, with --height.", least=1, group=INPUT)] = None,
+    frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", least=1, group=INPUT)] = None,
+    context_frames: Annotated[int | None, _option("Use the last so many context frames.", least=1, group=INPUT)] = None,
     pad: Annotated[bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)] = False,
-    horizontal_fov: Annotated[float | None, _option("Degrees, where the cameras do not say.", group=INPUT)] = None,
+    horizontal_fov: Annotated[
+        float | None, _option("Degrees, of the video before any crop; in place of the cameras' own.", group=INPUT)
+    ] = None,
     steps: Annotated[int | None, _option("Denoising steps; the model's own.", group=SAMPLING, least=1)] = None,
     guidance: Annotated[float | None, _option("Guidance scale, 1 is none; the model's own.", group=SAMPLING)] = None,
     shift: Annotated[float | None, _option("Shift of the noise schedule; the model's own.", group=SAMPLING)] = None,

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CheckpointError, GeometryError, OutOfSightError, OutputError
+from ..errors import CheckpointError, OutOfSightError, OutputError
 from ..generation.codec import VideoGeometry
 from ..generation.outputs import check_folder_writable, check_writable, load_partial, save_partial
 from ..generation.runs import (
@@ -24,7 +24,7 @@ from ..generation.runs import (
     versions,
 )
 from ..io import sha256_array, sha256_file, write_json
-from ..sampling import flow_sigmas
+from ..sampling import SamplingOptions
 from .console import StepReporter, fail, note, say
 from .loading import Model, check_machine, find_model, load_pipeline
 from .sources import Job, LoadedInputs, list_jobs, load_inputs
@@ -108,11 +108,13 @@ def run(request: Request) -> int:
 
 def check_sampling(settings: Settings) -> None:
     """Hold the sampling settings against what the sampler takes; raises GeometryError."""
-    steps, shift = settings.num_inference_steps, settings.shift
-    flow_sigmas(1 if steps is None else steps, 1.0 if shift is None else shift)
-    low, high = settings.guidance_interval
-    if not 0 <= low <= high <= 1:
-        raise GeometryError(f"guidance_interval is {low} {high}, expected 0 <= from <= to <= 1 (sigmas)")
+    given: dict[str, Any] = {
+        "steps": settings.num_inference_steps,
+        "guidance": settings.guidance_scale,
+        "shift": settings.shift,
+        "guidance_interval": settings.guidance_interval,
+    }
+    SamplingOptions(**{name: value for name, value in given.items() if value is not None})
 
 
 def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:
@@ -123,10 +125,7 @@ def check(inputs: LoadedInputs, settings: Settings, model: Model) -> None:
         inputs.target_cameras,
         inputs.prompt,
         negative_prompt=(settings.negative_prompt or "") if settings.guidance_scale != 1.0 else "",
-        height=settings.height,
-        width=settings.width,
         target_frames=settings.target_frames,
-        horizontal_fov=settings.horizontal_fov,
     )
 
 
@@ -194,10 +193,7 @@ def _generate(
         batched_guidance=settings.batched_guidance,
         numerics=settings.numerics,
         seed=seed,
-        height=settings.height,
-        width=settings.width,
         target_frames=settings.target_frames,
-        horizontal_fov=settings.horizontal_fov,
         trace=request.trace,
         callback=reporter,
         progress=reporter.bars,

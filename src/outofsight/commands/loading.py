@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ..errors import CheckpointError, OutOfSightError
-from ..generation.runs import Machine, Settings, model_files, model_identity
+from ..generation.runs import Machine, Settings, WeightDtype, model_files, model_identity
 from .console import byte_bar, note
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..pipeline import WorldModelPipeline
 
 RANDOM = "random:"
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = get_args(WeightDtype)
 OFFLOADS = ("none", "model", "group")
 
 
@@ -41,7 +41,7 @@ def choose_device(wanted: str) -> str:
     return wanted
 
 
-def choose_dtype(wanted: str, device: str, numerics: str) -> str:
+def choose_dtype(wanted: str, device: str, numerics: str) -> WeightDtype:
     """The dtype of the weights; "auto" takes bfloat16 on CUDA and for reference numerics, else float32.
 
     Raises:
@@ -53,7 +53,7 @@ def choose_dtype(wanted: str, device: str, numerics: str) -> str:
         raise OutOfSightError(f"--dtype {wanted}: expected auto, {', '.join(DTYPES)}")
     if numerics == "reference" and wanted != "bfloat16":
         raise OutOfSightError(f"--numerics reference computes in bfloat16, and --dtype {wanted} was given")
-    return wanted
+    return cast(WeightDtype, wanted)
 
 
 def check_machine(machine: Machine) -> None:
@@ -97,10 +97,16 @@ def find_model(name: str, local_files_only: bool = False) -> Model:
     """
     from ..generation.folders import resolve_model
     from ..pipeline import WorldModelPipeline
+    from ..training.run_model import is_run, model_of_run
 
     if name.startswith(RANDOM):
         note(f"WARNING: {name} has RANDOM weights. The path from video to video is the real one; the picture is noise.")
         return Model(name, None, WorldModelPipeline.from_preset(name.removeprefix(RANDOM)))
+    place = Path(name).expanduser()
+    if is_run(place):
+        folder = model_of_run(place)
+        note(f"{place} is a training run: its newest weights are used, as put together in {folder}")
+        return Model(name, folder, WorldModelPipeline.outline(folder))
     folder = resolve_model(name, local_files_only=local_files_only)
     return Model(name, folder, WorldModelPipeline.outline(folder))
 

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LoadedInputs:
-    """The inputs of one video, read. ``sha256`` names each part; ``notes`` say what was done on reading."""
+    """The inputs of one video, read and at the size asked for, cameras of the frames as they are then.
+
+    ``sha256`` names each part; ``notes`` say what was done on reading.
+    """
 
     frames: np.ndarray
     fps: float
@@ -37,6 +40,7 @@ class LoadedInputs:
             "sha256": self.sha256,
             "context_frames": len(self.frames),
             "context_size": list(self.frames.shape[1:3]),
+            "horizontal_fov": self.context_cameras.horizontal_fov,
             "fps": self.fps,
             "notes": self.notes,
         }
@@ -81,6 +85,8 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     Raises:
         VideoError, CameraError, PromptError, LayoutError: what is missing or cannot be read.
     """
+    from ..generation.inputs import fitted_inputs
+
     sources = job.sources
     digests: dict[str, str] = {}
     notes: list[str] = []
@@ -102,12 +108,15 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     if prompt is None:
         raise PromptError("no prompt: give --prompt or --prompt-file (a --clip brings its caption)")
     digests["prompt"] = _sha256_text(prompt)
-    frames, fps, digests["context video"], told = _video(sources, clip, context_cameras, settings)
+    frames, fps, digests["context video"], told = _video(sources, clip, context_cameras, settings.pad)
     notes += told
     if settings.context_frames is not None:
         frames, context_cameras, told = _last_frames(frames, context_cameras, settings.context_frames)
         notes += told
-    return LoadedInputs(frames, fps, context_cameras, target_cameras, prompt, digests, notes)
+    paths = context_cameras, target_cameras
+    fitted = fitted_inputs(frames, paths, (settings.height, settings.width), settings.horizontal_fov)
+    notes += [f"context: {fitted.note}"] if fitted.note else []
+    return LoadedInputs(fitted.frames, fps, fitted.cameras[0], fitted.cameras[1], prompt, digests, notes)
 
 
 def _cameras(sources: Sources, clip: Clip | None, stride: int) -> tuple[CameraPath, CameraPath | None]:
@@ -135,7 +144,7 @@ def _cameras(sources: Sources, clip: Clip | None, stride: int) -> tuple[CameraPa
 
 
 def _video(
-    sources: Sources, clip: Clip | None, cameras: CameraPath, settings: Settings
+    sources: Sources, clip: Clip | None, cameras: CameraPath, pad: bool
 ) -> tuple[np.ndarray, float, str, list[str]]:
     """Frames, rate, SHA-256 of the file and notes of the context video, a frame for each camera."""
     import numpy as np
@@ -143,11 +152,12 @@ def _video(
     from ..generation.inputs import covered_frames
     from ..video import probe_video, read_video
 
-    size = (settings.height, settings.width) if settings.height and settings.width else None
     if sources.context is not None:
         wanted = covered_frames(cameras)
         info = probe_video(sources.context)
-        video = read_video(sources.context, size=size, frames=wanted, pad=settings.pad)
+        if sources.context_pose is not None and info.frames is not None and info.frames < wanted and not pad:
+            raise CameraError(_too_many_counts(sources.context_pose, cameras, info.frames))
+        video = read_video(sources.context, frames=wanted, pad=pad)
         digest = sha256_file(Path(sources.context))
         notes = [f"context video: {video.note}"] if video.note else []
         if info.frames is not None and info.frames > wanted:
@@ -155,10 +165,21 @@ def _video(
         return video.frames, video.fps, digest, notes
     if clip is None:
         raise VideoError("no context video: give --context or --clip")
-    video = clip.context_video(size)
+    video = clip.context_video()
     whole = clip.context
     digest = sha256_array(whole) if isinstance(whole, np.ndarray) else sha256_file(whole.path) if whole else ""
     return video.frames, video.fps, digest, [f"context video: {video.note}"] if video.note else []
+
+
+def _too_many_counts(pose: str, cameras: CameraPath, frames: int) -> str:
+    """In the unit of a pose's words, of which each is some video frames and the first one."""
+    counts = len(cameras.from_string(pose, stride=1))
+    stride = (len(cameras) - 1) // max(1, counts - 1)
+    return (
+        f'the context video is too short: --context-pose "{pose}" counts {counts}, which is {len(cameras)} video '
+        f"frames at {stride} a count after the first, and it has {frames}: {(frames - 1) // stride + 1} counts fit "
+        "(--pad repeats its last frame)"
+    )
 
 
 def _last_frames(frames: np.ndarray, cameras: CameraPath, count: int) -> tuple[np.ndarray, CameraPath, list[str]]:

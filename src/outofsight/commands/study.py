@@ -65,13 +65,13 @@ def study(
     if not page_only:
         if (test_latents is None) != (test_clips is None):
             raise StudyError("give both --test-latents and --test-clips, or neither: they are the same clips")
-        parts = resolve_model(model)
+        components = resolve_model(model)
         places = out / "latents"
         study_of = Study(
             latents=latents or places / TRAIN,
             test_latents=test_latents or places / TEST,
             test_clips=test_clips or out / TEST,
-            parts=parts,
+            components=components,
             runs=out / "runs",
             values=stored,
             settings=tuple(setting or ()),
@@ -82,7 +82,7 @@ def study(
             clips = partial(report, "clips")
             for split, given, count in ((TRAIN, latents, train_count), (TEST, test_latents, test_count)):
                 if given is None:
-                    prepare(out, str(parts), split, count, workers=cpu_cores(), report=clips)
+                    prepare(out, str(components), split, count, workers=cpu_cores(), report=clips)
             try:
                 outcome = run_study(study_of, chosen, jobs=jobs or _jobs(), report=report)
             finally:

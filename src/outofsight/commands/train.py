@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import _console, note, quiet_libraries, reports_errors, say
+from .console import _console, byte_bar, note, quiet_libraries, reports_errors, say
 
 if TYPE_CHECKING:
     from ..training.config import TrainConfig
@@ -48,12 +49,16 @@ def train(
     main = int(os.environ.get("RANK", "0")) == 0
     validate = _telling(config, main) if config.validate_every else None
     with _progress(config, shown=main) as report, _memory_advice():
-        result = run(config, resume=resume, accept_changes=accept_changes, validate=validate, report=report)
+        result = run(
+            config, resume=resume, accept_changes=accept_changes, validate=validate, report=report, byte_bar=byte_bar
+        )
     if main:
         last = result.metrics
         note(f"{result.step} steps done" + (f", loss {last.loss:.4f}" if last is not None else ""))
         if result.checkpoint is not None:
             say(str(result.checkpoint.folder))
+            run_folder = shlex.quote(str(config.out))
+            note(f"next: outofsight generate --model {run_folder} --clips CLIPS --out predictions --trace")
 
 
 def _config(recipe: str, data: Path, out: Path, steps: int | None, settings: list[str]) -> TrainConfig:

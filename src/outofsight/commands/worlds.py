@@ -58,6 +58,9 @@ def worlds(
     note(
         f"{made} clips made{kept}. {_times(outcome.seconds)}" if made else f"nothing to do: {outcome.kept} clips there"
     )
+    if outcome.foreign:
+        shown = ", ".join(outcome.foreign[:5]) + (", ..." if len(outcome.foreign) > 5 else "")
+        note(f"kept as they are, being no clips of this run: {len(outcome.foreign)} folders ({shown})")
     if preview:
         from ..worlds.preview import contact_sheet
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,43 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..cameras import CameraPath, load_camera_file
-from ..cameras.files import raw_split, read_json
+from ..cameras.files import raw_split
 from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
 from ..errors import LayoutError
+from ..records import read_json
 from ..video import probe_video
+from .base import Reader, listing, register_reader
 from .hm_world_annotations import read_characters, read_checks, with_checks
-from .hm_world_layouts import MASK_SUFFIX, Captions, detect_layout, listing, need, some_names
+from .hm_world_layouts import MASK_SUFFIX, Captions, find_examples, find_raw, find_released, need
 
 INSTANCE_MASKS, EXTRAS = "instance_masks.npz", "extras.json"  # ours, beside the released files
-
-
-def read_clip(path: str | os.PathLike[str], name: str | None = None) -> Clip:
-    """Read one clip: a sample's folder, or a data folder and the sample's name.
-
-    Cameras and annotations are read now, videos and masks when they are asked for. What an annotation file
-    holds beyond the known forms is told in `clip.notes` and kept in `clip.extras`. Raises LayoutError (files
-    missing, counts that do not fit), CameraError and VideoError.
-    """
-    report = detect_layout(path)
-    if name is None and len(report.samples) > 1:
-        raise LayoutError(f"{path}: it holds {len(report.samples)} clips; give the name of one: {some_names(report)}")
-    chosen = report.samples[0] if name is None else name
-    if chosen not in report.samples:
-        raise LayoutError(f'{path}: no clip "{chosen}" in this {report.kind} layout; it holds {some_names(report)}')
-    return _READERS[report.kind](report.root, chosen, Captions.beside(report.root))
-
-
-def iterate_clips(root: str | os.PathLike[str], names: Sequence[str] | None = None) -> Iterator[Clip]:
-    """Every clip of a data folder, in the order of the names, or those named in the order given; errors as
-    `read_clip`, when a clip's turn comes.
-    """
-    report = detect_layout(root)
-    captions = Captions.beside(report.root)
-    unknown = set(names or ()) - set(report.samples)
-    if unknown:
-        raise LayoutError(f"{root}: no clip {', '.join(sorted(unknown)[:8])}; it holds {some_names(report)}")
-    for name in report.samples if names is None else names:
-        yield _READERS[report.kind](report.root, name, captions)
 
 
 def _read_released(root: Path, name: str, captions: Captions) -> Clip:
@@ -113,7 +85,28 @@ def _read_example(root: Path, name: str, captions: Captions) -> Clip:
     return _timed(Clip(name, captions.numbered(name, root), context, target, video), fps)
 
 
-_READERS = {"released": _read_released, "raw": _read_raw, "example": _read_example}
+def _opened(read: Callable[[Path, str, Captions], Clip]) -> Callable[[Path], Callable[[str], Clip]]:
+    """``read`` with the captions beside the clips read once."""
+
+    def opened(root: Path) -> Callable[[str], Clip]:
+        captions = Captions.beside(root)
+        return lambda name: read(root, name, captions)
+
+    return opened
+
+
+register_reader(
+    Reader(
+        "released",
+        "<sample>/{cond,tgt}.mp4 and camera.json, caption.txt beside the samples",
+        find_released,
+        _opened(_read_released),
+    )
+)
+register_reader(
+    Reader("raw", "<sample>/videos/<name>.mp4 and <sample>.json, captions.txt", find_raw, _opened(_read_raw))
+)
+register_reader(Reader("example", "1.mp4, cam1.json and caption.txt", find_examples, _opened(_read_example)))
 
 
 def _annotated(clip: Clip, characters: Path, checks: Path, context: np.ndarray, target: np.ndarray) -> Clip:

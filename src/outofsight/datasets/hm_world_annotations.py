@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..cameras.files import read_json
 from ..clips import SubjectTrack
 from ..errors import LayoutError
+from ..records import read_json
 
 _KEY, _VERSION = "outofsight", 1
 _UNITS = "positions: metres in the world of camera.json; heading: degrees; boxes: x0 y0 x1 y1 pixels"

@@ -17,43 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import LayoutError
+from .base import LayoutReport, listing
 
 DATA_FOLDER = "HM-World"
 CAPTION_FILES = ("caption.txt", "captions.txt")
 MASK_SUFFIX = "M_CustomDepth"
-_LAYOUTS = (
-    "released: <sample>/{cond,tgt}.mp4 and camera.json, caption.txt beside the samples; "
-    "raw: <sample>/videos/<name>.mp4 and <sample>.json, captions.txt; "
-    "example: 1.mp4, cam1.json and caption.txt"
-)
 
 
-@dataclass(frozen=True)
-class LayoutReport:
-    """A folder's layout ("released", "raw" or "example"), where its samples lie, and their names."""
-
-    kind: str
-    root: Path
-    samples: tuple[str, ...]
-
-
-def detect_layout(path: str | os.PathLike[str]) -> LayoutReport:
-    """Tell the layout of a data folder or of a single sample's folder.
-
-    Raises LayoutError, which lists what was found and what each layout needs.
-    """
-    root = Path(path).resolve()
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
-        raise LayoutError(f"{path}: {what}; expected a folder of one of these layouts. {_LAYOUTS}")
-    for find in (_find_released, _find_raw, _find_examples):
-        report = find(root)
-        if report is not None:
-            return report
-    raise LayoutError(f"{path}: no known layout; it holds {listing(root)}. Layouts: {_LAYOUTS}")
-
-
-def _find_released(root: Path) -> LayoutReport | None:
+def find_released(root: Path) -> LayoutReport | None:
     if _is_sample(root):
         return LayoutReport("released", root.parent, (root.name,))
     base = root / DATA_FOLDER if (root / DATA_FOLDER).is_dir() else root
@@ -65,7 +36,7 @@ def _is_sample(folder: Path) -> bool:
     return any((folder / f"{half}.mp4").exists() for half in ("cond", "tgt"))
 
 
-def _find_raw(root: Path) -> LayoutReport | None:
+def find_raw(root: Path) -> LayoutReport | None:
     single = (root / "videos").is_dir()
     samples = [root] if single else [folder for folder in _folders(root) if (folder / "videos").is_dir()]
     names = []
@@ -75,7 +46,7 @@ def _find_raw(root: Path) -> LayoutReport | None:
     return LayoutReport("raw", root.parent if single else root, _ordered(names)) if names else None
 
 
-def _find_examples(root: Path) -> LayoutReport | None:
+def find_examples(root: Path) -> LayoutReport | None:
     names = [file.stem for file in root.glob("*.mp4") if (root / f"cam{file.stem}.json").exists()]
     return LayoutReport("example", root, _ordered(names)) if names else None
 
@@ -150,13 +121,3 @@ def need(folder: Path, files: tuple[str, ...]) -> None:
             f"{folder}: {', '.join(missing)} missing; a released sample needs {', '.join(files)}; "
             f"it holds {listing(folder)}"
         )
-
-
-def listing(folder: Path, count: int = 8) -> str:
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in os.scandir(folder))
-    return (", ".join(names[:count]) or "nothing") + (f", ... ({len(names)} in all)" if len(names) > count else "")
-
-
-def some_names(report: LayoutReport, count: int = 8) -> str:
-    more = f", ... ({len(report.samples)} in all)" if len(report.samples) > count else ""
-    return ", ".join(report.samples[:count]) + more

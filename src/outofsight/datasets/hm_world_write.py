@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cameras import CameraPath
 from ..clips import Clip, RedMasks, VideoFile
 from ..errors import LayoutError, OutputError
 from ..video import write_video
@@ -63,7 +64,7 @@ def _json_files(clip: Clip) -> dict[str, str]:
     cameras: dict[str, Any] = {}
     for name, path in (("cond_cam", clip.context_cameras), ("tgt_cam", clip.target_cameras)):
         cameras[name] = {str(frame): matrix for frame, matrix in enumerate(path.to_unreal().tolist())}
-    cameras["horizontal_fov"] = clip.target_cameras.horizontal_fov
+    cameras |= lens_to_json(clip.context_cameras, clip.target_cameras)
     contents = {"camera.json": cameras}
     if clip.subjects:
         contents["character.json"] = characters_to_json(clip.subjects)
@@ -84,6 +85,19 @@ def _json_files(clip: Clip) -> dict[str, str]:
     return texts
 
 
+def lens_to_json(context: CameraPath, target: CameraPath) -> dict[str, Any]:
+    """What a camera file says of the lens, beside the released keys: "horizontal_fov" and, where the paths have them,
+    "intrinsics" of each half, a row for each pose or one for all."""
+    same = context.horizontal_fov == target.horizontal_fov
+    content: dict[str, Any] = {"horizontal_fov": target.horizontal_fov if same else None}
+    if context.intrinsics is not None and target.intrinsics is not None:
+        content["intrinsics"] = {
+            name: (rows[0] if (rows == rows[0]).all() else rows).tolist()
+            for name, rows in (("cond_cam", context.intrinsics), ("tgt_cam", target.intrinsics))
+        }
+    return content
+
+
 def _check(clip: Clip) -> None:
     what = f'clip "{clip.name}"'
     if not clip.name or clip.name.startswith(".") or set(clip.name) & set("/\\\t\n\r\0"):
@@ -99,8 +113,14 @@ def _check(clip: Clip) -> None:
                 f"{what}: its cameras have one pose per {path.frame_stride} frames; the released layout "
                 "holds one per frame"
             )
-    if clip.context_cameras.horizontal_fov != clip.target_cameras.horizontal_fov:
-        raise LayoutError(f"{what}: context and target cameras differ in horizontal_fov")
+    context, target = clip.context_cameras, clip.target_cameras
+    if (context.intrinsics is None) != (target.intrinsics is None) or (
+        context.intrinsics is None and context.horizontal_fov != target.horizontal_fov
+    ):
+        raise LayoutError(
+            f"{what}: context and target cameras differ in horizontal_fov ({context.lens} and {target.lens}); give "
+            "both intrinsics (path.with_intrinsics)"
+        )
 
 
 def _write_half(file: Path, source: np.ndarray | VideoFile | None, clip: Clip) -> None:

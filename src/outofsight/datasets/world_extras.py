@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..clips import InstanceMasks, VideoFile
 from ..errors import LayoutError
+from ..records import read_object
 
 WORLD, FATES = "world.json", "fates"
 
@@ -38,12 +38,12 @@ def read_world(folder: Path) -> dict[str, Any] | None:
     file = folder / WORLD
     if not file.is_file():
         return None
+    content = read_object(file, LayoutError, "make the clip anew")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
         content["plan"]["kind"]
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise LayoutError(f"{file}: cannot be read ({cause}); make the clip anew") from cause
-    return dict(content)
+    except (KeyError, TypeError) as cause:
+        raise LayoutError(f"{file}: its plan names no kind ({cause}); make the clip anew") from cause
+    return content
 
 
 def read_fates(folder: Path) -> Fates | None:

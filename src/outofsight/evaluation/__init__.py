@@ -1,31 +1,34 @@
-"""What a generated video is worth: the benchmark, its measures, trivial answers to beat, and intervals over clips."""
+"""What a generated video is worth: the benchmark, its metrics, baselines to beat, and intervals over clips.
+
+``evaluate`` measures folders of predictions; ``measure`` one video of one :class:`EvalClip`. The demo, the validation,
+the study and the viewer print what ``measure`` finds, so one name is one number everywhere.
+"""
 
 from __future__ import annotations
 
+from .baselines import best_view_copied, best_views, last_frame_held
 from .benchmark import evaluate
 from .bootstrap import Interval, interval
-from .fates import FateScore, nearest_fate
+from .clip import EvalClip, eval_clip, eval_clips
+from .measure import Sample, measure
+from .metrics import (
+    METRICS,
+    FateScore,
+    HitRate,
+    Metric,
+    Value,
+    frame_psnr,
+    nearest_fate,
+    register_metric,
+    retrieval_hits,
+)
 from .networks import NetworkFolders
 from .predictions import PredictionError
-from .psnr import frame_psnr, mean_psnr
 from .result import Evaluation, read_evaluation
-from .retrieval import HitRate, retrieval_hits
-from .trivial import best_views, hold_last
 
 __all__ = [
-    "Evaluation",
-    "FateScore",
-    "HitRate",
-    "Interval",
-    "NetworkFolders",
-    "PredictionError",
-    "best_views",
-    "evaluate",
-    "frame_psnr",
-    "hold_last",
-    "interval",
-    "mean_psnr",
-    "nearest_fate",
-    "read_evaluation",
+    "METRICS", "EvalClip", "Evaluation", "FateScore", "HitRate", "Interval", "Metric", "NetworkFolders",
+    "PredictionError", "Sample", "Value", "best_view_copied", "best_views", "eval_clip", "eval_clips", "evaluate",
+    "frame_psnr", "interval", "last_frame_held", "measure", "nearest_fate", "read_evaluation", "register_metric",
     "retrieval_hits",
-]
+]  # fmt: skip

@@ -74,7 +74,7 @@ def ablated(model: Any, what: str | None, seed: int = 0) -> Iterator[Any]:
     if not recalls and (what == NO_RECALL or kind.select_frames is Memory.select_frames):
         raise OutOfSightError(f"{what!r} would change nothing: memory {kind.name!r} recalls no memory tokens")
     memory = type(f"{mixin.__name__}{kind.__name__}", (mixin, kind), {})(
-        model.memory.config(), model.memory.context_attention
+        model.memory.config(), model.memory.context_attention, model.memory.page_frames
     )
     memory.generator = torch.Generator().manual_seed(seed)
     before = model.use_memory(memory)

@@ -7,13 +7,14 @@ ground truth itself, its reconstruction by a VAE). ``outofsight evaluate`` is th
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ from ..generation.runs import now, versions
 from ..io import locked, sha256_file
 from ..processes import in_processes
 from .collect import collect
-from .metrics.definitions import METRICS
+from .metric import METRICS, Metric
 from .metrics.subject import BoxSource
-from .networks import NetworkFolders, VideoFeatures, weights_mark
+from .networks import NetworkFolders, VideoFeatures
 from .plan import Plan, Task, make_plan, name_rows
 from .predictions import PredictionError, listed, shown
 from .protocols import Protocol, protocol_named
@@ -36,11 +37,10 @@ from .result import Evaluation, read_evaluation
 from .tables import save_tables
 from .work import Bench, Done, Worker, start_process, work
 
-PARTS = ".parts"
-# what computes the values: where any of it changes, no part made before is taken up
-_CODE = ("metrics/*.py", "answers.py", "cases.py", "fates.py", "measure.py", "psnr.py", "retrieval.py", "result.py",
-         "traces.py", "trivial.py")  # fmt: skip
-Report = Callable[[int, int], None]  # clips done, clips in all
+KEPT = ".kept"
+# what computes the values: where any of it changes, nothing kept before is taken up
+_CODE = ("metrics/*.py", "baselines.py", "clip.py", "measure.py", "metric.py", "regions.py", "result.py", "traces.py")
+Progress = Callable[[int, int], None]  # clips done, clips in all
 Place = str | os.PathLike[str]
 
 
@@ -59,18 +59,18 @@ def evaluate(
     horizontal_fov: float | None = None,
     device: str = "cpu",
     workers: int = 1,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> Evaluation:
-    """Measure predictions of clips, beside floors and ceilings.
+    """Measure predictions of clips by every metric of METRICS, beside floors and ceilings.
 
     Args:
         predictions: folder with one video a clip (see :mod:`.predictions`). against: folder of the clips, in any of
             HM-World's layouts.
-        out: result.json to write; result.md and result.tex come beside it, and parts that let a stopped run go on into
-            result.json.parts/. None writes nothing.
+        out: result.json to write; result.md and result.tex come beside it, and what lets a stopped run go on into
+            result.json.kept/. None writes nothing.
         name: of the row; the folder's by default. rows: further rows, each a folder of predictions of the same clips.
         networks: local folders of networks; without one, its metrics are skipped with the reason.
-        tracker: finds subjects in predictions, in the place of a detector; its name stands for it in the parts.
+        tracker: finds subjects in predictions, in the place of a detector; its name stands for it in what is kept.
         video_features: for the Frechet distance.
         protocol: "all", or a paper's ("hm-world").
         partial: evaluate the clips that every row has a right prediction of; tables and result say PARTIAL.
@@ -92,21 +92,22 @@ def evaluate(
     plan = make_plan(named, Path(against), partial=partial, horizontal_fov=horizontal_fov)
     settings, weights = _settings(chosen, device, horizontal_fov, tracker, video_features), folders.identities()
     packages = _versions(device)
-    mark = _mark(settings, weights, packages)
-    with _parts(result) as parts:
-        bench = Bench(parts, chosen.metrics, folders, device, mark, tracker, video_features)
+    metrics = tuple(METRICS[metric] for metric in chosen.metrics)
+    mark = _mark(metrics, settings, weights, packages)
+    with _kept(result) as kept:
+        bench = Bench(kept, metrics, folders, device, mark, tracker, video_features)
         done = _run(plan, bench, workers, report)
         faults = {one.clip: one.fault for one in done.values() if one.fault is not None}
         if faults and (not partial or len(faults) == len(done)):
             lines = [f"{shown(clip)}: {fault}" for clip, fault in faults.items()]
-            kept = "" if result is None else f"; the other clips are kept in {parts}, and no result is written"
-            raise PredictionError(listed(lines, f"videos that cannot be judged{kept}"))
-        found = collect(plan, {clip: one for clip, one in done.items() if one.fault is None}, parts, faults)
+            others = "" if result is None else f"; the other clips are kept in {kept}, and no result is written"
+            raise PredictionError(listed(lines, f"videos that cannot be judged{others}"))
+        found = collect(plan, {clip: one for clip, one in done.items() if one.fault is None}, bench, faults)
     evaluation = Evaluation(
         **found,
         against=str(Path(against)),
         settings=settings,
-        definitions={name: _definition(name) for name in chosen.metrics},
+        definitions={metric.name: metric.definition() for metric in metrics},
         versions=packages,
         weights=weights,
         protocol=_of_paper(chosen, plan, weights, tracker),
@@ -149,18 +150,27 @@ def _versions(device: str) -> dict[str, str]:
     return {**versions(device), **{package: version(package) for package in ("scipy", "pillow")}}
 
 
-def _mark(settings: Mapping[str, Any], weights: Mapping[str, Any], packages: Mapping[str, str]) -> str:
+def _mark(
+    metrics: Sequence[Metric], settings: Mapping[str, Any], weights: Mapping[str, Any], packages: Mapping[str, str]
+) -> str:
     """All that decides a number besides clip and video."""
     kept = {name: value for name, value in packages.items() if name != "platform"}
-    metrics = protocol_named(settings["protocol"]).metrics
-    files = sorted(file for pattern in _CODE for file in Path(__file__).parent.glob(pattern))
-    content = [metrics, dict(settings), weights_mark(weights), kept, [sha256_file(file) for file in files]]
+    files = {file for pattern in _CODE for file in Path(__file__).parent.glob(pattern)}
+    files |= {Path(file) for metric in metrics if (file := _source(metric.compute)) is not None}
+    names = [metric.name for metric in metrics]
+    files_of = {name: identity["files"] for name, identity in weights.items()}  # wherever they lie
+    content = [names, dict(settings), files_of, kept, [sha256_file(file) for file in sorted(files)]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _definition(name: str) -> dict[str, Any]:
-    content = asdict(METRICS[name])
-    return {**content, "needs": sorted(content["needs"]), "network": METRICS[name].network}
+def _source(function: Any) -> str | None:
+    """The file of a metric's code; None where it has none."""
+    inner = function.func if isinstance(function, partial) else function
+    try:
+        file = inspect.getsourcefile(inner)
+    except TypeError:  # an object that can be called
+        file = inspect.getsourcefile(type(inner))
+    return file if file is not None and Path(file).is_file() else None
 
 
 def _of_paper(
@@ -170,8 +180,7 @@ def _of_paper(
     if protocol.paper is None:
         return None
     given = {*weights, *(["boxes"] if tracker is not None or "detector" in weights else [])}
-    wanted = [next(iter(task.predictions.values())).wanted for task in plan.tasks]
-    departures = protocol.departures(wanted, given)
+    departures = protocol.departures([task.wanted for task in plan.tasks], given)
     reported = {} if departures else {method: dict(row) for method, row in protocol.paper.reported.items()}
     return {
         "name": protocol.name, "words": protocol.words, "departures": departures,
@@ -183,20 +192,20 @@ def _of_paper(
 
 
 @contextmanager
-def _parts(result: Path | None) -> Iterator[Path]:
-    """The folder of parts, for this run alone."""
+def _kept(result: Path | None) -> Iterator[Path]:
+    """The folder of what is measured, for this run alone."""
     if result is None:
         with tempfile.TemporaryDirectory(prefix="outofsight-") as temporary:
             yield Path(temporary)
         return
-    folder = result.with_name(result.name + PARTS)
+    folder = result.with_name(result.name + KEPT)
     with locked(folder):
         for leftover in folder.glob(".*.json"):  # of a process that was killed while writing
             leftover.unlink()
         yield folder
 
 
-def _run(plan: Plan, bench: Bench, workers: int, report: Report | None) -> dict[str, Done]:
+def _run(plan: Plan, bench: Bench, workers: int, report: Progress | None) -> dict[str, Done]:
     done: dict[str, Done] = {}
     try:
         for one in _outcomes(plan.tasks, bench, min(workers, len(plan.tasks))):
@@ -205,9 +214,9 @@ def _run(plan: Plan, bench: Bench, workers: int, report: Report | None) -> dict[
                 report(len(done), len(plan.tasks))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"{len(done)} of {len(plan.tasks)} clips are kept in {bench.parts}; the same command goes on from there"
+            f"{len(done)} of {len(plan.tasks)} clips are kept in {bench.kept}; the same command goes on from there"
         ) from None
-    return {task.known.name: done[task.known.name] for task in plan.tasks}
+    return {task.clip.name: done[task.clip.name] for task in plan.tasks}
 
 
 def _outcomes(tasks: tuple[Task, ...], bench: Bench, workers: int) -> Iterator[Done]:
@@ -217,8 +226,8 @@ def _outcomes(tasks: tuple[Task, ...], bench: Bench, workers: int) -> Iterator[D
             pickle.dumps(bench)
         except (pickle.PicklingError, AttributeError, TypeError) as cause:
             raise OutOfSightError(
-                f"the tracker or the video features cannot be sent to other processes ({cause}): define them in a "
-                "module, or use one worker"
+                f"the tracker, the video features or a metric cannot be sent to other processes ({cause}): define them "
+                "in a module, or use one worker"
             ) from cause
         del networks
         yield from in_processes(work, tasks, workers, start_process, (bench,))

@@ -5,7 +5,6 @@ None is needed and none is ever fetched: what is not given, its metrics are skip
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -142,8 +141,3 @@ def load_vae(model: str, device: str = "cpu") -> VideoCoder:
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{folder} cannot be loaded as a VAE: {error}") from error
     return VideoCoder(channels_last(vae.eval().to(device)), device)
-
-
-def weights_mark(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The part of the identities that decides numbers: files by SHA-256, wherever they lie."""
-    return {name: identity["files"] for name, identity in identities.items()}

@@ -9,20 +9,17 @@ import numpy as np
 _GAP, _BAR = 6, 16  # pixels between videos, and of the names above them; even, as video coding wants
 
 
-def side_by_side(*videos: np.ndarray) -> np.ndarray:
-    """uint8 videos ``[f, h, w, 3]`` next to one another on white, cut to the shortest."""
-    frames = min(map(len, videos))
-    gap = np.full((frames, videos[0].shape[1], _GAP, 3), 255, np.uint8)
-    columns = [part for video in videos for part in (video[:frames], gap)][:-1]
-    return np.concatenate(columns, axis=2)
-
-
 def named_side_by_side(videos: Mapping[str, np.ndarray], scale: int = 1) -> np.ndarray:
-    """The same with names above, and each pixel ``scale`` times as large (a factor, 1 or more)."""
+    """uint8 videos ``[f, h, w, 3]`` next to one another on white, cut to the shortest, with their names above.
+
+    scale: how many times as large each pixel is drawn, 1 or more.
+    """
     from PIL import Image, ImageDraw
 
-    large = [video.repeat(scale, axis=1).repeat(scale, axis=2) for video in videos.values()]
-    row = side_by_side(*large)
+    frames = min(map(len, videos.values()))
+    large = [video[:frames].repeat(scale, axis=1).repeat(scale, axis=2) for video in videos.values()]
+    gap = np.full((frames, large[0].shape[1], _GAP, 3), 255, np.uint8)
+    row = np.concatenate([column for video in large for column in (video, gap)][:-1], axis=2)
     bar = Image.new("RGB", (row.shape[2], _BAR), "white")
     draw, left = ImageDraw.Draw(bar), 0
     for name, video in zip(videos, large, strict=True):

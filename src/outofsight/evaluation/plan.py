@@ -7,26 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import OutOfSightError
-from .answers import CEILINGS, FLOORS, Stranger, choose_strangers
-from .cases import KnownClip, known_clips
+from .baselines import CEILINGS, FLOORS, Stranger, choose_strangers
+from .clip import EvalClip, eval_clips
 from .predictions import PredictionError, Predictions, Wanted, find_predictions, refuse, shown
-
-
-@dataclass(frozen=True)
-class Video:
-    """One row's prediction of one clip."""
-
-    file: Path
-    wanted: Wanted
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """Everything about one clip: what is known of it, whom it is shuffled with, and each row's prediction of it."""
+    """A clip, what a prediction of it has to be, each row's file, and whom the clip is shuffled with."""
 
-    known: KnownClip
+    clip: EvalClip
+    wanted: Wanted
+    predictions: Mapping[str, Path]
     stranger: Stranger | None
-    predictions: Mapping[str, Video]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +43,17 @@ def make_plan(rows: Mapping[str, Path], against: Path, *, partial: bool, horizon
         PredictionError: predictions that do not fit the clips (with ``partial``: none does).
         LayoutError, CameraError, VideoError: clips that cannot be read.
     """
-    clips = list(known_clips(against, horizontal_fov))
-    wanted = {known.name: Wanted.of(known.clip) for known in clips}
+    clips = list(eval_clips(against, horizontal_fov))
+    wanted = {clip.name: Wanted.of(clip.clip) for clip in clips}
     found = [find_predictions(row, folder, wanted) for row, folder in rows.items()]
     if not partial:
         refuse(found, wanted)
     faults = {name: _faults(found, name) for name in wanted}
     strangers = choose_strangers(clips)
     tasks = tuple(
-        Task(
-            known, strangers[known.name], {row.row: Video(row.videos[known.name], wanted[known.name]) for row in found}
-        )
-        for known in clips
-        if not faults[known.name]
+        Task(clip, wanted[clip.name], {row.row: row.videos[clip.name] for row in found}, strangers[clip.name])
+        for clip in clips
+        if not faults[clip.name]
     )
     if not tasks:
         refuse(found, wanted)

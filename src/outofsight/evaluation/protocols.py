@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import OutOfSightError
-from .metrics.definitions import METRICS
+from .metrics import BUILT_IN, METRICS
 from .predictions import Wanted
 
 UP, DOWN, LIKE = "↑", "↓", "≈"  # higher is better, lower is better, like the ground truth's is better
@@ -116,20 +117,32 @@ _MOTION = (
     Column("change", "change, %", LIKE), Column("fvd", "Frechet distance", DOWN, 2, of_set=True),
 )  # fmt: skip
 
-EVERYTHING = Protocol(
-    "all",
-    "every metric that can be computed",
-    tuple(METRICS),
-    (
-        Sheet("Pictures", _PICTURES),
-        Sheet("The subject that comes back", _RETURN),
-        Sheet("Does it look as it did", _DSC),
-        Sheet("Consistency, and the motion that it costs", _MOTION),
-        _by_region("psnr", "PSNR, dB,", UP, 2),
-        _by_region("ssim", "SSIM", UP, 3),
-        _by_region("lpips", "LPIPS", DOWN, 3),
-    ),
-)
+_SHEETS = (
+    Sheet("Pictures", _PICTURES), Sheet("The subject that comes back", _RETURN),
+    Sheet("Does it look as it did", _DSC), Sheet("Consistency, and the motion that it costs", _MOTION),
+    _by_region("psnr", "PSNR, dB,", UP, 2), _by_region("ssim", "SSIM", UP, 3), _by_region("lpips", "LPIPS", DOWN, 3),
+)  # fmt: skip
+
+
+def _everything() -> Protocol:
+    """With the metrics that are registered by now."""
+    return Protocol("all", "every metric that can be computed", tuple(METRICS), _SHEETS)
+
+
+_MARKS = {"higher": UP, "lower": DOWN, "like the truth": LIKE}
+
+
+def further_sheets(definitions: Mapping[str, Mapping[str, Any]]) -> tuple[Sheet, ...]:
+    """Of metrics from outside of the package, by their definitions: the target, and what is re-entered."""
+    columns = []
+    for name, known in definitions.items():
+        if name in BUILT_IN:
+            continue
+        mark, heading = _MARKS.get(known["better"], ""), f"{name}, {known['unit']}" if known["unit"] else name
+        columns.append(Column(name, heading, mark, 3, of_set=known["per"] == "set"))
+        columns += [Column(f"{name} {part}", f"{name} {part}", mark, 3) for part in ("re-entered", "re-entered inside")]
+    return (Sheet("Further metrics", tuple(columns)),) if columns else ()
+
 
 _PAPER = ("psnr", "ssim", "lpips", "dsc_released_context", "dsc_released_truth", "subject_consistency",
           "background_consistency")  # fmt: skip
@@ -174,11 +187,11 @@ HM_WORLD = Protocol(
     ),
 )  # fmt: skip
 
-PROTOCOLS: Mapping[str, Protocol] = {protocol.name: protocol for protocol in (EVERYTHING, HM_WORLD)}
+PROTOCOLS: Mapping[str, Callable[[], Protocol]] = {"all": _everything, HM_WORLD.name: lambda: HM_WORLD}
 
 
 def protocol_named(name: str) -> Protocol:
     """Raises OutOfSightError for a name that is none."""
     if name not in PROTOCOLS:
         raise OutOfSightError(f"no protocol {name!r}, expected one of {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+    return PROTOCOLS[name]()

@@ -1,7 +1,7 @@
 """What an evaluation found: values of every clip and frame, means with intervals, and what was not measured, and why.
 
 The JSON file holds all of it (``FORMAT``), with the definitions, versions and weights that decided the numbers. Values
-per frame are rounded to six decimals there; means, parts and intervals are whole.
+per frame are rounded to six decimals there; means and intervals are whole.
 """
 
 from __future__ import annotations
@@ -15,47 +15,13 @@ from typing import Any
 
 from ..errors import LayoutError
 from ..io import replacing
+from ..records import read_object
 from .bootstrap import Interval
+from .metric import Value
 from .scores import Scores, difference, summary, to_json
 
-FORMAT = "outofsight evaluation 1"
+FORMAT = "outofsight evaluation 2"
 _DECIMALS = 6
-
-Frames = tuple[float | None, ...]
-
-
-@dataclass(frozen=True)
-class Value:
-    """One metric of one video.
-
-    parts: means by name: "target" (all frames), the phases, "inside", "outside", "re-entered inside"; None where there
-    is no such frame or pixel. frames: of each target frame, or of each by subject; None where a metric has none.
-    facts: what else it found, by name.
-    """
-
-    parts: Mapping[str, float | None]
-    frames: Frames | Mapping[str, Frames] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def to_json(self, decimals: int | None = None) -> dict[str, Any]:
-        """decimals: to which values per frame are rounded; None: not."""
-        frames: Any = self.frames
-        if isinstance(frames, Mapping):
-            frames = {name: _rounded(track, decimals) for name, track in frames.items()}
-        elif frames is not None:
-            frames = _rounded(frames, decimals)
-        content = {"parts": dict(self.parts), "frames": frames, "facts": dict(self.facts), "notes": list(self.notes)}
-        return {name: part for name, part in content.items() if part not in (None, {}, [])}
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Value:
-        frames = content.get("frames")
-        if isinstance(frames, dict):
-            frames = {name: tuple(track) for name, track in frames.items()}
-        elif frames is not None:
-            frames = tuple(frames)
-        return cls(content.get("parts", {}), frames, content.get("facts", {}), tuple(content.get("notes", ())))
 
 
 @dataclass(frozen=True)
@@ -64,7 +30,6 @@ class ClipScores:
 
     skipped: metric -> why it was not computed. boxes: where the subjects' boxes in the video come from. seconds: of
     processor time, by metrics computed together. sources: SHA-256 of the files it was made of, by what they are.
-    features: of the whole clip, for the Frechet distance.
     """
 
     values: Mapping[str, Value]
@@ -72,46 +37,38 @@ class ClipScores:
     boxes: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
-    features: tuple[float, ...] | None = None
 
     def flat(self) -> Scores:
         """Numbers by name, as ``scores.summary`` takes them: "psnr", "psnr hidden" ..., "fate", "retrieval_chance"."""
         found: Scores = {}
         for name, value in self.values.items():
-            for part, number in value.parts.items():
-                found[name if part == "target" else f"{name} {part}"] = number
+            for where, number in value.means.items():
+                found[name if where == "target" else f"{name} {where}"] = number
             if "nearest" in value.facts:
                 found["fate"] = value.facts["nearest"]
             if "chance" in value.facts:
                 found["retrieval_chance"] = value.facts["chance"]
         return found
 
-    def to_json(self, decimals: int | None = None, features: bool = True) -> dict[str, Any]:
-        content: dict[str, Any] = {
+    def to_json(self, decimals: int | None = None) -> dict[str, Any]:
+        return {
             "values": {name: value.to_json(decimals) for name, value in self.values.items()},
             "skipped": dict(self.skipped), "boxes": self.boxes, "seconds": dict(self.seconds),
             "sources": dict(self.sources),
         }  # fmt: skip
-        if features and self.features is not None:
-            content["features"] = list(self.features)
-        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> ClipScores:
         values = {name: Value.from_json(value) for name, value in content["values"].items()}
-        features = content.get("features")
-        return cls(
-            values, content["skipped"], content["boxes"], content["seconds"], content["sources"],
-            None if features is None else tuple(features),
-        )  # fmt: skip
+        return cls(values, content["skipped"], content["boxes"], content["seconds"], content["sources"])
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the tables.
 
-    kind: "prediction", "floor" or "ceiling". source: the folder, or how the answers are made. not_measured: clip ->
-    why there is no answer to it. sets: metrics of all clips together, by name.
+    kind: "prediction", "floor" or "ceiling". source: the folder, or how the videos are made. not_measured: clip ->
+    why there is none of it. sets: metrics of all clips together, by name.
     """
 
     name: str
@@ -150,7 +107,7 @@ class Row:
             "kind": self.kind, "source": self.source, "boxes": list(self.boxes),
             "summary": to_json({self.name: self.summary})[self.name], "sets": dict(self.sets),
             "skipped": self.skipped, "not_measured": dict(self.not_measured),
-            "clips": {name: scores.to_json(_DECIMALS, features=False) for name, scores in self.clips.items()},
+            "clips": {name: scores.to_json(_DECIMALS) for name, scores in self.clips.items()},
         }  # fmt: skip
 
 
@@ -213,7 +170,7 @@ class Evaluation:
 def read_evaluation(path: Path) -> Evaluation:
     """Read a result again. Raises LayoutError for a file that is none, or one of another version."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_object(path, LayoutError)
         if content["format"] != FORMAT:
             raise LayoutError(f"{path}: format {content['format']!r}, expected {FORMAT!r}: evaluate again")
         rows = {}
@@ -222,13 +179,7 @@ def read_evaluation(path: Path) -> Evaluation:
             rows[name] = Row(name, row["kind"], row["source"], clips, row["not_measured"], row["sets"])
         names = ("clips", "against", "settings", "definitions", "versions", "weights", "partial", "protocol", "created")
         return Evaluation(rows, **{name: content[name] for name in names})
-    except OSError as cause:
-        raise LayoutError(f"{path}: cannot be read ({cause.strerror or cause})") from cause
     except (KeyError, TypeError, AttributeError, ValueError) as cause:
         if isinstance(cause, LayoutError):
             raise
         raise LayoutError(f"{path}: not the result of an evaluation ({cause})") from cause
-
-
-def _rounded(values: Frames, decimals: int | None) -> list[float | None]:
-    return [value if value is None or decimals is None else round(value, decimals) for value in values]

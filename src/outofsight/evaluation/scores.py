@@ -1,48 +1,19 @@
-"""One prediction of one clip, measured; and many clips, summed up with intervals."""
+"""Scores of many clips, summed up with intervals; and tables of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
 from .bootstrap import Interval, interval
-from .fates import FATES, nearest_fate
-from .held_out import HeldOutClip
-from .psnr import frame_psnr, mean_psnr
+from .metrics.fate import FATES
 
-# one clip's values by name; None where the clip has no such frames or pixels
+# one clip's values by name ("psnr", "psnr hidden" ...: result.ClipScores.flat); None where it has no such frames
 Scores = dict[str, float | str | None]
-PSNR_NAMES = ("target", "re-entered", "hidden", "inside", "outside", "re-entered inside")
-
-
-def score(prediction: np.ndarray, clip: HeldOutClip) -> Scores:
-    """PSNR (dB) of a prediction uint8 ``[Ft, h, w, 3]``, and the fate it is nearest to.
-
-    "target": all frames; "re-entered" and "hidden": frames of that phase; "inside" and "outside": of all subjects.
-    "re-entered inside": within the region in which fates are compared. "fate": true, vanished or frozen;
-    "fate margin": dB by which the true one is nearer than the better of the others; "fate error ...": the mean squared
-    errors. See ``evaluation.fates``.
-    """
-    whole = frame_psnr(prediction, clip.truth)
-    scores: Scores = {
-        "target": mean_psnr(whole),
-        "re-entered": mean_psnr(whole, clip.re_entered),
-        "hidden": mean_psnr(whole, clip.hidden),
-        "inside": mean_psnr(frame_psnr(prediction, clip.truth, clip.inside)),
-        "outside": mean_psnr(frame_psnr(prediction, clip.truth, ~clip.inside)),
-        "re-entered inside": mean_psnr(frame_psnr(prediction, clip.truth, clip.region)),
-    }
-    if set(FATES) <= clip.fates.keys():
-        fate = nearest_fate(prediction, clip.fates, clip.region, clip.re_entered)
-        scores["fate"] = None if fate is None else fate.nearest
-        scores["fate margin"] = None if fate is None else fate.margin_db
-        scores["fates apart"] = None if fate is None else fate.apart_db
-        scores["frozen seen"] = None if fate is None else float(fate.frozen_seen)
-        for name in FATES:
-            scores[f"fate error {name}"] = None if fate is None else fate.errors[name]
-    return scores
+PSNR_NAMES = (
+    "psnr", "psnr re-entered", "psnr hidden", "psnr inside", "psnr outside", "psnr re-entered inside",
+)  # fmt: skip
 
 
 def summary(rows: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, Interval]]:
@@ -76,10 +47,7 @@ def _numbers(scores: Scores) -> dict[str, float]:
 
 def to_json(intervals: Mapping[str, Mapping[str, Interval]]) -> dict[str, Any]:
     """Plain values of a summary."""
-    return {
-        row: {name: {"mean": i.mean, "low": i.low, "high": i.high, "clips": i.clips} for name, i in values.items()}
-        for row, values in intervals.items()
-    }
+    return {row: {name: asdict(found) for name, found in values.items()} for row, values in intervals.items()}
 
 
 def table(

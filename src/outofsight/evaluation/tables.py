@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..io import replacing
-from .answers import SHUFFLED
+from .baselines import SHUFFLED
 from .predictions import first_lines, shown
-from .protocols import Column, protocol_named
+from .protocols import Column, further_sheets, protocol_named
 from .result import Evaluation, Row
 from .scores import markdown_table
 
@@ -53,7 +53,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
     protocol = protocol_named(evaluation.settings["protocol"])
     reported = (evaluation.protocol or {}).get("reported") or {}
     found = []
-    for sheet in protocol.sheets:
+    for sheet in (*protocol.sheets, *further_sheets(evaluation.definitions)):
         measured = [c for c in sheet.columns if any(_cell(row, c, 0) for row in evaluation.rows.values())]
         columns = measured if protocol.paper is None else list(sheet.columns)
         if not columns:
@@ -230,7 +230,8 @@ def save_tables(evaluation: Evaluation, result: Path) -> tuple[Path, Path]:
 def _cell(row: Row, column: Column, clips: int) -> Cell | None:
     if column.of_set:
         found = row.sets.get(column.value)
-        return None if found is None else Cell(f"{found['distance']:.{column.places}f}")
+        number = found["distance"] if isinstance(found, Mapping) else found
+        return None if number is None else Cell(f"{column.scale * number:.{column.places}f}")
     known = row.summary.get(column.value)
     if known is None:
         return None

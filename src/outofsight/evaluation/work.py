@@ -1,6 +1,6 @@
-"""The work on one clip: each row's answer measured once, and kept as a file until all clips are done.
+"""The work on one clip: each row's video measured once, and its scores kept as a file until all clips are done.
 
-A part is named by a digest of all that decides it: the clip's files, the video's, the networks' weights, the metrics,
+A file is named by a digest of all that decides it: the clip's files, the video's, the networks' weights, the metrics,
 versions and settings. So a killed run goes on, another row is added without the others being measured again, and
 nothing stale is ever taken up.
 """
@@ -19,24 +19,27 @@ import torch
 
 from ..errors import OutOfSightError, OutputError
 from ..io import replacing, sha256_file
-from .answers import CEILINGS, FLOORS, SHUFFLED, Answer, made
-from .cases import Case, read_case
-from .measure import Judge
+from ..records import read_object
+from .baselines import CEILINGS, FLOORS, SHUFFLED, Continuation, make
+from .clip import EvalClip
+from .measure import Measurer
+from .metric import Metric
 from .networks import NetworkFolders, Networks, VideoFeatures
 from .plan import Task
 from .predictions import read_prediction, trace_of
 from .result import ClipScores
+from .traces import read_trace
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
     """What all clips are measured with. mark: whatever decides a number besides the clip and the video, as text.
 
-    tracker: finds boxes in a detector's stead.
+    kept: folder of what is measured. tracker: finds boxes in a detector's stead.
     """
 
-    parts: Path
-    metrics: tuple[str, ...]
+    kept: Path
+    metrics: tuple[Metric, ...]
     folders: NetworkFolders
     device: str
     mark: str
@@ -51,11 +54,11 @@ class Bench:
 
 @dataclass(frozen=True)
 class Done:
-    """One clip's outcome: the digest of its files, the part of each row, and what could not be read."""
+    """One clip's outcome: the digest of its files, the file of each row, and what could not be read."""
 
     clip: str
     digest: str
-    parts: dict[str, str]
+    files: dict[str, str]
     fault: str | None = None
 
 
@@ -66,80 +69,80 @@ class Worker:
         self.bench, self.networks = bench, networks
 
     def __call__(self, task: Task) -> Done:
-        """Measure every row that has no part yet. Raises OutputError where parts cannot be written."""
-        name = task.known.name
+        """Measure every row that has no file yet. Raises OutputError where files cannot be written."""
+        name = task.clip.name
         try:
-            digest = task.known.digest
+            digest = task.clip.digest
             sources = {row: self._sources(task, row) for row in (*task.predictions, *FLOORS, *CEILINGS)}
-            parts = {row: part_name(self.bench.mark, row in task.predictions, row, sources[row]) for row in sources}
-            lacking = [row for row, part in parts.items() if read_part(self.bench.parts / part) is None]
+            files = {row: file_name(self.bench.mark, row in task.predictions, row, sources[row]) for row in sources}
+            lacking = [row for row, file in files.items() if read_scores(self.bench.kept / file) is None]
             if lacking:
-                self._measure(task, lacking, parts, sources)
-            return Done(name, digest, parts)
+                self._measure(task, lacking, files, sources)
+            return Done(name, digest, files)
         except OutputError:
             raise
         except OutOfSightError as cause:
             return Done(name, "", {}, str(cause))
 
     def _sources(self, task: Task, row: str) -> dict[str, str]:
-        """SHA-256 of what an answer and its judgement are made of."""
-        found = {"clip": task.known.digest}
+        """SHA-256 of what a video and its scores are made of."""
+        found = {"clip": task.clip.digest}
         if row in task.predictions:
-            file = task.predictions[row].file
-            found["video"] = sha256_file(file)
-            trace = trace_of(file)
+            found["video"] = sha256_file(task.predictions[row])
+            trace = trace_of(task.predictions[row])
             found |= {} if trace is None else {"trace": sha256_file(trace)}
         if row == SHUFFLED and task.stranger is not None:
-            found["stranger"] = f"{task.stranger.known.digest} {task.stranger.id}"
+            found["stranger"] = f"{task.stranger.clip.digest} {task.stranger.id}"
         return found
 
     def _measure(
-        self, task: Task, rows: Sequence[str], parts: dict[str, str], sources: dict[str, dict[str, str]]
+        self, task: Task, rows: Sequence[str], files: dict[str, str], sources: dict[str, dict[str, str]]
     ) -> None:
         start = time.process_time()
-        case = read_case(task.known)
-        judge = Judge(case, self.networks, self.bench.metrics)
+        clip = task.clip.read()
+        measurer = Measurer(clip, self.networks, self.bench.metrics)
         reading = {"reading the clip": time.process_time() - start}
         for row in rows:
             start = time.process_time()
             content: dict[str, Any]
             try:
-                answer = self._answer(task, row, case)
+                video = self._video(task, row, clip)
             except OutOfSightError as cause:
                 if row in task.predictions:
                     raise
                 content = {"not_measured": str(cause)}
             else:
                 making = {"making or reading the video": time.process_time() - start}
-                scores = judge(answer)
+                scores = measurer(video)
                 seconds = {**reading, **making, **scores.seconds}
                 content = {"scores": replace(scores, seconds=seconds, sources=sources[row]).to_json()}
                 reading = {}
-            write_part(self.bench.parts / parts[row], content)
+            write_scores(self.bench.kept / files[row], content)
 
-    def _answer(self, task: Task, row: str, case: Case) -> Answer:
-        if row in task.predictions:
-            video = task.predictions[row]
-            return Answer(read_prediction(video.file, video.wanted), trace=trace_of(video.file))
-        return made(row, case, task.stranger, self.networks)
+    def _video(self, task: Task, row: str, clip: EvalClip) -> Continuation:
+        if row not in task.predictions:
+            return make(row, clip, task.stranger, self.networks)
+        trace = trace_of(task.predictions[row])
+        frames = read_prediction(task.predictions[row], task.wanted)
+        return Continuation(frames, trace=None if trace is None else read_trace(trace))
 
 
-def part_name(mark: str, prediction: bool, row: str, sources: dict[str, str]) -> str:
+def file_name(mark: str, prediction: bool, row: str, sources: dict[str, str]) -> str:
     """A floor or ceiling is decided by what it is; a prediction by its files, whatever the row is called."""
     content = [mark, "prediction" if prediction else row, sources]
     return f"{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}.json"
 
 
-def write_part(file: Path, content: dict[str, Any]) -> None:
+def write_scores(file: Path, content: dict[str, Any]) -> None:
     """Whole or not at all; raises OutputError."""
     with replacing(file) as beside:
         beside.write_text(json.dumps(content, separators=(",", ":"), allow_nan=False), encoding="utf-8")
 
 
-def read_part(file: Path) -> ClipScores | str | None:
-    """Scores, or why the row has no answer to the clip; None where there is no such part, or a damaged one."""
+def read_scores(file: Path) -> ClipScores | str | None:
+    """Scores, or why the row has no video of the clip; None where there is no such file, or a damaged one."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_object(file, OutOfSightError)
         return str(content["not_measured"]) if "not_measured" in content else ClipScores.from_json(content["scores"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import GeometryError
+from ..errors import GeometryError, NumericsError
 from ..progress import progress as progress_bar
+from .stream import VideoEncoderStream, temporal_stride
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,21 @@ class VideoGeometry:
             GeometryError: the count is not one that the VAE and the patches divide; the nearest ones are named.
         """
         latent = (frames - 1) // self.frame_stride + 1
-        if frames >= 1 and self.video_frames(latent) == frames and latent % self.patch[0] == 0:
+        if self._encodable(latent) and self.video_frames(latent) == frames:
             return latent
         group = self.patch[0]
-        below, above = latent // group * group, (latent // group + 1) * group
-        valid = [self.video_frames(n) for n in (below, above) if n >= 1]
+        below = next((n for n in range(latent, 0, -1) if self._encodable(n)), None)
+        above = next(n for n in range(max(latent, 0) + 1, latent + 4 * group + 2) if self._encodable(n))
+        valid = [n for n in (below, above) if n is not None]
         raise GeometryError(
-            f"{what} has {frames} frames; this model takes {self.frame_stride} n + 1 of them"
+            f"{what} has {frames} frames, {latent} latent frames; this model takes {self.frame_stride} n + 1 of them"
             + (f" with a latent count divisible by {group}" if group > 1 else "")
-            + f": nearest are {' and '.join(map(str, valid))}"
+            + f", such as {' or '.join(map(str, valid))} latent frames"
+            + f": nearest are {' and '.join(str(self.video_frames(n)) for n in valid)}"
         )
+
+    def _encodable(self, latent: int) -> bool:
+        return latent >= 1 and latent % self.patch[0] == 0
 
     def latent_size(self, height: int, width: int, what: str = "the video") -> tuple[int, int]:
         """Latent rows and columns of a picture of ``height`` x ``width`` pixels.
@@ -127,13 +133,30 @@ def encode_videos(
     """:func:`encode_video` for several at once: ``[b, c, f, h, w]`` of uint8 ``frames [b, f, h, w, 3]``."""
     pixels = frames.to(device).permute(0, 4, 1, 2, 3)
     pixels = (pixels.float() / 127.5 - 1).to(vae.dtype)
-    expected = (pixels.shape[2] - 1) // 2 ** sum(map(bool, vae.config.temperal_downsample)) + 1
+    expected = (pixels.shape[2] - 1) // temporal_stride(vae) + 1
     with _bar(vae.encoder, "encoding", expected, progress):
-        mean = vae.encode(pixels).latent_dist.mode().to(dtype)
+        if vae.use_tiling or vae.use_slicing:
+            mean = vae.encode(pixels).latent_dist.mode()
+        else:  # diffusers' own call takes counts of 4 n + 1 alone, whatever the VAE's stride
+            mean = VideoEncoderStream(vae).encode(pixels)
     if mean.shape[2] != expected:
-        raise GeometryError(f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}")
+        raise GeometryError(
+            f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}: give 4 n + 1 "
+            "frames, or switch its tiling and slicing off"
+        )
+    return normalised(vae, mean.to(dtype))
+
+
+def normalised(vae: Any, mean: Tensor) -> Tensor:
+    """Latents ``[b, c, f, h, w]`` as the transformer takes them, of the VAE's own."""
     offset, scale = _statistics(vae, mean)
     return (mean - offset) / scale
+
+
+def denormalised(vae: Any, latents: Tensor) -> Tensor:
+    """The inverse of :func:`normalised`."""
+    offset, scale = _statistics(vae, latents)
+    return latents * scale + offset
 
 
 def decode_latents(vae: Any, latents: Tensor, *, truncate: bool = False, progress: bool = False) -> np.ndarray:
@@ -145,11 +168,29 @@ def decode_latents(vae: Any, latents: Tensor, *, truncate: bool = False, progres
     return decode_videos(vae, latents[:1], truncate=truncate, progress=progress)[0]
 
 
+_NOT_FINITE = (
+    "hold NaN or infinity, which would be a black picture: try --dtype float32 (or bfloat16; float16 overflows most), "
+    "and another --attention-backend; weights that were trained or merged anew may be at fault too"
+)
+
+
 def decode_videos(vae: Any, latents: Tensor, *, truncate: bool = False, progress: bool = False) -> np.ndarray:
     """:func:`decode_latents` for several at once: ``[b, f, h, w, 3]`` of ``[b, c, f, h, w]``."""
-    offset, scale = _statistics(vae, latents)
+    if not latents.isfinite().all():
+        raise NumericsError(f"the latents that were sampled {_NOT_FINITE}")
     with _bar(vae.decoder, "decoding", latents.shape[2], progress):
-        pixels = vae.decode((latents * scale + offset).to(vae.dtype)).sample
+        pixels = vae.decode(denormalised(vae, latents).to(vae.dtype)).sample
+    return as_frames(pixels, truncate=truncate)
+
+
+def as_frames(pixels: Tensor, *, truncate: bool = False) -> np.ndarray:
+    """uint8 ``[b, f, h, w, 3]`` of ``pixels [b, 3, f, h, w]`` in -1..1.
+
+    Raises:
+        NumericsError: numbers that are not finite, which would be black pixels.
+    """
+    if not pixels.isfinite().all():
+        raise NumericsError(f"the VAE's pixels in {str(pixels.dtype).removeprefix('torch.')} {_NOT_FINITE}")
     levels = (pixels.float() + 1).mul_(127.5).clamp_(0, 255)
     levels = levels if truncate else levels.round_()
     return levels.to(torch.uint8).permute(0, 2, 3, 4, 1).cpu().numpy()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import re
 import struct
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_type_hints
+
+from annotated_types import Gt, Interval
+from typing_extensions import TypedDict
 
 from ..errors import CheckpointError
+from ..local_code import load_tokenizer, refuse_code
+from ..models.conditioners import conditioner_names
+from ..records import fitted, parse_json, read_object
+from .runs import MAX_STEPS
 
 INDEX = "model_index.json"
 SHIPPED = Path(__file__).parents[1] / "weights"
-# arguments of the pipeline that model_index.json may hold
-_PIPELINE_SETTINGS = ("max_text_tokens", "num_inference_steps", "guidance_scale", "shift", "negative_prompt")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# what building a model of an impossible config raises
+_UNFIT = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError, NameError)
 _MAX_HEADER = 100_000_000  # the safetensors format's own bound on its header, in bytes
 
 
@@ -65,6 +72,11 @@ def resolve_model(
 
 def _checked(folder: Path) -> Path:
     if not (folder / INDEX).is_file():
+        if (folder / "checkpoints").is_dir():
+            raise CheckpointError(
+                f"{folder} is a training run, not a model folder: 'outofsight generate --model {folder}' takes it; in "
+                f"Python, outofsight.training.model_of_run({str(folder)!r}) makes its model folder"
+            )
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
         raise CheckpointError(
             f"{folder} holds no {INDEX}, so it is not a pipeline in diffusers' layout (found: {found}). An "
@@ -112,10 +124,12 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
         if length > min(_MAX_HEADER, size - 8):
             raise CheckpointError(f"{path} is not a safetensors file or is truncated ({size} bytes): fetch it again")
         try:
-            header = json.loads(file.read(length))
+            header = parse_json(file.read(length), f"{path} has a header that is not safetensors'", CheckpointError)
             entries = {name: value for name, value in header.items() if name != "__metadata__"}
             end = max((value["data_offsets"][1] for value in entries.values()), default=0)
             shapes = {name: tuple(value["shape"]) for name, value in entries.items()}
+        except CheckpointError:
+            raise
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise CheckpointError(f"{path} has a header that is not safetensors': fetch it again") from error
     if 8 + length + end != size:
@@ -162,15 +176,26 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
             "another "
             "model, or were the weights saved by another version?"
         )
+    for file in files:
+        facts = file.stat()
+        _check_finite(file, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _check_finite(file: Path, _size: int, _modified: int) -> None:
+    """Raises CheckpointError where a tensor is not finite; each file is read once in a process."""
+    from ..models.weight_files import check_finite, read_stored
+
+    check_finite(read_stored(file), file)
 
 
 def _check_shards(folder: Path, files: list[Path]) -> None:
     present = {file.name for file in files}
     for index in folder.glob("*.safetensors.index.json"):
-        try:
-            shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise CheckpointError(f"{index} is not a readable shard index: fetch it again") from error
+        content = read_object(index, CheckpointError, "fetch it again").get("weight_map")
+        shards = set(
+            fitted(dict[str, str], content, f"{index}: weight_map", CheckpointError, "fetch it again").values()
+        )
         if lost := sorted(shards - present):
             raise CheckpointError(f"{index} names shards that are not there: {', '.join(lost)}")
 
@@ -186,34 +211,55 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> None:
     for name in ("tokenizer", "text_encoder", "vae", "transformer"):
         if name not in skip and not (folder / name).is_dir():
             raise CheckpointError(f"{folder} has no folder {name!r}: the model is incomplete")
+    if (folder / INDEX).is_file():
+        read_settings(folder)
+    if (folder / "tokenizer").is_dir() and "tokenizer" not in skip:
+        refuse_code(folder / "tokenizer")
     for name in _networks(folder):
         if name in skip:
             continue
         settings = check_network(name, folder / name)
-        if settings.get("rendered") and not {"finder"} & {*skip, *_networks(folder)}:
+        if "rendered" in conditioner_names(settings) and not {"finder"} & {*skip, *_networks(folder)}:
             raise CheckpointError(
-                f"{folder} has no folder 'finder', and its transformer is told rendered targets: it is incomplete"
+                f"{folder} has no folder 'finder', and its transformer is conditioned on rendered targets: "
+                "it is incomplete"
             )
 
 
 def check_network(name: str, folder: Path) -> dict[str, Any]:
     """Hold one component's weights against its config, and return that. Raises CheckpointError."""
     config = folder / "config.json"
-    settings = read_object(config)
+    settings = read_object(config, CheckpointError)
+    refuse_code(folder)
     if "quantization_config" not in settings:
+        _check_depth(settings, folder)
         check_component(folder, *_expected_tensors(name, settings, config))
     return settings
 
 
-def read_object(file: Path) -> dict[str, Any]:
-    """A JSON file that holds an object. Raises CheckpointError."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{file} cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file} holds no JSON object")
-    return content
+class ModelSettings(TypedDict, total=False):
+    """What model_index.json may say of the pipeline's arguments."""
+
+    max_text_tokens: Annotated[int, Interval(ge=1, le=1 << 16)]
+    num_inference_steps: Annotated[int, Interval(ge=1, le=MAX_STEPS)]
+    guidance_scale: float
+    shift: Annotated[float, Gt(0)]
+    negative_prompt: str
+
+
+def read_settings(folder: Path) -> ModelSettings:
+    """The pipeline's arguments in a folder's model_index.json. Raises CheckpointError for impossible ones."""
+    index = read_object(folder / INDEX, CheckpointError)
+    return fitted(ModelSettings, index, folder / INDEX, CheckpointError, "correct it, or fetch it again")
+
+
+def _check_depth(settings: dict[str, Any], folder: Path) -> None:
+    """Refuse a config of more layers than there are tensors, before a model of it is built."""
+    tensors = sum(len(read_safetensors_header(file)) for file in folder.glob("*.safetensors"))
+    for name in ("num_layers", "num_decoder_layers", "num_res_blocks", "num_blocks"):
+        if name in settings and tensors:
+            bounds = Annotated[int, Interval(ge=0 if name == "num_decoder_layers" else 1, le=tensors)]
+            fitted(bounds, settings[name], f"{folder / 'config.json'}: {name}", CheckpointError)
 
 
 def _networks(folder: Path) -> tuple[str, ...]:
@@ -226,14 +272,26 @@ def _expected_tensors(
 ) -> tuple[dict[str, tuple[int, ...]], frozenset[str]]:
     """Names and shapes of the tensors that a config describes, and the names that may be left out."""
     import torch
+    from huggingface_hub.errors import StrictDataclassError
 
     try:
         with torch.device("meta"):
             model = _empty_model(name, settings)
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        raise CheckpointError(f"{config} describes no {name} of this version of outofsight: {error}") from error
+        _check_numbers(model, settings, config)
+    except CheckpointError:
+        raise
+    except (StrictDataclassError, *_UNFIT) as error:
+        told = str(error) or type(error).__name__
+        raise CheckpointError(f"{config} describes no {name} of this version of outofsight: {told}") from error
     shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
     return shapes, frozenset(getattr(model, "all_tied_weights_keys", None) or ())
+
+
+def _check_numbers(model: Any, settings: dict[str, Any], config: Path) -> None:
+    """Hold a config's plain numbers against the constructor, which takes some without looking at them."""
+    for name, hint in get_type_hints(type(model).__init__).items():
+        if hint in (int, float, bool) and name in settings:
+            fitted(hint, settings[name], f"{config}: {name}", CheckpointError)
 
 
 def _empty_model(name: str, settings: dict[str, Any]) -> Any:
@@ -246,7 +304,7 @@ def _empty_model(name: str, settings: dict[str, Any]) -> Any:
 
         return AutoencoderKLWan.from_config(settings)
     if name == "finder":
-        from ..rendered import SubjectFinder
+        from ..experiments.rendered import SubjectFinder
 
         return SubjectFinder.from_config(settings)
     from ..models.transformer import WorldTransformer3DModel
@@ -261,17 +319,12 @@ def outline_parts(folder: Path) -> dict[str, Any]:
         CheckpointError: a part is missing or cannot be read.
     """
     import torch
-    from transformers import AutoTokenizer
 
     check_folder(folder)
     parts: dict[str, Any] = {}
     for name in _networks(folder):
-        settings = json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
+        settings = read_object(folder / name / "config.json", CheckpointError)
         with torch.device("meta"):
             parts[name] = _empty_model(name, settings)
-    try:
-        parts["tokenizer"] = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder / 'tokenizer'} holds no tokenizer that can be read: {error}") from error
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    return {**parts, **{name: index[name] for name in _PIPELINE_SETTINGS if name in index}}
+    parts["tokenizer"] = load_tokenizer(folder / "tokenizer")
+    return {**parts, **read_settings(folder)}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, OutputError
 from ..io import reason, replacing
+from ..records import parse_json
 
 if TYPE_CHECKING:
     from .results import PartialRun
@@ -112,7 +113,7 @@ def load_partial(path: Path, fingerprint: str) -> PartialRun | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            state = json.loads((file.metadata() or {})["outofsight_partial"])
+            state = parse_json((file.metadata() or {})["outofsight_partial"], path, CheckpointError)
             if state["fingerprint"] != fingerprint:
                 return None
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)

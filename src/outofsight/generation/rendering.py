@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cameras import CameraPath
 from ..errors import CameraError
-from ..rendered import SubjectFinder, Truth, condition, render
+from ..experiments.rendered import SubjectFinder, Truth, condition, render
 from .codec import VideoGeometry
 
 

@@ -10,16 +10,25 @@ import hashlib
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Interval
+from typing_extensions import TypedDict
 
 from ..errors import LayoutError, OutOfSightError
 from ..io import sha256_file
+from ..records import fitted, read_json
+
+if TYPE_CHECKING:
+    pass
 
 FORMAT = "outofsight run 1"
+MAX_STEPS = 10_000  # denoising steps that a file may ask for
+WeightDtype = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -31,21 +40,23 @@ class Settings:
     frames of the context, ``pad`` repeats the last frame of one that is too short, ``dtype`` is the weights'.
     """
 
-    num_inference_steps: int | None = None
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    num_inference_steps: Annotated[int, Interval(ge=1, le=MAX_STEPS)] | None = None
     guidance_scale: float | None = None
-    shift: float | None = None
+    shift: Annotated[float, Gt(0)] | None = None
     guidance_interval: tuple[float, float] = (0.0, 1.0)
     batched_guidance: bool = False
-    numerics: str = "accurate"
-    height: int | None = None
-    width: int | None = None
-    context_frames: int | None = None
+    numerics: Literal["accurate", "reference"] = "accurate"
+    height: Annotated[int, Ge(1)] | None = None
+    width: Annotated[int, Ge(1)] | None = None
+    context_frames: Annotated[int, Ge(1)] | None = None
     pad: bool = False
-    target_frames: int | None = None
-    horizontal_fov: float | None = None
+    target_frames: Annotated[int, Ge(1)] | None = None
+    horizontal_fov: Annotated[float, Interval(gt=0, lt=180)] | None = None
     negative_prompt: str | None = None
     cache_context: bool | None = None
-    dtype: str = "float32"
+    dtype: WeightDtype = "float32"
     vae_tiling: bool = False
 
     def resolved(self, model: Mapping[str, Any]) -> Settings:
@@ -57,6 +68,8 @@ class Settings:
 @dataclass(frozen=True)
 class Sources:
     """Where the inputs of one video come from, as the user said it (paths absolute)."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     context: str | None = None
     cameras: str | None = None
@@ -72,6 +85,8 @@ class Sources:
 class Machine:
     """What decides how a video is computed: not part of what it is, but a replay starts from it."""
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     device: str = "cpu"
     offload: str = "none"
     compile: bool = False
@@ -85,7 +100,7 @@ class RunRecord:
     settings: Settings
     sources: Sources
     machine: Machine
-    seed: int
+    seed: Annotated[int, Interval(ge=0, lt=1 << 64)]
     trace: bool
     inputs: Mapping[str, Any]
     model: Mapping[str, Any]
@@ -93,7 +108,7 @@ class RunRecord:
     created: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
-    outputs: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     resumed_at_step: int | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -163,34 +178,23 @@ def read_record(path: Path) -> RunRecord:
     Raises:
         LayoutError: no such file, no run record, or one of another format.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise LayoutError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except ValueError as error:
-        raise LayoutError(f"{path}: not a run record, it is no JSON ({error})") from error
+    content = read_json(path, LayoutError)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise LayoutError(f"{path}: not a run record of this version (format {found!r}, expected {FORMAT!r})")
-    try:
-        settings = dict(content["settings"])
-        settings["guidance_interval"] = tuple(settings["guidance_interval"])
-        known = {part.name for part in fields(RunRecord)}
-        rest = {name: value for name, value in content.items() if name in known}
-        rest |= {
-            "settings": Settings(**settings),
-            "sources": Sources(**content["sources"]),
-            "machine": Machine(**content["machine"]),
-        }
-        record = RunRecord(**rest)
-        int(record.seed), record.inputs["sha256"], record.model["files"], record.model["name"]
-        return record
-    except (KeyError, TypeError, ValueError) as error:
-        raise LayoutError(f"{path}: a run record with a missing or unknown part ({error})") from error
+    record = fitted(RunRecord, content, path, LayoutError)
+    fitted(_Inputs, record.inputs, f"{path}: inputs", LayoutError)
+    fitted(_Model, record.model, f"{path}: model", LayoutError)
+    return record
 
 
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"it holds {word}, which is no number")
+class _Inputs(TypedDict):
+    sha256: dict[str, str]
+
+
+class _Model(TypedDict):
+    name: str
+    files: dict[str, str]
 
 
 class ReplayError(OutOfSightError):

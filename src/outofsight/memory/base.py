@@ -56,13 +56,20 @@ class FrameSelection:
 class MemoryTokens:
     """The memory tokens of a bank: t tokens of ``grid`` sub-tokens each, made from the first ``frames`` frames.
 
-    ``sources [t, 2]``: first and last frame that a token covers, as they really are (repeats not counted).
+    ``sources [t, 2]``: first and last frame that a token covers, as they really are (repeats not counted). ``times
+    [1|b, t]``, ``rows``, ``columns``: rotary positions of their sub-tokens.
     """
 
     frames: int
     grid: tuple[int, int]
     sources: Tensor
-    rotary: Rotary
+    times: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def rotary(self, first: int, head_dim: int, device: torch.device) -> Rotary:
+        """The rotary table of the sub-tokens from token ``first`` on."""
+        return rotary_table(self.times[:, first:], self.rows, self.columns, head_dim, device)
 
     @property
     def count(self) -> int:
@@ -80,6 +87,7 @@ class AttentionPlan:
         windows: ``[f, 2]`` first and last frame of each query frame's window.
         rotary: table of the query frames' tokens.
         memory: the memory tokens, or None.
+        memory_rotary: table of their sub-tokens, where the queries make all of them, else None.
         selectable: ``[f, t]`` which memory tokens each query frame may recall.
         counts: ``[f]`` how many of them it recalls.
         recall: the largest of the counts.
@@ -91,6 +99,7 @@ class AttentionPlan:
     windows: Tensor
     rotary: Rotary
     memory: MemoryTokens | None
+    memory_rotary: Rotary | None
     selectable: Tensor
     counts: Tensor
     recall: int
@@ -101,7 +110,9 @@ class Memory:
 
     Args:
         options: a mapping of the mechanism's options (missing ones take their defaults).
-        context_attention: "joint" (context sees the target) or "context_only" (it never does).
+        context_attention: "joint" (context sees the target), "context_only" (it never does) or "causal" (nor later
+            pages of the context).
+        page_frames: latent frames of a page, for "causal".
 
     Raises:
         MemoryOptionError: unknown or contradictory options.
@@ -110,7 +121,14 @@ class Memory:
     name: ClassVar[str]
     Options: ClassVar[type] = NoOptions
 
-    def __init__(self, options: Mapping[str, Any] | None = None, context_attention: str = "joint") -> None:
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it must be given beside poses: of "intrinsics"."""
+        return frozenset()
+
+    def __init__(
+        self, options: Mapping[str, Any] | None = None, context_attention: str = "joint", page_frames: int = 4
+    ) -> None:
         known = {field.name for field in fields(self.Options)}
         unknown = sorted(set(options or {}) - known)
         if unknown:
@@ -118,7 +136,7 @@ class Memory:
                 f"memory {self.name!r} has no option {', '.join(map(repr, unknown))}; "
                 f"it has {', '.join(sorted(known)) or 'none'}"
             )
-        self.context_attention = context_attention
+        self.context_attention, self.page_frames = context_attention, page_frames
         self.options: Any = self.resolve(self.Options(**(options or {})))
 
     def resolve(self, options: Any) -> Any:
@@ -141,7 +159,7 @@ class Memory:
         """The block's own module that makes memory tokens, or None."""
         return None
 
-    def memory_tokens(self, layout: FrameLayout, head_dim: int, device: torch.device) -> MemoryTokens | None:
+    def memory_tokens(self, layout: FrameLayout) -> MemoryTokens | None:
         """The memory tokens of the bank, or None where there are none."""
         return None
 
@@ -183,9 +201,9 @@ class Memory:
         """Windows, groups, masks and rotary tables for the query frames (all frames by default)."""
         queries = range(layout.frames) if queries is None else queries
         windows = self._windows(layout, queries)
-        memory = self.memory_tokens(layout, head_dim, device)
+        memory = self.memory_tokens(layout)
         sources = torch.zeros(0, 2, dtype=torch.long) if memory is None else memory.sources
-        selectable = selectable_tokens(windows, sources)
+        selectable = selectable_tokens(windows, sources) & self._written(layout, queries, sources)
         counts = selectable.sum(dim=1).tolist()
         recall = [
             self.recall_of(frame, layout.context_frames, count) for frame, count in zip(queries, counts, strict=True)
@@ -200,6 +218,7 @@ class Memory:
             windows=torch.tensor([(start, start + width - 1) for start, width in windows]),
             rotary=rotary_table(layout.times[:, queries.start : queries.stop], rows, columns, head_dim, device),
             memory=memory,
+            memory_rotary=memory.rotary(0, head_dim, device) if memory is not None and queries.start == 0 else None,
             selectable=selectable.to(device),
             counts=torch.tensor(recall, device=device),
             recall=max(recall, default=0),
@@ -209,6 +228,32 @@ class Memory:
         if self.context_attention == "joint":
             return self.window_of(queries, 0, layout.frames)
         cut = layout.context_frames
-        context = range(queries.start, min(queries.stop, cut))
+        windows: list[tuple[int, int]] = []
+        for end in self._page_ends(queries, cut):
+            first = queries.start + len(windows)
+            windows += self.window_of(range(first, min(end, queries.stop)), 0, end)
         target = range(max(queries.start, cut), queries.stop)
-        return [*self.window_of(context, 0, cut), *self.window_of(target, 0, layout.frames)]
+        return [*windows, *self.window_of(target, 0, layout.frames)]
+
+    def _page_ends(self, queries: range, cut: int) -> list[int]:
+        """Where what the context frames among the queries may see ends, page by page: the whole context is one page, or
+        "causal" context sees its own page and those before."""
+        context = range(queries.start, min(queries.stop, cut))
+        if self.context_attention != "causal":
+            return [cut] if context else []
+        pages = dict.fromkeys(frame // self.page_frames for frame in context)
+        return [min((page + 1) * self.page_frames, cut) for page in pages]
+
+    def _written(self, layout: FrameLayout, queries: range, sources: Tensor) -> Tensor:
+        """``[f, t]`` False where a token covers frames of later pages than the query frame's."""
+        ends = torch.full((len(queries), 1), layout.frames)
+        if self.context_attention == "causal":
+            for row, frame in enumerate(queries):
+                if frame < layout.context_frames:
+                    ends[row] = min((frame // self.page_frames + 1) * self.page_frames, layout.context_frames)
+        return sources[None, :, 1] < ends
+
+    @property
+    def reach(self) -> int | None:
+        """How many frames behind a frame its window may begin, at the most; None: all the way back."""
+        return None

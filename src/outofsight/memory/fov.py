@@ -18,7 +18,7 @@ from ..cameras import pose_view_overlap
 from ..errors import MemoryOptionError
 from .base import FrameSelection
 from .full import FullMemory
-from .layout import FrameLayout
+from .layout import FrameLayout, horizontal_degrees
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class FovMemory(FullMemory):
     name = "fov"
     Options = FovOptions
 
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"intrinsics"})
+
     def resolve(self, options: Any) -> FovOptions:
         if options.top_k < 1 or options.run < 1 or not 0 < options.near < options.far:
             raise MemoryOptionError(
@@ -55,15 +59,10 @@ class FovMemory(FullMemory):
         cut = layout.context_frames
         if cut == 0:
             return None
-        if layout.horizontal_fov is None:
-            raise MemoryOptionError(
-                "memory 'fov' compares camera frusta and needs the horizontal field of view: "
-                "pass horizontal_fov (degrees) with the cameras"
-            )
         scores = pose_view_overlap(
             layout.poses[:, cut:],
             layout.poses[:, :cut],
-            layout.horizontal_fov,
+            horizontal_degrees(layout.lens("memory 'fov'")),
             near=self.options.near,
             far=self.options.far,
         )

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from ..cameras import pose_view_overlap
 from ..errors import MemoryOptionError
 from .base import AttentionPlan, Memory, MemoryTokens
-from .layout import FrameLayout
-from .rotary import rotary_table
+from .layout import FrameLayout, horizontal_degrees
 from .windows import centred_windows
 
 
@@ -87,8 +86,12 @@ class HydraMemory(Memory):
     Options = HydraOptions
     options: HydraOptions
 
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset({"intrinsics"} if self.options.affinity == "fov" else ())
+
     def resolve(self, options: Any) -> HydraOptions:
-        apart = self.context_attention == "context_only"
+        apart = self.context_attention != "joint"
         _check_types(options)
         options = replace(
             options,
@@ -111,8 +114,13 @@ class HydraMemory(Memory):
             )
         if apart and options.bank == "all":
             raise MemoryOptionError(
-                "memory 'hydra': bank 'all' holds target frames, which context_attention 'context_only' must "
-                "never see; use bank 'context' or context_attention 'joint'"
+                f"memory 'hydra': bank 'all' holds target frames, which context_attention {self.context_attention!r} "
+                "must never see; use bank 'context' or context_attention 'joint'"
+            )
+        if self.context_attention == "causal" and self.page_frames % options.kernel[0]:
+            raise MemoryOptionError(
+                f"memory 'hydra': a page of {self.page_frames} latent frames does not divide into memory tokens of "
+                f"{options.kernel[0]}: choose page_frames and kernel so that it does"
             )
         return options
 
@@ -121,7 +129,7 @@ class HydraMemory(Memory):
     def compressor(self, dim: int) -> nn.Module:
         return MemoryTokenizer(dim, self.options.kernel)
 
-    def memory_tokens(self, layout: FrameLayout, head_dim: int, device: torch.device) -> MemoryTokens | None:
+    def memory_tokens(self, layout: FrameLayout) -> MemoryTokens | None:
         """Token j covers frames kt*j .. kt*j+kt-1; sub-token (r, c) sits at its mean time, row kh*r, column kw*c.
 
         For the release's kernel that is time 2j+0.5, height 2r, width 2c (point 5).
@@ -137,9 +145,9 @@ class HydraMemory(Memory):
         sources = torch.stack((first, (first + kt - 1).clamp(max=frames - 1)), dim=1)
         covered = (first[:, None] + torch.arange(kt)).clamp(max=frames - 1)
         times = layout.times.double()[:, covered].mean(dim=-1)
-        rows, columns = torch.arange(height) * kh, torch.arange(width) * kw
-        rotary = rotary_table(times, rows, columns, head_dim, device)
-        return MemoryTokens(frames, (height, width), sources, rotary)
+        return MemoryTokens(
+            frames, (height, width), sources, times, torch.arange(height) * kh, torch.arange(width) * kw
+        )
 
     def _cells(self, size: int, kernel: int) -> int:
         return -(-size // kernel) if self.options.remainder == "repeat" else size // kernel
@@ -170,6 +178,10 @@ class HydraMemory(Memory):
     def window_of(self, frames: range, first: int, last: int) -> list[tuple[int, int]]:
         return centred_windows(frames, first, last, self.options.window)
 
+    @property
+    def reach(self) -> int:
+        return self.options.window - 1
+
     def recall_of(self, frame: int, context_frames: int, selectable: int) -> int:
         if self.options.queries == "target" and frame < context_frames:
             return 0
@@ -197,13 +209,9 @@ class HydraMemory(Memory):
     def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor | None:
         if self.options.affinity != "fov" or plan.memory is None:
             return None
-        if layout.horizontal_fov is None:
-            raise MemoryOptionError(
-                "memory 'hydra' with affinity 'fov' compares camera frusta and needs the horizontal field of "
-                "view: pass horizontal_fov (degrees) with the cameras"
-            )
+        fov = horizontal_degrees(layout.lens("memory 'hydra' with affinity 'fov'"))
         queries = layout.poses[:, plan.queries.start : plan.queries.stop]
-        overlap = pose_view_overlap(queries, layout.poses[:, : plan.memory.frames], layout.horizontal_fov)
+        overlap = pose_view_overlap(queries, layout.poses[:, : plan.memory.frames], fov)
         first, last = plan.memory.sources.to(overlap.device).unbind(dim=1)
         covered = first[:, None] + torch.arange(self.options.kernel[0], device=overlap.device)
         # a token is as well placed as the best of the frames it covers

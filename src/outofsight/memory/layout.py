@@ -20,8 +20,9 @@ class FrameLayout:
         times: ``[1|b, f]`` time index of each frame, in latent frames (the rotary time position); on the CPU,
             where plans are made from it.
         timesteps: ``[b, f]`` noise level of each frame, 0 (clean) to 1000 (noise).
-        poses: ``[b, f, 12]`` camera-to-world relative to the first target frame, 3x4 row-major, metres.
-        horizontal_fov: ``[b]`` degrees, or None where nothing needs it.
+        poses: ``[b, f, 12]`` camera-to-world in the anchor camera's axes, 3x4 row-major, metres.
+        intrinsics: ``[b, f, 4]`` fx, fy, cx, cy as shares of the picture's size, or None where nothing needs them.
+        anchor: which frame poses and the clock are relative to: "first_target" or "session" (its first frame, time 0).
     """
 
     grid: tuple[int, int]
@@ -29,7 +30,28 @@ class FrameLayout:
     times: Tensor
     timesteps: Tensor
     poses: Tensor
-    horizontal_fov: Tensor | None = None
+    intrinsics: Tensor | None = None
+    anchor: str = "first_target"
+
+    @property
+    def anchor_time(self) -> Tensor:
+        """``[1|b, 1]`` time index of the anchor frame."""
+        if self.anchor == "session":
+            return self.times.new_zeros(1, 1)
+        return self.times[:, self.context_frames :][:, :1]
+
+    def lens(self, user: str) -> Tensor:
+        """The intrinsics ``[b, f, 4]``, for a part of the model that cannot do without.
+
+        Raises:
+            GeometryError: there are none.
+        """
+        if self.intrinsics is None:
+            raise GeometryError(
+                f"{user} of this model needs the cameras' intrinsics (a horizontal field of view is enough): pass "
+                "conditions=Conditions(intrinsics=square_intrinsics(degrees, ...)) with the poses"
+            )
+        return self.intrinsics
 
     @property
     def frames(self) -> int:
@@ -57,7 +79,8 @@ class FrameLayout:
             context_frames=indices.shape[1],
             times=self.times.expand(batch, -1).gather(1, frames.cpu()),
             timesteps=self.timesteps.gather(1, frames),
-            poses=self.poses.gather(1, frames[..., None].expand(-1, -1, self.poses.shape[-1])),
+            poses=take_frames(self.poses, frames),
+            intrinsics=None if self.intrinsics is None else take_frames(self.intrinsics, frames),
         )
 
     def kept_frames(self, indices: Tensor) -> Tensor:
@@ -71,14 +94,18 @@ def make_layout(
     context_poses: Tensor,
     target_poses: Tensor,
     timesteps: Tensor,
-    horizontal_fov: float | Tensor | None = None,
+    intrinsics: Tensor | None = None,
+    *,
+    anchor: str = "first_target",
+    first_time: int = 0,
 ) -> FrameLayout:
     """Layout of a clip whose target follows its context without a gap.
 
-    ``context_poses [b, fc, 12]``, ``target_poses [b, ft, 12]``, ``timesteps [b, fc+ft]``.
+    ``context_poses [b, fc, 12]``, ``target_poses [b, ft, 12]``, ``timesteps [b, fc+ft]``, ``intrinsics [b, fc+ft, 4]``;
+    ``first_time``: the first frame's number in the session.
 
     Raises:
-        GeometryError: poses of another batch or width, or timesteps of another length.
+        GeometryError: poses of another batch or width, or timesteps or intrinsics of another length.
     """
     batch, context_frames = context_poses.shape[:2]
     frames = context_frames + target_poses.shape[1]
@@ -92,19 +119,24 @@ def make_layout(
             f"timesteps have shape {tuple(timesteps.shape)}, expected [{batch}, {frames}]: "
             f"one for each of {context_frames} context and {frames - context_frames} target frames"
         )
+    if intrinsics is not None and intrinsics.shape != (batch, frames, 4):
+        raise GeometryError(
+            f"intrinsics have shape {tuple(intrinsics.shape)}, expected [{batch}, {frames}, 4]: fx, fy, cx, cy of "
+            f"{context_frames} context and {frames - context_frames} target frames; square_intrinsics makes them"
+        )
     poses = torch.cat([context_poses, target_poses], dim=1)
-    fov = None
-    if horizontal_fov is not None:
-        fov = torch.as_tensor(horizontal_fov, dtype=torch.float32, device=poses.device)
-        if fov.ndim > 1 or fov.numel() not in (1, batch):
-            raise GeometryError(f"horizontal_fov has shape {list(fov.shape)}, expected one number or [{batch}]")
-        fov = fov.expand(batch)
-    times = torch.arange(frames)[None]
-    return FrameLayout(grid, context_frames, times, timesteps, poses, fov)
+    times = torch.arange(first_time, first_time + frames)[None]
+    intrinsics = None if intrinsics is None else intrinsics.to(poses.device)
+    return FrameLayout(grid, context_frames, times, timesteps, poses, intrinsics, anchor)
+
+
+def horizontal_degrees(intrinsics: Tensor) -> Tensor:
+    """``[b]`` degrees: the horizontal field of view of each clip's first frame, of ``intrinsics [b, f, 4]``."""
+    return torch.rad2deg(2 * torch.atan(0.5 / intrinsics[:, 0, 0].float()))
 
 
 def take_frames(x: Tensor, frames: Tensor) -> Tensor:
-    """``x [b, f, n, dim]`` at ``frames [b, k]``."""
+    """``x [b, f, ...]`` at ``frames [b, k]``."""
     return x[torch.arange(len(x), device=x.device)[:, None], frames]
 
 

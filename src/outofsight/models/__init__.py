@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from diffusers.models.modeling_utils import ModelMixin
 
+from .cache import ContextCache
 from .checkpoints import load_hydra_checkpoint
 from .presets import PRESETS, ModelPreset
-from .transformer import ContextCache, WorldTransformer3DModel
+from .transformer import WorldTransformer3DModel
 
 __all__ = [
     "PRESETS",

@@ -2,111 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from diffusers.models.attention_dispatch import dispatch_attention_fn
 from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
-from ..errors import GeometryError
-from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, Recall, RetrievalTrace
+from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
 from ..memory.attention import CPU_ROWS, attend
 from ..memory.rotary import Rotary, apply_rotary
+from .cache import BlockCache
+from .conditioners.prope import turn
 from .linear import linear
 
 
-@dataclass(frozen=True, eq=False)
-class BlockCache:
-    """What one block keeps of a context that never sees the target.
-
-    ``key``, ``value [b, f, n, heads, d]`` of the context frames that target windows reach, and, where the memory
-    has tokens, their ``memory_key``, ``memory_value [b, t, p, heads, d]`` and ``signature [b, t, s]``.
-    """
-
-    key: Tensor
-    value: Tensor
-    memory_key: Tensor | None = None
-    memory_value: Tensor | None = None
-    signature: Tensor | None = None
-
-    def repeat(self, times: int) -> BlockCache:
-        """The same for a batch of ``times`` copies (guidance branches side by side)."""
-
-        def copies(x: Tensor) -> Tensor:
-            return x.repeat(times, *(1,) * (x.ndim - 1))
-
-        memory = (self.memory_key, self.memory_value, self.signature)
-        return BlockCache(copies(self.key), copies(self.value), *(x if x is None else copies(x) for x in memory))
-
-
-@dataclass(frozen=True, eq=False)
-class ContextCache:
-    """A context encoded once: what every block keeps of it, which of its frames were let in, and what they showed of
-    the places that target tokens look at (``reprojected``, see models/reprojection.py) and where subjects are in it
-    (``presence [b, fc, h, w]``, see models/presence.py), where the model has those.
-    """
-
-    blocks: tuple[BlockCache, ...]
-    context_poses: Tensor
-    target_poses: Tensor
-    size: torch.Size
-    selection: FrameSelection | None
-    reprojected: Tensor | None = None
-    presence: Tensor | None = None
-
-    def check(self, context_poses: Tensor, target_poses: Tensor, latents: torch.Size) -> None:
-        """Make sure that this is the context of these cameras and target latents ``[b, c, ft, h, w]``.
-
-        Raises:
-            GeometryError: it was encoded for others.
-        """
-        for what, ours, theirs in (
-            ("context", self.context_poses, context_poses),
-            ("target", self.target_poses, target_poses),
-        ):
-            if ours is not theirs and not (ours.shape == theirs.shape and torch.equal(ours, theirs)):
-                raise GeometryError(
-                    f"the cached context was encoded for other {what} poses ({list(ours.shape)}, given are "
-                    f"{list(theirs.shape)}); poses are relative to the first target frame: encode the context anew"
-                )
-        if latents[0] != len(self.context_poses) or latents[3:] != self.size:
-            raise GeometryError(
-                f"the cached context is a batch of {len(self.context_poses)} of {list(self.size)} latents, the target "
-                f"a batch of {latents[0]} of {list(latents[3:])}; encode the context anew, or repeat() the cache"
-            )
-
-    def repeat(self, times: int) -> ContextCache:
-        """The same for a batch of ``times`` copies (guidance branches side by side)."""
-        selection = self.selection
-        if selection is not None:
-            selection = FrameSelection(selection.indices.repeat(times, 1), selection.scores.repeat(times, 1, 1))
-        return ContextCache(
-            tuple(block.repeat(times) for block in self.blocks),
-            self.context_poses.repeat(times, 1, 1),
-            self.target_poses.repeat(times, 1, 1),
-            self.size,
-            selection,
-            None if self.reprojected is None else self.reprojected.repeat(times, 1, 1, 1, 1),
-            None if self.presence is None else self.presence.repeat(times, 1, 1, 1),
-        )
-
-
 @dataclass(eq=False)
-class Sequence:
+class BlockInputs:
     """What every block of one forward pass is told of its tokens.
 
     Args:
         layout: the clip's frames (after a pose-driven memory has chosen among them).
-        frames: how many of them the blocks are given.
+        given: which of them the blocks are given.
         plan: windows and groups of the query frames.
         rotary: table of the block's tokens.
-        memory_rotary: table of the memory tokens, or None where there are none.
-        context_poses, target_poses: ``[b, f, 12]`` of the block's frames; one of them may be empty.
-        rays: ``[b, f, n, 3]`` ray directions of the block's tokens, or None.
-        clock: ``[1|b, f, k]`` see models/clock.py, or None.
+        memory_rotary: table of the memory tokens that the given frames make, or None where they make none.
+        old_tokens: memory tokens that were cached before.
+        features: ``[1|b, f, k]`` of the block's frames or ``[1|b, f, n, k]`` of their tokens, by conditioner.
+        matrices: ``[b, f, 4, 4]`` of all frames of the layout, for conditioners that have an attention of their own.
         wide: dtype of modulation and residual sums.
         text_frames: frames before this one take no text.
         first_query: frames before this one give keys and memory tokens and are not computed further.
@@ -118,15 +43,14 @@ class Sequence:
     """
 
     layout: FrameLayout
-    frames: int
+    given: range
     plan: AttentionPlan
     rotary: Rotary
-    context_poses: Tensor
-    target_poses: Tensor
-    rays: Tensor | None
+    features: Mapping[str, Tensor]
     wide: torch.dtype
     memory_rotary: Rotary | None = None
-    clock: Tensor | None = None
+    old_tokens: int = 0
+    matrices: Mapping[str, Tensor] = field(default_factory=dict)
     text_frames: int = 0
     first_query: int = 0
     pose_scores: Tensor | None = None
@@ -134,6 +58,21 @@ class Sequence:
     keep_from: int | None = None
     plain: bool = False
     scratch: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def compresses(self) -> bool:
+        """Whether the given frames make memory tokens."""
+        return self.memory_rotary is not None
+
+    @property
+    def frames(self) -> int:
+        """How many frames the blocks are given."""
+        return len(self.given)
+
+    @property
+    def context_queries(self) -> int:
+        """How many of the blocks' frames are context; they are the first."""
+        return max(0, min(self.layout.context_frames - self.given.start, self.frames))
 
     def buffer(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Scratch memory that the blocks share, so that each need not have its own mapped in anew."""
@@ -143,11 +82,19 @@ class Sequence:
         return buffer
 
 
+class Compressed(NamedTuple):
+    """New memory tokens: ``key``, ``value [b, t, p, heads, d]`` before rotary positions, ``signature [b, t, s]``."""
+
+    key: Tensor
+    value: Tensor
+    signature: Tensor
+
+
 class MemoryAttnProcessor:
     """Self-attention of the query frames to their windows and to what the memory recalls.
 
-    Returns the attention output before the output projection ``[b, tokens, dim]``, and the block's cache when
-    the sequence asks for one.
+    Returns the attention output before the output projection ``[b, tokens, dim]``, what conditioners' own attentions
+    add behind it (the same shape, or None), and the block's cache when the sequence asks for one.
     """
 
     _attention_backend: Any = None
@@ -164,34 +111,92 @@ class MemoryAttnProcessor:
         attention_mask: Tensor | None = None,
         rotary_emb: Any = None,
         *,
-        sequence: Sequence,
+        sequence: BlockInputs,
         cached: BlockCache | None = None,
-    ) -> tuple[Tensor, BlockCache | None]:
-        plan = sequence.plan
-        bank = cached
-        if bank is None and plan.memory is not None:
-            bank = self._remember(attn, hidden_states, sequence)
+    ) -> tuple[Tensor, Tensor | None, BlockCache | None]:
+        compressed = None
+        if sequence.plan.memory is not None and sequence.compresses:
+            compressed = self._compress(attn, hidden_states, sequence)
         query, key, value, signature = self._project_frames(attn, hidden_states, sequence)
+        bank = self._bank(key, value, compressed, sequence, cached)
         picks = self._recall(signature, bank, sequence)
-        if cached is not None:
-            key = torch.cat([cached.key, key], dim=1)
-            value = torch.cat([cached.value, value], dim=1)
-        reached = plan.first_key if sequence.first_query else 0
-        out = attend(
+        out = self._attend(query, bank, picks, sequence)
+        added, own = None, {}
+        for name, projection in getattr(attn, "conditioners", {}).items():
+            turned, own[name] = self._own_attention(name, attn, hidden_states, compressed, picks, sequence, cached)
+            part = projection(turned)
+            added = part if added is None else added + part
+        kept = None if sequence.keep_from is None else bank.since(sequence.keep_from, own)
+        return out.flatten(3).flatten(1, 2), added, kept
+
+    def _attend(self, query: Tensor, bank: BlockCache, picks: Tensor | None, sequence: BlockInputs) -> Tensor:
+        plan = sequence.plan
+        reached = plan.first_key - (sequence.given.stop - bank.key.shape[1])
+        return attend(
             query,
-            key[:, reached:],
-            value[:, reached:],
+            bank.key[:, reached:],
+            bank.value[:, reached:],
             plan.groups,
-            None if bank is None else bank.memory_key,
-            None if bank is None else bank.memory_value,
+            bank.memory_key,
+            bank.memory_value,
             picks,
             backend=self._attention_backend,
             plain=sequence.plain,
         )
-        return out.flatten(3).flatten(1, 2), self._keep(key, value, bank, sequence)
+
+    def _bank(
+        self,
+        key: Tensor,
+        value: Tensor,
+        compressed: Compressed | None,
+        sequence: BlockInputs,
+        cached: BlockCache | None,
+    ) -> BlockCache:
+        """Keys, values and memory tokens of everything: what was cached, and what is new."""
+        new: tuple[Tensor, Tensor, Tensor] | None = None
+        if compressed is not None:
+            rotary = sequence.memory_rotary
+            assert rotary is not None
+            cells = compressed.key.shape[2]
+            turned = apply_rotary(compressed.key.flatten(1, 2), rotary).unflatten(1, (-1, cells))
+            new = turned, compressed.value, compressed.signature
+        if cached is None:
+            return BlockCache(key, value, *(new or ()))
+        return cached.joined(key, value, new)
+
+    def _own_attention(
+        self,
+        name: str,
+        attn: WanAttention,
+        hidden_states: Tensor,
+        compressed: Compressed | None,
+        picks: Tensor | None,
+        sequence: BlockInputs,
+        cached: BlockCache | None,
+    ) -> tuple[Tensor, BlockCache]:
+        """A conditioner's own attention ``[b, tokens, dim]`` to the same frames and recalled tokens, and its keys."""
+        x = hidden_states.unflatten(1, (sequence.frames, -1))
+        query, key, value = (
+            part.unflatten(2, (attn.heads, -1)).unflatten(1, (sequence.frames, -1))
+            for part in project(attn, x.flatten(1, 2))
+        )
+        matrices = sequence.matrices[name]
+        given = matrices[:, sequence.given.start : sequence.given.stop]
+        inverse = torch.linalg.inv(given)
+        asked = given[:, sequence.first_query :]
+        query = turn(asked.transpose(-1, -2), query[:, sequence.first_query :])
+        new = None
+        if compressed is not None and sequence.plan.memory is not None:
+            first = sequence.plan.memory.sources[sequence.old_tokens :, 0].to(matrices.device)
+            by = torch.linalg.inv(matrices[:, first])  # a memory token is seen by the first camera that it covers
+            new = turn(by, compressed.key), turn(by, compressed.value), compressed.signature
+        key, value = turn(inverse, key), turn(inverse, value)
+        bank = BlockCache(key, value, *(new or ())) if cached is None else cached.own[name].joined(key, value, new)
+        out = turn(asked, self._attend(query, bank, picks, sequence))
+        return out.flatten(3).flatten(1, 2), bank if sequence.keep_from is None else bank.since(sequence.keep_from, {})
 
     def _project_frames(
-        self, attn: WanAttention, hidden_states: Tensor, sequence: Sequence
+        self, attn: WanAttention, hidden_states: Tensor, sequence: BlockInputs
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Turned queries and keys, values ``[b, f, n, heads, d]``, and the queries' signature ``[b, f, s]``."""
         first = sequence.first_query
@@ -213,7 +218,7 @@ class MemoryAttnProcessor:
         return joined["query"], joined["key"], joined["value"], signature
 
     def _project_some(
-        self, attn: WanAttention, x: Tensor, frames: slice, sequence: Sequence, signatures: list[Tensor]
+        self, attn: WanAttention, x: Tensor, frames: slice, sequence: BlockInputs, signatures: list[Tensor]
     ) -> dict[str, Tensor]:
         """Keys and values of some frames of ``x [b, f, n, dim]``, and queries where the frames are asked for."""
         tokens = x.shape[2]
@@ -234,29 +239,25 @@ class MemoryAttnProcessor:
                     signatures.append(self.memory.query_signature(cells, sequence.plan))
         return {name: part.unflatten(1, (-1, tokens)) for name, part in parts.items()}
 
-    def _remember(self, attn: WanAttention, hidden_states: Tensor, sequence: Sequence) -> BlockCache:
-        """Memory tokens of the bank, keyed and valued by the block's own projections (hydra.md point 1)."""
+    def _compress(self, attn: WanAttention, hidden_states: Tensor, sequence: BlockInputs) -> Compressed:
+        """Memory tokens of the frames, keyed and valued by the block's own projections (hydra.md point 1)."""
         tokens = sequence.plan.memory
         assert tokens is not None
-        grid = sequence.layout.grid
-        x = hidden_states.unflatten(1, (-1, *grid))[:, : tokens.frames]
+        x = hidden_states.unflatten(1, (-1, *sequence.layout.grid))[:, : tokens.frames - sequence.given.start]
         memory = self.memory.compress(attn.tokenizer, x)
         count, cells = memory.shape[1], tokens.grid[0] * tokens.grid[1]
         _, key, value = project(attn, memory.flatten(1, 3), queries=False)
         with torch.no_grad():
             # picks are indices: no gradient goes through the affinity, in the release either
             signature = self.memory.key_signature(key.unflatten(1, (count, *tokens.grid)))
-        assert sequence.memory_rotary is not None
-        key = apply_rotary(key.unflatten(2, (attn.heads, -1)), sequence.memory_rotary)
-        value = value.unflatten(2, (attn.heads, -1))
-        empty = key[:, :0].unflatten(1, (0, cells))
-        return BlockCache(empty, empty, key.unflatten(1, (count, cells)), value.unflatten(1, (count, cells)), signature)
+        key, value = (part.unflatten(2, (attn.heads, -1)).unflatten(1, (count, cells)) for part in (key, value))
+        return Compressed(key, value, signature)
 
     @torch.no_grad()
-    def _recall(self, signature: Tensor | None, bank: BlockCache | None, sequence: Sequence) -> Tensor | None:
+    def _recall(self, signature: Tensor | None, bank: BlockCache, sequence: BlockInputs) -> Tensor | None:
         """Memory tokens ``[b, f, k]`` that each query frame recalls, best first (points 2 to 4)."""
         plan = sequence.plan
-        if plan.memory is None or bank is None or bank.signature is None:
+        if plan.memory is None or bank.signature is None:
             if sequence.trace is not None:
                 sequence.trace.add(_nothing_recalled(sequence))
             return None
@@ -274,15 +275,6 @@ class MemoryAttnProcessor:
             )
         return picks
 
-    @staticmethod
-    def _keep(key: Tensor, value: Tensor, bank: BlockCache | None, sequence: Sequence) -> BlockCache | None:
-        if sequence.keep_from is None:
-            return None
-        key, value = (x[:, sequence.keep_from :].clone() for x in (key, value))
-        if bank is None:
-            return BlockCache(key, value)
-        return BlockCache(key, value, bank.memory_key, bank.memory_value, bank.signature)
-
 
 def frame_cuts(x: Tensor, first: int = 0, last: int | None = None) -> Iterator[slice]:
     """Slices of the frames of ``x [b, f, n, dim]`` for work that goes row by row.
@@ -298,7 +290,7 @@ def frame_cuts(x: Tensor, first: int = 0, last: int | None = None) -> Iterator[s
         yield slice(start, min(start + step, last))
 
 
-def _nothing_recalled(sequence: Sequence) -> Recall:
+def _nothing_recalled(sequence: BlockInputs) -> Recall:
     plan = sequence.plan
     picks = torch.zeros(len(sequence.layout.poses), len(plan.queries), 0, dtype=torch.long)
     sources = torch.zeros(0, 2, dtype=torch.long)

@@ -7,18 +7,20 @@ diffusers' (``vae/``, ``text_encoder/``, ``transformer/``, ``tokenizer/``).
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
+from annotated_types import Ge
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..local_code import load_tokenizer, refuse_code
+from ..records import fitted, read_object
 from .naming import TRANSFORMER_NAMES
 from .wan_parts import text_encoder_from_tensors, vae_from_tensors
 from .weight_files import cast_tensors, read_tensors
@@ -153,14 +155,11 @@ class BaseWeights:
         path = self.description.parts["transformer"].place / "config.json"
         if not path.is_file():
             return None
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            heads = config["num_heads" if self.original else "num_attention_heads"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} does not say how many attention heads: {error!r}") from error
-        if not isinstance(heads, int):
-            raise CheckpointError(f"{path}: the number of attention heads is {heads!r}, expected an integer")
-        return heads
+        config = read_object(path, CheckpointError)
+        name = "num_heads" if self.original else "num_attention_heads"
+        if name not in config:
+            raise CheckpointError(f"{path} does not say how many attention heads: no {name!r}")
+        return fitted(Annotated[int, Ge(1)], config[name], f"{path}: {name}", CheckpointError)
 
     def load_vae(self, config: Mapping[str, Any] | None = None) -> AutoencoderKLWan:
         """The VAE in its stored dtype; ``config`` as in :func:`vae_from_tensors`."""
@@ -169,6 +168,7 @@ class BaseWeights:
         part = self.part("vae")
         if self.original:
             return vae_from_tensors(read_tensors(part.files[0]), part.files[0], config)
+        refuse_code(part.place)
         try:
             return AutoencoderKLWan.from_pretrained(part.place, local_files_only=True)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
@@ -182,20 +182,17 @@ class BaseWeights:
         if self.original:
             tensors = cast_tensors(read_tensors(part.files[0]), dtype)
             return text_encoder_from_tensors(tensors, part.files[0])
+        refuse_code(part.place)
         try:
-            return UMT5EncoderModel.from_pretrained(part.place, local_files_only=True, dtype=dtype or "auto")
+            return UMT5EncoderModel.from_pretrained(
+                part.place, trust_remote_code=False, local_files_only=True, dtype=dtype or "auto"
+            )
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise CheckpointError(f"the text encoder in {part.place} cannot be loaded: {error}") from error
 
     def load_tokenizer(self) -> PreTrainedTokenizerBase:
         """The tokenizer, from local files only."""
-        from transformers import AutoTokenizer
-
-        place = self.part("tokenizer").place
-        try:
-            return AutoTokenizer.from_pretrained(place, local_files_only=True)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"the tokenizer in {place} cannot be loaded: {error}") from error
+        return load_tokenizer(self.part("tokenizer").place)
 
 
 def read_base_folder(folder: str | os.PathLike[str]) -> BaseWeights:

@@ -1,19 +1,17 @@
-"""A transformer block of Wan with HyDRA's additions: cameras in, memory attention, projector out."""
+"""A transformer block of Wan with HyDRA's additions: conditioners in, memory attention, projector out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from diffusers.models.transformers.transformer_wan import WanTransformerBlock
 from torch import Tensor, nn
 
 from ..memory import Memory
-from .attention import BlockCache, MemoryAttnProcessor, Sequence, TextAttnProcessor, frame_cuts
-from .clock import CLOCK_NUMBERS
+from .attention import BlockCache, BlockInputs, MemoryAttnProcessor, TextAttnProcessor, frame_cuts
+from .conditioners import Conditioner
 from .linear import feed_forward, is_plain, is_untouched, product
-
-POSE_NUMBERS = 12  # a 3x4 camera matrix
 
 
 class WorldTransformerBlock(WanTransformerBlock):
@@ -22,7 +20,7 @@ class WorldTransformerBlock(WanTransformerBlock):
     Args:
         dim, ffn_dim, num_heads, qk_norm, cross_attn_norm, eps: as in Wan.
         memory: the mechanism that its self-attention goes through.
-        rays, clock: whether ray directions of tokens and times of frames are added beside the pose vectors.
+        conditioners: what is added to its tokens, each by a module of the block's own.
     """
 
     def __init__(
@@ -35,37 +33,29 @@ class WorldTransformerBlock(WanTransformerBlock):
         eps: float,
         *,
         memory: Memory,
-        rays: bool = False,
-        clock: bool = False,
+        conditioners: Mapping[str, Conditioner],
     ) -> None:
         super().__init__(dim, ffn_dim, num_heads, qk_norm, cross_attn_norm, eps)
-        self.cam_encoder_con = nn.Linear(POSE_NUMBERS, dim)
-        self.cam_encoder_tgt = nn.Linear(POSE_NUMBERS, dim)
+        modules = {name: module for name, kind in conditioners.items() if (module := kind.block()) is not None}
+        self.conditioners = nn.ModuleDict(modules)
         self.projector = nn.Linear(dim, dim)
-        self.ray_encoder = nn.Linear(3, dim, bias=False) if rays else None
-        self.clock_encoder = nn.Linear(CLOCK_NUMBERS, dim, bias=False) if clock else None
+        nn.init.eye_(self.projector.weight)  # as the release begins: what Wan does not have changes nothing
+        nn.init.zeros_(self.projector.bias)
         compressor = memory.compressor(dim)
         if compressor is not None:
             self.attn1.tokenizer = compressor
+        own = {name: module for name, kind in conditioners.items() if (module := kind.attention()) is not None}
+        if own:
+            self.attn1.conditioners = nn.ModuleDict(own)
         self.attn1.set_processor(MemoryAttnProcessor(memory))
         self.attn2.set_processor(TextAttnProcessor())
-        self.reset_additions()
-
-    @torch.no_grad()
-    def reset_additions(self) -> None:
-        """Initialise what Wan does not have, as the release does: cameras zero, projector identity."""
-        for encoder in (self.cam_encoder_con, self.cam_encoder_tgt, self.ray_encoder, self.clock_encoder):
-            for parameter in () if encoder is None else encoder.parameters():
-                parameter.zero_()
-        nn.init.eye_(self.projector.weight)
-        nn.init.zeros_(self.projector.bias)
 
     def forward(
         self,
         hidden_states: Tensor,
         encoder_hidden_states: Tensor,
         temb: Tensor,
-        sequence: Sequence,
+        sequence: BlockInputs,
         cached: BlockCache | None = None,
     ) -> Tensor | tuple[Tensor, BlockCache]:
         """One block over the query tokens.
@@ -88,31 +78,34 @@ class WorldTransformerBlock(WanTransformerBlock):
         modulation = (table + temb.to(sequence.wide)).unsqueeze(3).unbind(dim=2)
         shift, scale, gate = modulation[:3]
 
-        cameras = torch.cat(
-            [self.cam_encoder_con(sequence.context_poses), self.cam_encoder_tgt(sequence.target_poses)], dim=1
-        )
-        if self.clock_encoder is not None and sequence.clock is not None:
-            cameras = cameras + self.clock_encoder(sequence.clock)
-        normed = self._enter(x, scale, shift + cameras.unsqueeze(2), sequence)
-        attended, kept = self.attn1(normed.flatten(1, 2), sequence=sequence, cached=cached)
+        for name, module in self.conditioners.items():
+            features = sequence.features[name]
+            if features.ndim == 3:  # of frames; those of tokens are added later, a few frames at a time
+                shift = shift + module(features, sequence.context_queries).unsqueeze(2)
+        normed = self._enter(x, scale, shift, sequence)
+        attended, added, kept = self.attn1(normed.flatten(1, 2), sequence=sequence, cached=cached)
 
         x = x[:, first:]
         attended = attended.unflatten(1, (x.shape[1], -1))
+        added = None if added is None else added.unflatten(1, (x.shape[1], -1))
         text = self.attn2.processor.keys(self.attn2, encoder_hidden_states)
         rest = tuple(m if m.shape[1] == 1 else m[:, first:] for m in (gate, *modulation[3:]))
-        out = self._finish_frames(x, attended, text, rest, max(0, sequence.text_frames - first))
+        out = self._finish_frames(x, attended, added, text, rest, max(0, sequence.text_frames - first))
         return (out, kept) if kept is not None else out
 
-    def _enter(self, x: Tensor, scale: Tensor, shift: Tensor, sequence: Sequence) -> Tensor:
-        """The attention's input ``[b, f, n, dim]``: normed, modulated, with the cameras added."""
+    def _enter(self, x: Tensor, scale: Tensor, shift: Tensor, sequence: BlockInputs) -> Tensor:
+        """The attention's input ``[b, f, n, dim]``: normed, modulated, with what it is conditioned on added."""
         cuts = list(frame_cuts(x))
         out = sequence.buffer("normed", tuple(x.shape), x) if len(cuts) > 1 else None
         for frames in cuts:
             part_scale = scale if scale.shape[1] == 1 else scale[:, frames]
             part_shift = shift if shift.shape[1] == 1 else shift[:, frames]
             normed = _modulate(self.norm1(x[:, frames].to(sequence.wide)), part_scale, part_shift, x.dtype)
-            if self.ray_encoder is not None and sequence.rays is not None:
-                normed = normed + self.ray_encoder(sequence.rays[:, frames])
+            for name, module in self.conditioners.items():
+                features = sequence.features[name]
+                if features.ndim == 4:
+                    cut = max(0, min(sequence.context_queries, frames.stop) - frames.start)
+                    normed = normed + module(features[:, frames], cut)
             if out is None:
                 return normed
             out[:, frames] = normed
@@ -123,6 +116,7 @@ class WorldTransformerBlock(WanTransformerBlock):
         self,
         x: Tensor,
         attended: Tensor,
+        added: Tensor | None,
         text: tuple[Tensor, Tensor],
         modulation: tuple[Tensor, ...],
         text_frames: int,
@@ -135,7 +129,10 @@ class WorldTransformerBlock(WanTransformerBlock):
         for frames, with_text in _cuts(x, text_frames):
             pieces = [m if m.shape[1] == 1 else m[:, frames] for m in modulation]
             words = text if with_text else None
-            part = self._finish(x[:, frames], attended[:, frames], words, pieces, project_out)
+            projected = project_out(attended[:, frames])
+            if added is not None:
+                projected = projected + added[:, frames]
+            part = self._finish(x[:, frames], projected, words, pieces)
             if in_place:
                 attended[:, frames] = part
             else:
@@ -160,15 +157,14 @@ class WorldTransformerBlock(WanTransformerBlock):
     def _finish(
         self,
         x: Tensor,
-        attended: Tensor,
+        projected: Tensor,
         text: tuple[Tensor, Tensor] | None,
         modulation: list[Tensor],
-        project_out: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        """Output projection, projector, text and feed-forward of some frames ``[b, f, n, dim]``."""
+        """Residual sum, text and feed-forward of some frames ``[b, f, n, dim]``; ``projected``: their attention."""
         gate, ffn_shift, ffn_scale, ffn_gate = modulation
         wide = gate.dtype
-        x = torch.addcmul(x.to(wide), project_out(attended).to(wide), gate).to(x.dtype)
+        x = torch.addcmul(x.to(wide), projected.to(wide), gate).to(x.dtype)
         if text is not None:
             normed = self.norm2(x.to(wide)).to(x.dtype)
             x = x + self.attn2(normed.flatten(1, 2), keys=text).view_as(x)

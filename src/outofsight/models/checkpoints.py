@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 _WAN_HEAD_WIDTH = 128
 _ADDITIONS = re.compile(
-    r"(reprojection_encoder|presence_head)\.|"
-    r"blocks\.\d+\.(cam_encoder_(con|tgt)|projector|ray_encoder|clock_encoder|attn1\.tokenizer)\."
+    r"(conditioning|auxiliary)\.|blocks\.\d+\.(conditioners|projector|attn1\.(tokenizer|conditioners))\."
 )
 _IMAGE_INPUTS = re.compile(r"condition_embedder\.image_embedder\.|img_emb\.|\.(add_k_proj|k_img)\.")
 # the fields that say what kind of model computes with the tensors, as the release has them
@@ -35,7 +34,7 @@ _RELEASED_KIND = {
     "memory": "hydra",
     "context_timestep": "shared",
     "context_attention": "joint",
-    "camera_inputs": ("pose",),
+    "conditioners": {"pose": {}},
 }
 
 
@@ -88,8 +87,9 @@ def transformer_sizes(tensors: Mapping[str, Tensor], source: str | os.PathLike[s
     if sizes["num_layers"] > len(tensors):
         raise CheckpointError(f"{source} numbers its blocks up to {sizes['num_layers'] - 1} and lacks most of them")
     sizes["cross_attn_norm"] = "blocks.0.norm2.weight" in tensors
-    if "blocks.0.ray_encoder.weight" in tensors:
-        sizes["camera_inputs"] = ("pose", "rays")
+    kinds = dict.fromkeys(name.split(".")[3] for name in tensors if name.startswith("blocks.0.conditioners."))
+    if len(kinds) > 1:  # the tensors do not tell the options of others than these, which take theirs by default
+        sizes["conditioners"] = {name: {} for name in kinds}
     return sizes
 
 

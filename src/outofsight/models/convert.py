@@ -28,7 +28,7 @@ from .checkpoints import (
     save_released_checkpoint,
     transformer_arguments,
 )
-from .weight_files import assign_tensors, cast_tensors
+from .weight_files import assign_tensors, cast_tensors, check_finite
 
 if TYPE_CHECKING:
     from .transformer import WorldTransformer3DModel
@@ -72,6 +72,8 @@ def convert(
     weights, out = read_base_folder(base), Path(out)
     _require(weights, PARTS if checkpoint is None else PARTS[1:])
     _check_out(out, overwrite, [Path(base), *([Path(checkpoint)] if checkpoint else [])])
+    if num_attention_heads is not None and num_attention_heads < 1:
+        raise CheckpointError(f"--heads {num_attention_heads}: expected 1 or more, or nothing for what the base says")
     heads = num_attention_heads or weights.attention_heads() or 12
     if checkpoint is None:
         transformer = start_from_base(weights, num_attention_heads=heads, seed=seed, torch_dtype=dtype, **overrides)
@@ -189,6 +191,8 @@ def _write_parts(
     vocabulary = 0
     for name, load in loaders.items():
         part = load()
+        if name != "tokenizer":
+            check_finite(part.state_dict(), f"the {name.replace('_', ' ')} that was read or cast")
         if name == "vae":
             _must_equal("the VAE's latent channels", part.config.z_dim, transformer.config.in_channels)
         if name == "text_encoder":

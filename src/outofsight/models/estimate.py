@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from ..memory import FrameLayout, make_layout, make_memory
-from .reprojection import reprojection_channels
+from .conditioners import ModelShape, make_conditioners, square_intrinsics
+from .conditioners.reprojection import ReprojectionConditioner, reprojection_channels
 
 _ANY_FOV = 90.0  # for memories that choose frames by view: how many they take does not depend on it
 _VAE_FEATURES = 8  # held at once in a residual block: input, norm, activation, convolution and their caches
@@ -119,8 +120,11 @@ def estimate_transformer(
         feed_forward = 4.0 * counts.queries * dim * config["ffn_dim"]
         channels = config["in_channels"] + config["out_channels"]
         outside = 2.0 * counts.queries * dim * channels * patch[0] * patch[1] * patch[2]
-        if "reprojections" in config["camera_inputs"]:
-            read = reprojection_channels(config["in_channels"], len(config["reprojection_disparities"]))
+        kinds = make_conditioners(
+            config["conditioners"], ModelShape(dim, config["num_attention_heads"], config["in_channels"], (1, 1, 1))
+        )
+        if isinstance(kind := kinds.get("reprojection"), ReprojectionConditioner):
+            read = reprojection_channels(config["in_channels"], len(kind.disparities))
             targets = min(counts.queries, layout.target_frames * layout.tokens_per_frame)
             outside += 2.0 * targets * dim * read * patch[0] * patch[1] * patch[2]
         if counts.text_queries:  # a context encoded alone takes no text
@@ -157,7 +161,7 @@ def _layout(config: Mapping[str, Any], grid: tuple[int, int], context: int, targ
         poses.expand(1, context, 12),
         poses.expand(1, target, 12),
         torch.zeros(1, context + target),
-        _ANY_FOV,
+        square_intrinsics(_ANY_FOV, 1, context + target, grid),
     )
     selection = _memory(config).select_frames(layout)
     return layout if selection is None else layout.keep_context(selection.indices)
@@ -196,7 +200,7 @@ def _rest(config: Mapping[str, Any], counts: _Counts, dim: int, text_tokens: int
         text += 2 * 2.0 * text_tokens * dim**2 + 4.0 * counts.text_queries * text_tokens * dim
     compressed = 2.0 * counts.bank * dim**2 if counts.memory else 0.0  # every token once through the convolution
     memory = 2 * 2.0 * counts.memory * dim**2  # key, value
-    cameras = 2.0 * counts.queries * dim * (3 if "rays" in config["camera_inputs"] else 0)
+    cameras = 2.0 * counts.queries * dim * (3 if "rays" in config["conditioners"] else 0)
     return self_attention + projector + text + compressed + memory + cameras
 
 

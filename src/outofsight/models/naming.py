@@ -63,6 +63,8 @@ TRANSFORMER_NAMES = NameMap(
         ("head.head", "proj_out"),
         ("head.modulation", "scale_shift_table"),
         ("blocks.*.modulation", "blocks.*.scale_shift_table"),
+        ("blocks.*.cam_encoder_con", "blocks.*.conditioners.pose.context"),
+        ("blocks.*.cam_encoder_tgt", "blocks.*.conditioners.pose.target"),
         *_attention("blocks.*.self_attn", "blocks.*.attn1"),
         *_attention("blocks.*.cross_attn", "blocks.*.attn2"),
         # Wan numbers its norms by age, diffusers by order of use

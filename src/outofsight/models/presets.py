@@ -61,7 +61,7 @@ class ModelPreset:
         from diffusers import AutoencoderKLWan
         from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
-        from ..rendered import SubjectFinder
+        from ..experiments.rendered import SubjectFinder
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -70,7 +70,7 @@ class ModelPreset:
                 "vae": AutoencoderKLWan(**self.vae),
                 "text_encoder": UMT5EncoderModel(UMT5Config(**self.text_encoder)),
             }
-            if parts["transformer"].config.rendered:
+            if "rendered" in parts["transformer"].conditioning:
                 parts["finder"] = SubjectFinder()
         built = {name: part.to(device).eval() for name, part in parts.items()}
         if dtype != torch.float32:
@@ -117,6 +117,8 @@ HYDRA_1_3B = ModelPreset(
     shift=5.0,
 )
 
+RENDERED = "outofsight.experiments.rendered.conditioner:RenderedConditioner"
+
 # Chosen by measured trials: docs/tiny.md
 TINY = ModelPreset(
     name="tiny",
@@ -132,8 +134,7 @@ TINY = ModelPreset(
         "memory_options": {"kernel": (1, 2, 2), "top_k": 8, "window": 3, "queries": "target", "affinity": "pooled"},
         "context_timestep": "clean",
         "context_attention": "context_only",
-        "camera_inputs": ("pose", "rays", "anchors", "reprojections", "clock"),
-        "presence": True,
+        "conditioners": ("pose", "rays", "anchors", "reprojection", "clock", RENDERED),
     },
     # 8 pixels a cell and 2 frames a latent frame. Patches of 4 pixels and one doubling, both with the averaging
     # shortcuts of Wan2.2's VAE, because nearest-neighbour doublings are what it learns slowest

@@ -1,11 +1,12 @@
-"""WorldTransformer3DModel: Wan's video transformer with cameras and a memory.
+"""WorldTransformer3DModel: Wan's video transformer with conditioners and a memory.
 
 Read next: ``memory/hydra.py`` (what is remembered and recalled) and ``models/block.py`` (where it enters).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,26 +22,25 @@ from torch import Tensor, nn
 from ..errors import GeometryError, MemoryOptionError
 from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, RetrievalTrace, make_layout, make_memory
 from ..memory.layout import put_frames, take_frames
-from ..memory.rotary import Rotary, join_heads, point_rotary
-from .attention import ContextCache, Sequence
-from .block import POSE_NUMBERS, WorldTransformerBlock
-from .clock import clock_numbers
-from .presence import PresenceHead, whole_presence
-from .rays import BY_VIEW, anchor_points, ray_directions
-from .rendered_encoder import RenderedEncoder
-from .reprojection import ReprojectionEncoder
+from ..memory.rotary import Rotary
+from .attention import BlockInputs
+from .block import WorldTransformerBlock
+from .cache import ContextCache
+from .conditioners import Conditions, ModelShape, make_conditioners
+from .conditioners.pose import POSE_NUMBERS
 
 TransformerBlockRegistry.register(
     WorldTransformerBlock,
     TransformerBlockMetadata(return_hidden_states_index=0, return_encoder_hidden_states_index=None),
 )
+_NO_CONDITIONS = Conditions()
 
 
 @dataclass
 class WorldTransformerOutput(Transformer2DModelOutput):
-    """``sample``: velocities. presence: logits ``[b, fc + ft, h, w]`` of a subject covering a cell, or None."""
+    """``sample``: velocities. ``auxiliary``: what auxiliary heads say, by name (training/auxiliary.py)."""
 
-    presence: Tensor | None = None
+    auxiliary: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class WorldTransformer3DModel(WanTransformer3DModel):
@@ -48,25 +48,18 @@ class WorldTransformer3DModel(WanTransformer3DModel):
 
     Args:
         patch_size .. rope_max_seq_len: as in diffusers' Wan.
-        memory: name of the mechanism: "hydra", "full" or "fov".
+        memory: name of the mechanism (``outofsight.memory.MEMORIES``).
         memory_options: its options; missing ones take their defaults, and all of them are saved.
         context_timestep: "shared" (release: context tokens are modulated by the target's timestep) or "clean"
             (timestep 0).
-        context_attention: "joint" (release) or "context_only": context frames attend to context alone and take
-            no text, so they can be encoded once for all steps and guidance branches (:meth:`encode_context`).
-        camera_inputs: "pose" (release: a 12-vector per frame and block) and optionally "rays" (direction of each
-            token's ray relative to the first target camera, added beside it), "anchors" (half of the heads get
-            rotary positions from where tokens look instead of where they lie in the picture, in the spirit of GTA
-            and PRoPE: attention finds what was seen in the same direction before anything is learned) and
-            "reprojections" (target tokens also get what the context showed where they look; models/reprojection.py)
-            and "clock" (how long before or after the cut each frame is, added beside the pose: rotary positions tell
-            attention of time, but not the values that it fetches).
-        anchor_disparities: 1/m, of the anchors: 0 for the direction alone, 0.2 for points 5 m away. The heads share
-            them in turn.
-        reprojection_disparities: 1/m, of the reprojections.
-        presence: also tell where subjects are (models/presence.py).
-        rendered: target tokens are told what the context's pixels say that the target looks like, and velocities begin
-            from there (models/rendered_encoder.py).
+        context_attention: "joint" (release), "context_only": context frames attend to context alone and take no text,
+            so they can be encoded once for all steps and guidance branches (:meth:`encode_context`), or "causal": each
+            page of the context attends to itself and earlier pages, so what was encoded stays as it is while the
+            context grows (:meth:`append_context`).
+        page_frames: latent frames of a page.
+        anchor: the frame that poses and clock are relative to: "first_target" (release) or "session", the first frame
+            of all. Only the second lets keys outlive a chunk.
+        conditioners: options by name (``outofsight.models.conditioners``); "pose" is the release's.
     """
 
     _no_split_modules = ("WorldTransformerBlock",)
@@ -93,14 +86,11 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         memory_options: dict[str, Any] | None = None,
         context_timestep: str = "shared",
         context_attention: str = "joint",
-        camera_inputs: tuple[str, ...] = ("pose",),
-        anchor_disparities: tuple[float, ...] = (0.0, 0.1, 0.3),
-        reprojection_disparities: tuple[float, ...] = (0.0, 0.06, 0.15, 0.3),
-        presence: bool = False,
-        rendered: bool = False,
+        page_frames: int = 4,
+        anchor: str = "first_target",
+        conditioners: Mapping[str, Mapping[str, Any]] | Sequence[str] = ("pose",),
     ) -> None:
-        _check_choices(context_timestep, context_attention, camera_inputs)
-        _check_disparities(camera_inputs, anchor_disparities, reprojection_disparities, num_attention_heads)
+        _check_choices(context_timestep, context_attention, anchor, page_frames)
         super().__init__(
             patch_size=patch_size,
             num_attention_heads=num_attention_heads,
@@ -116,28 +106,29 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             eps=eps,
             rope_max_seq_len=rope_max_seq_len,
         )
-        self.memory = make_memory(memory, memory_options, context_attention)
-        self._settle_config(num_layers=num_layers, memory_options=self.memory.config())
         dim = num_attention_heads * attention_head_dim
+        self.memory = make_memory(memory, memory_options, context_attention, page_frames)
+        patch = (patch_size[0], patch_size[1], patch_size[2])
+        made = make_conditioners(conditioners, ModelShape(dim, num_attention_heads, in_channels, patch))
+        self.conditioning = nn.ModuleDict(made)
+        self._kinds = made  # the same, as what they are
+        self._settle_config(
+            num_layers=num_layers,
+            memory_options=self.memory.config(),
+            conditioners={kind.path: kind.config() for kind in made.values()},
+        )
         self.blocks = nn.ModuleList(
             WorldTransformerBlock(
-                dim, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps,
-                memory=self.memory, rays="rays" in camera_inputs, clock="clock" in camera_inputs,
+                dim, ffn_dim, num_attention_heads, qk_norm, cross_attn_norm, eps, memory=self.memory, conditioners=made
             )
             for _ in range(num_layers)
-        )  # fmt: skip
-        self.reprojection_encoder: ReprojectionEncoder | None = None
-        if "reprojections" in camera_inputs:
-            self.reprojection_encoder = ReprojectionEncoder(
-                in_channels, tuple(reprojection_disparities), dim, patch_size
-            )
-        self.presence_head = PresenceHead(dim, patch_size, num_layers) if presence else None
-        self.rendered_encoder = RenderedEncoder(in_channels, dim, patch_size) if rendered else None
-        if rendered:  # the first answer is the rendered picture
+        )
+        if any(kind.zero_head for kind in made.values()):
             nn.init.zeros_(self.proj_out.weight)
             nn.init.zeros_(self.proj_out.bias)
         # positions come from memory/rotary.py, whole and half ones alike; no table of fixed length is kept
         del self.rope
+        self.auxiliary = nn.ModuleDict()  # heads that training adds, and takes off again (training/auxiliary.py)
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}
 
     def _settle_config(self, **settled: Any) -> None:
@@ -149,12 +140,19 @@ class WorldTransformer3DModel(WanTransformer3DModel):
     @property
     def cacheable(self) -> bool:
         """Whether the context can be encoded once: it is clean and never sees the target."""
-        return self.config.context_timestep == "clean" and self.config.context_attention == "context_only"
+        return self.config.context_timestep == "clean" and self.config.context_attention != "joint"
+
+    @property
+    def streams(self) -> bool:
+        """Whether an encoded context can be appended to: nothing of it depends on what follows."""
+        chooses = type(self.memory).select_frames is not Memory.select_frames
+        apart = self.config.context_attention == "causal" and self.config.anchor == "session"
+        return self.cacheable and apart and not chooses
 
     def use_memory(self, memory: Memory) -> Memory:
         """Recall by another mechanism with the same parameters (an ablation); returns the one before.
 
-        Contexts encoded before hold what the other one compressed, so encode them anew.
+        Contexts encoded before hold what the other one compressed, so encode them again.
         """
         before, self.memory = self.memory, memory
         blocks: Any = self.blocks
@@ -172,14 +170,12 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_poses: Tensor,
         target_poses: Tensor,
         *,
-        horizontal_fov: float | Tensor | None = None,
+        conditions: Conditions | None = None,
         context_cache: ContextCache | None = None,
         trace: RetrievalTrace | None = None,
         numerics: str = "accurate",
         target_only: bool = False,
         plain: bool = False,
-        reprojections_kept: Tensor | None = None,
-        rendered: Tensor | None = None,
         attention_kwargs: dict[str, Any] | None = None,
         return_dict: bool = True,
     ) -> WorldTransformerOutput | tuple[Tensor]:
@@ -190,33 +186,31 @@ class WorldTransformer3DModel(WanTransformer3DModel):
                 with ``context_cache`` the target frames alone.
             timestep: ``[b]``, or ``[b, f]`` for noise levels of their own (context frames included), 0..1000.
             encoder_hidden_states: ``[b, l, text_dim]``.
-            context_poses, target_poses: ``[b, fc, 12]``, ``[b, ft, 12]`` from ``relative_pose_vectors``.
-            horizontal_fov: degrees, a number or ``[b]``; needed by rays and by memories that compare views.
-            context_cache: from :meth:`encode_context`.
+            context_poses, target_poses: ``[b, fc, 12]``, ``[b, ft, 12]`` in the anchor frame's axes: from
+                ``relative_pose_vectors``, for the anchor "session" moved by ``rebase_poses``.
+            conditions: intrinsics and further inputs, where conditioners or the memory need them.
+            context_cache: from :meth:`encode_context` or :meth:`append_context`.
             trace: collects what each block recalled.
             numerics: "accurate" (modulation and residual sums in float32) or "reference" (in the model's dtype).
             target_only: return the target frames' velocity alone, which is all that sampling uses. The last block
                 then computes nothing else, unless a trace is recorded, gradients are kept or a step cache is on.
             plain: take the plain attention path (slow; what the fast one is held equal to).
-            reprojections_kept: bool ``[b]``, clips whose target is told the reprojections (training); None: all.
-            rendered: ``[b, c + 4, ft, h, w]`` of ``rendered.condition``, for models of that option.
 
         Returns:
             ``.sample`` of the shape of ``hidden_states``, or of its target frames. Context frames that a pose-driven
-            memory left out are zero; no context frame's velocity is meaningful for sampling. ``.presence`` where the
-            model has it and something keeps its gradients or the context is cached.
+            memory left out are zero; no context frame's velocity is meaningful for sampling.
 
         Raises:
-            GeometryError: sizes that do not fit one another or the patch size.
+            GeometryError: sizes that do not fit one another or the patch size, or conditions that are missing.
         """
+        conditions = conditions or _NO_CONDITIONS
         cut = 0 if context_cache is not None else context_poses.shape[1]
         self._check_geometry(hidden_states, cut, target_poses, encoder_hidden_states)
         if context_cache is not None:
             context_cache.check(context_poses, target_poses, hidden_states.shape)
-        layout = self._layout(hidden_states, timestep, context_poses, target_poses, horizontal_fov)
+        layout = self._layout(hidden_states, timestep, context_poses, target_poses, conditions)
         x = self._patchify(hidden_states)
         selection = context_cache.selection if context_cache else self.memory.select_frames(layout)
-        reprojected = context_cache.reprojected if context_cache else None
         if trace is not None:
             trace.context_frames, trace.target_frames = layout.context_frames, layout.target_frames
         if selection is not None:
@@ -225,20 +219,17 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             whole, layout = layout, layout.keep_context(selection.indices)
             if context_cache is None:
                 x = take_frames(x, whole.kept_frames(selection.indices))
-        if context_cache is None:
-            reprojected = self._reprojected(hidden_states, layout, selection)
-        if self.reprojection_encoder is not None and reprojected is not None:
-            x = self.reprojection_encoder(x, reprojected, reprojections_kept)
-        if self.rendered_encoder is not None:
-            x = self.rendered_encoder(x, self.rendered_encoder.checked(rendered, hidden_states, layout.target_frames))
+        latents = None if context_cache else _context_latents(hidden_states[:, :, :cut], selection)
+        prepared = self._prepare(latents, layout, conditions, context_cache)
+        x = self._add_tokens(x, prepared, conditions)
         queries = range(layout.context_frames if context_cache else 0, layout.frames)
         sequence = self._sequence(layout, queries, x, numerics, None if selection else trace, plain)
         text, temb, modulation = self._condition(layout, queries, encoder_hidden_states)
 
         # diffusers' step caches want every block to return as many tokens as it was given
-        spare = target_only and trace is None and queries.start == 0
+        spare = target_only and trace is None and queries.start == 0 and not self.auxiliary
         spare = spare and not (torch.is_grad_enabled() or self.is_cache_enabled)
-        seen, expected = context_cache.presence if context_cache else None, None
+        taps: dict[int, Tensor] = {}
         x = x.flatten(1, 2)
         for i, block in enumerate(self.blocks):
             cached = context_cache.blocks[i] if context_cache else None
@@ -248,20 +239,20 @@ class WorldTransformer3DModel(WanTransformer3DModel):
                 x = self._gradient_checkpointing_func(block, x, text, modulation, sequence, cached)
             else:
                 x = block(x, text, modulation, sequence, cached)
-            if self.presence_head is not None and not spare:
-                seen = seen if context_cache or seen is not None else self.presence_head.of_context(i, x, layout)
-                expected = expected if expected is not None else self.presence_head.of_target(i, x, layout)
+            if self.auxiliary:
+                taps[i] = x
         x = x.unflatten(1, (len(sequence.plan.queries), -1))
         cut = layout.target_frames if target_only else x.shape[1]
         x = self._head(x[:, -cut:], temb if temb.shape[1] == 1 else temb[:, -cut:], sequence.wide)
         if selection is not None and x.shape[1] > layout.target_frames:
             x = put_frames(x, whole.kept_frames(selection.indices), whole.frames)
-        sample = self._unpatchify(x, hidden_states.shape)
-        if self.rendered_encoder is not None and rendered is not None:
-            sample = self.rendered_encoder.begin(sample, hidden_states, rendered, layout.timesteps)
-        kept = None if selection is None else selection.indices
-        presence = whole_presence(seen, expected, kept, context_poses.shape[1])
-        return WorldTransformerOutput(sample=sample, presence=presence) if return_dict else (sample,)
+        sample = self._start(self._unpatchify(x, hidden_states.shape), hidden_states, prepared, layout)
+        if not return_dict:
+            return (sample,)
+        kept = None if selection is None else (selection.indices, context_poses.shape[1])
+        earlier = context_cache.taps if context_cache else taps
+        heads = {name: head(earlier, taps, layout, kept) for name, head in self.auxiliary.items()}
+        return WorldTransformerOutput(sample=sample, auxiliary=heads)
 
     @apply_forward_hook
     @torch.no_grad()
@@ -271,46 +262,40 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         context_poses: Tensor,
         target_poses: Tensor,
         *,
-        horizontal_fov: float | Tensor | None = None,
+        conditions: Conditions | None = None,
         numerics: str = "accurate",
         plain: bool = False,
     ) -> ContextCache:
         """Run the context once and keep what target frames will ask of it.
 
-        ``context_latents [b, c, fc, h, w]``, poses as in :meth:`forward`. The cache holds for any text and any
-        timestep, but for these target poses only: they are the frame of reference and say how many frames follow.
+        ``context_latents [b, c, fc, h, w]``, poses and conditions as in :meth:`forward`. The cache holds for any text
+        and timestep, but for these target poses only: they say how many frames follow, and may be the anchor.
 
         Raises:
             GeometryError: the model's context sees the target, so it cannot be encoded alone.
         """
-        if not self.cacheable:
-            raise GeometryError(
-                "this model's context cannot be cached: it has context_timestep="
-                f"{self.config.context_timestep!r} and context_attention={self.config.context_attention!r}; "
-                "caching needs 'clean' and 'context_only'"
-            )
-        if self.is_cache_enabled:
-            raise GeometryError(
-                "the context cannot be encoded once while a step cache of diffusers is enabled: its hooks would mix "
-                "context and target; call disable_cache(), or sample with cache_context=False"
-            )
+        self._check_cacheable()
         empty = context_latents.new_zeros(len(context_latents), 0, self.config.text_dim)
         self._check_geometry(context_latents, context_poses.shape[1], target_poses[:, :0], empty)
-        return self.encode_checked(context_latents, context_poses, target_poses, horizontal_fov, numerics, plain)
+        return self.encode_checked(
+            context_latents, context_poses, target_poses, conditions=conditions, numerics=numerics, plain=plain
+        )
 
     def encode_checked(
         self,
         latents: Tensor,
         context_poses: Tensor,
         target_poses: Tensor,
-        horizontal_fov: float | Tensor | None,
+        *,
+        conditions: Conditions | None = None,
         numerics: str = "accurate",
         plain: bool = False,
     ) -> ContextCache:
         """:meth:`encode_context` without its checks, and with gradients where they are on."""
+        conditions = conditions or _NO_CONDITIONS
         batch, target = latents.shape[0], target_poses.shape[1]
         clean = torch.zeros(batch, device=latents.device, dtype=latents.dtype)
-        layout = self._layout(latents, clean, context_poses, target_poses, horizontal_fov)
+        layout = self._layout(latents, clean, context_poses, target_poses, conditions)
         x = self._patchify(latents)
         selection = self.memory.select_frames(layout)
         if selection is not None:
@@ -319,23 +304,142 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         cut = layout.context_frames
         sequence = self._sequence(layout, range(cut), x, numerics, None, plain)
         sequence.keep_from = self._plan(layout, range(cut, cut + target), x.device).first_key
-        _, _, modulation = self._condition(layout, range(cut), latents.new_zeros(batch, 0, self.config.text_dim))
-        caches, presence = [], None
-        x = x.flatten(1, 2)
-        no_text = x.new_zeros(batch, 0, x.shape[-1])
-        for i, block in enumerate(self.blocks):
-            if torch.is_grad_enabled() and self.gradient_checkpointing:
-                x, kept = self._gradient_checkpointing_func(block, x, no_text, modulation, sequence)
-            else:
-                x, kept = block(x, no_text, modulation, sequence)
-            caches.append(kept)
-            if self.presence_head is not None and presence is None:
-                presence = self.presence_head.of_context(i, x, layout)
-        shown = self._reprojected(latents, layout, selection)
-        size = latents.shape[3:]
-        return ContextCache(tuple(caches), context_poses, target_poses, size, selection, shown, presence)
+        blocks, taps = self._encode(x, latents, sequence)
+        prepared = self._prepare(
+            _context_latents(latents, selection), layout, conditions, None, needing="context_latents"
+        )
+        return ContextCache(blocks, context_poses, target_poses, latents.shape[3:], selection, prepared, taps=taps)
+
+    @apply_forward_hook
+    @torch.no_grad()
+    def append_context(
+        self,
+        past: ContextCache | None,
+        latents: Tensor,
+        poses: Tensor,
+        *,
+        conditions: Conditions | None = None,
+        numerics: str = "accurate",
+        plain: bool = False,
+    ) -> ContextCache:
+        """Encode further context frames and keep them behind what was encoded before, which stays as it is.
+
+        Args:
+            past: what was encoded before: whole pages; None at the beginning of a session.
+            latents: ``[b, c, f, h, w]`` clean, any number of frames.
+            poses: ``[b, f, 12]`` relative to the session's first frame.
+            conditions: intrinsics ``[b, f, 4]`` of these frames, where they are needed.
+
+        Returns:
+            a cache that holds for any target that follows; it equals one encoding of the whole context.
+
+        Raises:
+            GeometryError: the model does not stream (:attr:`streams`), or ``past`` ends within a page.
+        """
+        self._check_cacheable()
+        conditions = conditions or _NO_CONDITIONS
+        before = 0 if past is None else past.context_poses.shape[1]
+        if not self.streams or before % self.config.page_frames:
+            raise GeometryError(
+                f"this model's context cannot be appended to after {before} frames: that needs context_attention "
+                f"'causal' (it is {self.config.context_attention!r}), anchor 'session' ({self.config.anchor!r}), a "
+                f"memory that leaves no frames out, and whole pages of {self.config.page_frames} frames before"
+            )
+        empty = latents.new_zeros(len(latents), 0, self.config.text_dim)
+        self._check_geometry(latents, poses.shape[1], poses[:, :0], empty)
+        intrinsics = conditions.intrinsics
+        if past is not None:
+            poses = torch.cat([past.context_poses, poses], dim=1)
+            if intrinsics is not None and past.intrinsics is not None:
+                intrinsics = torch.cat([past.intrinsics, intrinsics], dim=1)
+        clean = torch.zeros(len(latents), device=latents.device, dtype=latents.dtype)
+        layout = self._layout(latents, clean, poses, poses[:, :0], replace(conditions, intrinsics=intrinsics))
+        x = self._patchify(latents)
+        sequence = self._sequence(layout, range(before, layout.frames), x, numerics, None, plain)
+        reach = self.memory.reach
+        held = len(sequence.given) + (0 if past is None else past.blocks[0].key.shape[1])
+        sequence.keep_from = 0 if reach is None else max(0, held - reach)
+        blocks, _ = self._encode(x, latents, sequence, past)
+        return ContextCache(blocks, poses, None, latents.shape[3:], None, intrinsics=intrinsics)
 
     # --- parts of the forward pass --------------------------------------------------------------------------
+
+    def _encode(
+        self, x: Tensor, latents: Tensor, sequence: BlockInputs, past: ContextCache | None = None
+    ) -> tuple[tuple[Any, ...], dict[int, Tensor]]:
+        """Run all blocks over context tokens ``x [b, f, n, dim]``; returns the blocks' caches, and their outputs."""
+        empty = latents.new_zeros(len(latents), 0, self.config.text_dim)
+        _, _, modulation = self._condition(sequence.layout, sequence.plan.queries, empty)
+        caches, taps = [], {}
+        x = x.flatten(1, 2)
+        no_text = x.new_zeros(len(x), 0, x.shape[-1])
+        for i, block in enumerate(self.blocks):
+            cached = None if past is None else past.blocks[i]
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                x, kept = self._gradient_checkpointing_func(block, x, no_text, modulation, sequence, cached)
+            else:
+                x, kept = block(x, no_text, modulation, sequence, cached)
+            caches.append(kept)
+            if self.auxiliary:
+                taps[i] = x
+        return tuple(caches), taps
+
+    def _check_cacheable(self) -> None:
+        if not self.cacheable:
+            raise GeometryError(
+                "this model's context cannot be cached: it has context_timestep="
+                f"{self.config.context_timestep!r} and context_attention={self.config.context_attention!r}; "
+                "caching needs 'clean' and 'context_only' or 'causal'"
+            )
+        if self.is_cache_enabled:
+            raise GeometryError(
+                "the context cannot be encoded once while a step cache of diffusers is enabled: its hooks would mix "
+                "context and target; call disable_cache(), or sample with cache_context=False"
+            )
+
+    def _prepare(
+        self,
+        latents: Tensor | None,
+        layout: FrameLayout,
+        conditions: Conditions,
+        cache: ContextCache | None,
+        needing: str | None = None,
+    ) -> dict[str, Tensor]:
+        """What conditioners make for the target: from the cache what was made with it, else from what is given.
+
+        ``needing``: only of conditioners that have this need.
+        """
+        prepared = dict(cache.prepared) if cache is not None else {}
+        for name, kind in self._kinds.items():
+            if name in prepared or (needing is not None and needing not in kind.needs):
+                continue
+            made = kind.prepare(latents if "context_latents" in kind.needs else None, layout, conditions)
+            if made is not None:
+                prepared[name] = made
+        return prepared
+
+    def _add_tokens(self, x: Tensor, prepared: Mapping[str, Tensor], conditions: Conditions) -> Tensor:
+        """``x [b, f, n, dim]``, to whose last frames, the target's, conditioners have added theirs."""
+        for name, kind in self._kinds.items():
+            added = kind.tokens(prepared[name]) if name in prepared else None
+            if added is None:
+                continue
+            added = added.to(x.dtype)
+            if name in conditions.dropped:
+                added = added * ~conditions.dropped[name][:, None, None, None].to(x.device)
+            x = torch.cat([x[:, : -added.shape[1]], x[:, -added.shape[1] :] + added], dim=1)
+        return x
+
+    def _start(self, sample: Tensor, noisy: Tensor, prepared: Mapping[str, Tensor], layout: FrameLayout) -> Tensor:
+        """The velocities, from where conditioners say that they begin."""
+        frames = layout.target_frames
+        for name, kind in self._kinds.items():
+            if name in prepared:
+                target = kind.start(
+                    sample[:, :, -frames:], noisy[:, :, -frames:], prepared[name], layout.timesteps[:, -frames:]
+                )
+                sample = torch.cat([sample[:, :, :-frames], target], dim=2) if sample.shape[2] > frames else target
+        return sample
 
     def _check_geometry(self, latents: Tensor, context: int, target_poses: Tensor, text: Tensor) -> None:
         frames = context + target_poses.shape[1]
@@ -368,7 +472,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         timestep: Tensor,
         context_poses: Tensor,
         target_poses: Tensor,
-        horizontal_fov: float | Tensor | None,
+        conditions: Conditions,
     ) -> FrameLayout:
         frames = context_poses.shape[1] + target_poses.shape[1]
         if timestep.ndim == 1:
@@ -378,21 +482,14 @@ class WorldTransformer3DModel(WanTransformer3DModel):
             timestep = torch.cat([torch.zeros_like(timestep[:, :cut]), timestep[:, cut:]], dim=1)
         _, p_h, p_w = self.config.patch_size
         grid = (latents.shape[3] // p_h, latents.shape[4] // p_w)
-        return make_layout(grid, context_poses, target_poses, timestep, horizontal_fov)
+        return make_layout(
+            grid, context_poses, target_poses, timestep, conditions.intrinsics, anchor=self.config.anchor
+        )
 
     def _patchify(self, latents: Tensor) -> Tensor:
         """``[b, c, f, h, w] -> [b, f, n, dim]``"""
         x = self.patch_embedding(latents.to(self.patch_embedding.weight.dtype))
         return x.flatten(3).permute(0, 2, 3, 1).contiguous()
-
-    def _reprojected(self, latents: Tensor, layout: FrameLayout, selection: FrameSelection | None) -> Tensor | None:
-        """What the context frames that the memory let in show target frames; None where the model takes none."""
-        if self.reprojection_encoder is None:
-            return None
-        context = latents[:, :, : layout.context_frames]
-        if selection is not None:
-            context = take_frames(latents.transpose(1, 2), selection.indices).transpose(1, 2)
-        return self.reprojection_encoder.read(context, layout)
 
     def _sequence(
         self,
@@ -402,58 +499,51 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         numerics: str,
         trace: RetrievalTrace | None,
         plain: bool,
-    ) -> Sequence:
+    ) -> BlockInputs:
         if numerics not in ("accurate", "reference"):
             raise GeometryError(f"numerics is {numerics!r}, expected 'accurate' or 'reference'")
-        cut = layout.context_frames
-        poses = layout.poses.to(x.dtype)
-        rays = ray_directions(layout, queries) if set(self.config.camera_inputs) & {"rays", "anchors"} else None
-        clock = clock_numbers(layout, queries, x.device).to(x.dtype) if "clock" in self.config.camera_inputs else None
         plan = self._plan(layout, queries, x.device)
-        rotary, memory_rotary = plan.rotary, None if plan.memory is None else plan.memory.rotary
-        if "anchors" in self.config.camera_inputs:
-            assert rays is not None
-            rotary, memory_rotary = self._anchored(layout, plan, rays)
-        return Sequence(
+        features, matrices = {}, {}
+        for name, kind in self._kinds.items():
+            if (made := kind.features(layout, queries)) is not None:
+                features[name] = made.to(device=x.device, dtype=x.dtype)
+            if (made := kind.matrices(layout)) is not None:
+                matrices[name] = made
+        rotary, memory_rotary, old_tokens = self._rotary(layout, plan, x.device)
+        apart = self.config.context_attention != "joint"
+        return BlockInputs(
             layout=layout,
-            frames=len(queries),
+            given=queries,
             plan=plan,
             rotary=rotary,
             memory_rotary=memory_rotary,
-            context_poses=poses[:, queries.start : min(cut, queries.stop)],
-            target_poses=poses[:, max(cut, queries.start) : queries.stop],
-            rays=None if rays is None else rays.to(x.dtype),
-            clock=clock,
+            old_tokens=old_tokens,
+            features=features,
+            matrices=matrices,
             wide=x.dtype if numerics == "reference" else torch.promote_types(x.dtype, torch.float32),
-            text_frames=max(0, min(cut, queries.stop) - queries.start)
-            if self.config.context_attention == "context_only"
-            else 0,
+            text_frames=max(0, min(layout.context_frames, queries.stop) - queries.start) if apart else 0,
             pose_scores=self.memory.pose_scores(layout, plan),
             trace=trace,
             plain=plain,
         )
 
-    def _anchored(self, layout: FrameLayout, plan: AttentionPlan, rays: Tensor) -> tuple[Rotary, Rotary | None]:
-        """Rotary tables of the query frames' tokens and of the memory tokens, half of whose heads go by anchors."""
-        heads, head_dim = self.config.num_attention_heads, self.config.attention_head_dim
-        by_grid = heads - heads // 2
-        disparities = tuple(self.config.anchor_disparities)
-        shares = torch.arange(heads // 2, device=rays.device) % len(disparities)
+    def _rotary(
+        self, layout: FrameLayout, plan: AttentionPlan, device: torch.device
+    ) -> tuple[Rotary, Rotary | None, int]:
+        """Rotary tables of the query frames' tokens and of the memory tokens that they make (None: they make none), and
+        how many memory tokens were made before."""
+        memory, first = plan.memory, plan.queries.start
+        table, made, old = plan.rotary, None, 0
+        if memory is not None and first < memory.frames:
+            old = int((memory.sources[:, 1] < first).sum())
+            made = plan.memory_rotary if old == 0 else memory.rotary(old, self.config.attention_head_dim, device)
+        for kind in self._kinds.values():
+            table = kind.rotary(table, layout, plan.queries, None)
+            if made is not None and memory is not None:
+                made = kind.rotary(made, layout, range(first, memory.frames), self.memory.pool)
+        return table, made, old
 
-        def turned(points: Tensor, grid: Rotary) -> Rotary:
-            return join_heads(grid, by_grid, point_rotary(points[..., shares, :], head_dim))
-
-        points = anchor_points(layout, rays, plan.queries, disparities)
-        rotary = turned(points.flatten(1, 2), plan.rotary)
-        if plan.memory is None or plan.queries.start > 0:  # the memory of a cached context has been turned already
-            return rotary, None
-        bank = range(plan.memory.frames)
-        points = anchor_points(layout, ray_directions(layout, bank), bank, disparities)
-        cells = points.unflatten(2, layout.grid).flatten(4)
-        pooled = self.memory.pool(cells).flatten(1, 3).unflatten(-1, (len(disparities), 3))
-        return rotary, turned(pooled, plan.memory.rotary)
-
-    def _last_sequence(self, sequence: Sequence) -> Sequence:
+    def _last_sequence(self, sequence: BlockInputs) -> BlockInputs:
         """For a last block of which only the target frames are wanted: context frames give keys and no more."""
         layout = sequence.layout
         cut = layout.context_frames
@@ -498,33 +588,20 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         return x.permute(0, 7, 1, 4, 2, 5, 3, 6).reshape(batch, -1, x.shape[1] * p_t, height, width)
 
 
-def _check_choices(
-    context_timestep: str,
-    context_attention: str,
-    camera_inputs: tuple[str, ...],
-) -> None:
+def _context_latents(latents: Tensor, selection: FrameSelection | None) -> Tensor:
+    """``[b, c, k, h, w]``: the context frames that the memory let in."""
+    if selection is None:
+        return latents
+    return take_frames(latents.transpose(1, 2), selection.indices).transpose(1, 2)
+
+
+def _check_choices(context_timestep: str, context_attention: str, anchor: str, page_frames: int) -> None:
     for name, value, choices in (
         ("context_timestep", context_timestep, ("shared", "clean")),
-        ("context_attention", context_attention, ("joint", "context_only")),
+        ("context_attention", context_attention, ("joint", "context_only", "causal")),
+        ("anchor", anchor, ("first_target", "session")),
     ):
         if value not in choices:
             raise MemoryOptionError(f"{name} is {value!r}, expected one of {choices}")
-    if "pose" not in camera_inputs or set(camera_inputs) - {"pose", "clock", *BY_VIEW}:
-        raise MemoryOptionError(
-            f"camera_inputs is {tuple(camera_inputs)}, expected ('pose',), perhaps with 'clock', "
-            f"{', '.join(map(repr, BY_VIEW))}"
-        )
-
-
-def _check_disparities(
-    camera_inputs: tuple[str, ...], anchors: tuple[float, ...], reprojections: tuple[float, ...], heads: int
-) -> None:
-    if "anchors" in camera_inputs and (heads < 2 or not anchors or min(anchors) < 0):
-        raise MemoryOptionError(
-            f"anchors with {heads} attention heads and anchor_disparities {tuple(anchors)}: expected at least 2 "
-            "heads (half of them go by anchors) and disparities of at least 0 (1/m)"
-        )
-    if "reprojections" in camera_inputs and (not reprojections or min(reprojections) < 0):
-        raise MemoryOptionError(
-            f"reprojection_disparities is {tuple(reprojections)}: expected at least one, of at least 0 (1/m)"
-        )
+    if page_frames < 1:
+        raise MemoryOptionError(f"page_frames is {page_frames}, expected at least 1")

@@ -26,7 +26,7 @@ _WRAPPERS = ("state_dict", "model_state")
 _PREFIXES = ("model.diffusion_model.", "pipe.dit.", "dit.", "model.", "module.")
 
 # what torch.load raises on bytes that are no checkpoint, depending on where they go wrong
-_UNREADABLE = (
+UNREADABLE = (
     *(RuntimeError, OSError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError),
     *(AssertionError, OverflowError, struct.error),
 )
@@ -52,7 +52,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Tensor]:
             "rename it if it is one of these"
         )
     _refuse_pointer(path)
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    content = read_stored(path) if path.suffix == ".safetensors" else _read_pickle(path)
     return _without_prefix(_state_dict(content, path), path)
 
 
@@ -64,7 +64,8 @@ def _refuse_pointer(path: Path) -> None:
             )
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
+def read_stored(path: Path) -> dict[str, Tensor]:
+    """All tensors of a .safetensors file, whatever their dtypes. Raises CheckpointError where it is damaged."""
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -90,7 +91,7 @@ def _read_pickle(path: Path) -> Any:
             "could run code. If you trust its source, load it there and save its state dict alone, best as "
             ".safetensors"
         ) from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _damaged(path, str(error) or type(error).__name__) from error
 
 
@@ -176,7 +177,22 @@ def assign_tensors(
             raise CheckpointError(
                 f"{source}: {shown_as(name)} is {list(value.shape)}, expected {list(expected[name].shape)}"
             )
+    check_finite(tensors, source, shown_as)
     model.load_state_dict(dict(tensors), strict=True, assign=True)
+
+
+def check_finite(
+    tensors: Mapping[str, Tensor], source: str | os.PathLike[str], shown_as: Callable[[str], str] = str
+) -> None:
+    """Raises CheckpointError, naming the first, where a floating point tensor holds NaN or infinity."""
+    for name, value in tensors.items():
+        if not value.is_floating_point() or value.element_size() < 2 or value.isfinite().all():
+            continue
+        count = int((~value.isfinite()).sum())
+        raise CheckpointError(
+            f"{source}: tensor {shown_as(name)} holds {count} of {value.numel()} numbers that are NaN or infinite, and "
+            "would make a black video; fetch the weights again, or, if they were cast, take them in float32 or bfloat16"
+        )
 
 
 def _few(names: Iterable[str], shown_as: Callable[[str], str]) -> str:

@@ -29,7 +29,7 @@ def micro(data: Path, out: Path) -> TrainConfig:
             "num_layers": 3,
             "ffn_dim": 384,
             "memory_options": {"kernel": (2, 2, 2), "top_k": 4, "window": 5, "queries": "target", "affinity": "pooled"},
-            "camera_inputs": ("pose", "rays", "anchors", "clock"),
+            "conditioners": ("pose", "rays", "anchors", "clock"),
         },
         steps=600,
         batch_size=4,

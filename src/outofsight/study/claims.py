@@ -18,7 +18,7 @@ from .rows import SEEDS
 from .values import RunValues, Stored
 
 Verdict = Literal["held", "did not hold", "undecided", "not run"]
-RE_ENTERED, TARGET = "re-entered", "target"
+RE_ENTERED, TARGET = "psnr re-entered", "psnr"
 AS_GOOD = 0.1  # dB: so little is no gain
 
 

@@ -15,10 +15,10 @@ from ..worlds.runner import make_clips
 TRAIN, TEST = "train", "test"
 SEEDS = {TRAIN: 100, TEST: 9}
 
-Report = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
+Progress = Callable[[str, int, int], None]  # what is being done, how much of it, of how much
 
 
-def prepare(out: Path, model: str, split: str, count: int, *, workers: int, report: Report | None = None) -> Path:
+def prepare(out: Path, model: str, split: str, count: int, *, workers: int, report: Progress | None = None) -> Path:
     """Clips in out/SPLIT and their latents in out/latents/SPLIT, which is returned.
 
     Train and test have no scene and no subject in common; test clips have fates. What is there stays; after a stop the
@@ -56,7 +56,7 @@ def prepare(out: Path, model: str, split: str, count: int, *, workers: int, repo
 class _Counting:
     """Counts what is done and tells it."""
 
-    def __init__(self, report: Report | None, what: str, of: int) -> None:
+    def __init__(self, report: Progress | None, what: str, of: int) -> None:
         self.report, self.what, self.of, self.done = report, what, of, 0
 
     def __call__(self, more: int = 1) -> None:

@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 
 from ..errors import StudyError
-from ..evaluation.fates import FATES
+from ..evaluation.metrics import FATES
 from ..evaluation.scores import markdown_table
 from ..io import replacing
 from ..recipes import micro
 from .claims import AS_GOOD, CLAIMS, QUESTIONS, RE_ENTERED, TARGET, Answer, Claim, answer, matrix, mean_over_runs
 from .pictures import pictures
 from .rows import ROWS, SEEDS, shared_settings
-from .values import RunValues, Stored, read_stored
+from .values import OLDER, RunValues, Stored, read_stored
 
-PARTS = (TARGET, "hidden", RE_ENTERED, "re-entered inside")
-_TITLES = {"re-entered inside": "subject regions, re-entered", TARGET: "whole target"}
+_INSIDE = "psnr re-entered inside"
+_VALUES = (TARGET, "psnr hidden", RE_ENTERED, _INSIDE, f"{OLDER}{_INSIDE}")
+_TITLES = {
+    TARGET: "whole target", "psnr hidden": "hidden", RE_ENTERED: "re-entered", _INSIDE: "subjects' boxes, re-entered",
+    f"{OLDER}{_INSIDE}": "subject regions, re-entered (older definition)",
+}  # fmt: skip
 _MARKS = {"held": "**held**", "did not hold": "**did not hold**", "undecided": "undecided", "not run": "not run"}
 
 
@@ -73,11 +77,12 @@ def render(stored: Stored, place: str) -> str:
         "Fates: the share of clips in which the subject regions are nearest to that fate. Recall: how often a recalled "
         "memory token covers a frame in which the wanted subject was seen, and how often a random one would. Seconds a "
         "step are those of the machines listed below, whatever else they did.",
+        *_older(stored),
         f"![PSNR in the re-entered phase by row, with seeds]({place}/rows.svg)",
         f"![Differences between rows]({place}/differences.svg)",
         f"![Error in frames of re-entry along the training]({place}/curves.svg)",
         "## Every run",
-        _runs_table(stored.runs),
+        _runs_table(stored.runs, _there(stored)),
         *_left(stored),
         "## How it was done",
         *_method(stored),
@@ -124,23 +129,40 @@ def _answer_in_words(stored: Stored) -> list[str]:
 
 
 def _rows_table(stored: Stored) -> str:
-    columns = [*(_TITLES.get(part, part) for part in PARTS), *FATES, "recall", "seeds", "parameters", "s a step"]
-    lines = [(name, [*_cells(clips), *[""] * 4]) for name, clips in stored.answers.items()]
+    values = _there(stored)
+    columns = [*(_TITLES[value] for value in values), *FATES, "recall", "seeds", "parameters", "s a step"]
+    lines = [(name, [*_cells(clips, values), *[""] * 4]) for name, clips in stored.baselines.items()]
     for row in ROWS.values():
         runs = stored.of(row.name)
         if runs:
             facts = runs[0].facts
             step = float(np.mean([run.facts["seconds"] / run.facts["steps"] for run in runs]))
             tail = [_recall(runs), str(len(runs)), f"{facts['parameters'] / 1e6:.2f} M", f"{step:.2f}"]
-            lines.append((row.label, [*_cells([run.clips for run in runs]), *tail]))
+            lines.append((row.label, [*_cells([run.clips for run in runs], values), *tail]))
     return markdown_table(columns, lines)
 
 
-def _cells(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    parts = [mean_over_runs(runs, lambda scores, part=part: scores.get(part)) for part in PARTS]  # type: ignore[misc]
+def _there(stored: Stored) -> list[str]:
+    """The values that any run has."""
+    return [value for value in _VALUES if any(value in scores for run in stored.runs for scores in run.clips.values())]
+
+
+def _older(stored: Stored) -> list[str]:
+    """What a reader must know of values by a definition that holds no more."""
+    if not any(value.startswith(OLDER) for value in _there(stored)):
+        return []
+    return [
+        "Older definition: computed before 2026-11-28 (version 0.1.0.dev), when the region was the pixels of the true "
+        'and the frozen subject; it is the subjects\' boxes now (docs/metrics.md, "Regions"), so this column compares '
+        "with nothing outside of this page. All other columns are as they are computed now."
+    ]
+
+
+def _cells(runs: Sequence[Mapping[str, Any]], values: Sequence[str]) -> list[str]:
+    means = [mean_over_runs(runs, lambda scores, value=value: scores.get(value)) for value in values]  # type: ignore[misc]
     shares = [mean_over_runs(runs, lambda scores, fate=fate: _is(scores.get("fate"), fate)) for fate in FATES]  # type: ignore[misc]
     return [
-        *("-" if found is None else found.words() for found in parts),
+        *("-" if found is None else found.words() for found in means),
         *("-" if found is None else f"{100 * found.mean:.0f} %" for found in shares),
     ]
 
@@ -151,19 +173,19 @@ def _is(given: Any, fate: str) -> float | None:
 
 def _recall(runs: Sequence[RunValues]) -> str:
     clips = [run.clips for run in runs]
-    found = mean_over_runs(clips, lambda scores: scores.get("retrieval"))
-    chance = mean_over_runs(clips, lambda scores: scores.get("retrieval chance"))
+    found = mean_over_runs(clips, lambda scores: scores.get("retrieval_hit_rate"))
+    chance = mean_over_runs(clips, lambda scores: scores.get("retrieval_chance"))
     return "-" if found is None or chance is None else f"{100 * found.mean:.0f} % (chance {100 * chance.mean:.0f})"
 
 
-def _runs_table(runs: Sequence[RunValues]) -> str:
+def _runs_table(runs: Sequence[RunValues], values: Sequence[str]) -> str:
     lines = []
     for run in runs:
-        means = [f"{matrix([run], part).mean():.2f}" if matrix([run], part).size else "-" for part in PARTS]
+        means = [f"{matrix([run], value).mean():.2f}" if matrix([run], value).size else "-" for value in values]
         facts = run.facts
         cells = [str(run.seed), str(facts["steps"]), f"{facts['seconds'] / 60:.0f} min", facts["machine"], *means]
         lines.append((ROWS[run.row].label, [*cells, facts["finished"][:10]]))
-    titles = [_TITLES.get(part, part) for part in PARTS]
+    titles = [_TITLES[value] for value in values]
     return markdown_table(("seed", "steps", "training", "machine", *titles, "day"), lines)
 
 

@@ -23,7 +23,7 @@ def _rows(stored: Stored, rows: dict[str, tuple[RunValues, ...]]) -> str:
         if matrix(runs, RE_ENTERED).size
     }
     means = {label: mean_over_runs([run.clips for run in runs], _back) for label, runs in rows.items()}
-    floors = {name: mean_over_runs(clips, _back) for name, clips in stored.answers.items() if name != _CEILING}
+    floors = {name: mean_over_runs(clips, _back) for name, clips in stored.baselines.items() if name != _CEILING}
     return dots_svg(
         "PSNR in the re-entered phase, dB (squares: means with 95 % intervals; dots: seeds)",
         {label: found for label, found in means.items() if found is not None},

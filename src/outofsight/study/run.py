@@ -17,6 +17,7 @@ from ..generation.runs import now, versions
 from ..models import WorldTransformer3DModel
 from ..models.presets import TINY
 from ..training import train
+from ..training.checkpointing import verify_part
 from ..training.config import TrainConfig
 from ..training.dataset import LatentDataset
 from ..training.logs import StepMetrics, read_metrics
@@ -38,7 +39,7 @@ class Study:
 
     Args:
         latents: training clips, encoded. test_latents, test_clips: held-out ones, encoded and as video with fates.
-        parts: folder of the VAE, text encoder and tokenizer they were encoded with.
+        components: folder of the VAE, text encoder and tokenizer they were encoded with.
         runs: a folder for each run. values: a file for each finished run.
         settings: changes to the recipe, for all runs alike. clips: judge on the first so many; None takes all.
     """
@@ -46,14 +47,14 @@ class Study:
     latents: Path
     test_latents: Path
     test_clips: Path
-    parts: Path
+    components: Path
     runs: Path
     values: Path
     settings: tuple[str, ...] = ()
     clips: int | None = None
 
     def config(self, run: Run) -> TrainConfig:
-        return run.config(self.latents, self.runs / run.name, self.parts, self.settings)
+        return run.config(self.latents, self.runs / run.name, self.components, self.settings)
 
     def data(self) -> dict[str, str]:
         """Fingerprints of the clips, and how runs are judged. Raises DatasetError for folders that hold no clips."""
@@ -65,7 +66,9 @@ class Study:
     def validator(self) -> Validator:
         """What judges. Raises DatasetError for clips that are missing or not those that were encoded."""
         settings = JUDGED if self.clips is None else replace(JUDGED, clips=self.clips)
-        return Validator(load_parts(str(self.parts)).vae, LatentDataset(self.test_latents), [self.test_clips], settings)
+        return Validator(
+            load_parts(str(self.components)).vae, LatentDataset(self.test_latents), [self.test_clips], settings
+        )
 
     def check(self, runs: Sequence[Run]) -> None:
         """Hold the runs against one another and against the values that are there, before anything is computed.
@@ -111,6 +114,7 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
     if result.checkpoint is None:
         raise StudyError(f"{config.out} has no checkpoint although its training ended; remove it and run again")
     place = result.checkpoint.folder / ("ema" if config.ema is not None else "transformer")
+    verify_part(place)
     model = WorldTransformer3DModel.from_pretrained(place, torch_dtype=torch.float32, use_safetensors=True).eval()
     if torch.cuda.is_available() and config.device == "auto":
         model = model.to("cuda")
@@ -142,12 +146,12 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
 
 
 def measure_floors(study: Study, report: Callable[[str, int, int], None] | None = None) -> Floors:
-    """The trivial answers and the VAE's ceiling, measured and written."""
+    """The baselines and the VAE's ceiling, measured and written."""
     data = {"test": study.data()["test"]}
 
     def judged(_: str, done: int, total: int) -> None:
         if report is not None:
-            report("trivial answers", done, total)
+            report("baselines", done, total)
 
     floors = Floors(study.validator().fixed_rows(judged), data)
     floors.save(study.values)

@@ -40,7 +40,7 @@ class Outcome:
 
 
 def run_study(study: Study, runs: Sequence[Run], *, jobs: int = 1, report: Report | None = None) -> Outcome:
-    """Finish every run whose values are not there yet, and the trivial answers. One that fails stops no other.
+    """Finish every run whose values are not there yet, and the baselines. One that fails stops no other.
 
     Args:
         jobs: runs at once, each on one CPU thread where there are several.

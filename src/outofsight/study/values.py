@@ -1,6 +1,6 @@
 """What a finished run leaves: a file with its settings, its cost, its learning curve and every clip's values.
 
-``ROW-seedN.json``; ``floors.json`` for the answers that no model changes; ``unfinished.json`` for runs that were begun
+``ROW-seedN.json``; ``floors.json`` for baselines, which no model changes; ``unfinished.json`` for runs that were begun
 and left no values. They are small, lie in the repository beside the page, and are all that it is made from.
 """
 
@@ -10,18 +10,23 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge
+from typing_extensions import TypedDict
 
 from ..errors import StudyError
 from ..evaluation.scores import Scores
 from ..io import replacing
+from ..records import fitted, read_object
 from .rows import ROWS, row_settings, shared_settings
 
-FORMAT = "outofsight study 1"
+FORMAT = "outofsight study 2"
+_AGAIN = "remove it and run it again"
 FLOORS, UNFINISHED = "floors", "unfinished"
 _DECIMALS = 5
-_KEPT = ("target", "hidden", "re-entered", "inside", "outside", "re-entered inside", "fate", "fate margin",
-         "retrieval", "retrieval chance")  # fmt: skip
+# values of runs from before 2026-11-28: "inside" was the pixels of the subjects, not their boxes (docs/metrics.md)
+OLDER = "older: "
 
 Clips = Mapping[str, Scores]
 
@@ -36,7 +41,7 @@ class RunValues:
         data: fingerprints of the clips it was trained on ("train") and judged on ("test"), and how it was ("judging").
         facts: parameters, seconds of training, steps, machine, versions, date.
         curve: (step, mean squared velocity error, the same in frames of re-entry or None) along the training.
-        clips: name -> values (see ``evaluation.scores``).
+        clips: name -> values (see ``evaluation.measure.CORE``).
     """
 
     row: str
@@ -59,7 +64,7 @@ class RunValues:
 
 @dataclass(frozen=True)
 class Floors:
-    """rows: "hold last frame", "copy best view", "VAE reconstruction", each clip -> values; data: as in RunValues."""
+    """rows: "last frame held", "best view copied", "VAE reconstruction", each clip -> values; data: as in RunValues."""
 
     rows: Mapping[str, Clips]
     data: Mapping[str, str]
@@ -78,7 +83,7 @@ class Stored:
     unfinished: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def answers(self) -> dict[str, list[Clips]]:
+    def baselines(self) -> dict[str, list[Clips]]:
         """The floors' rows, each as a single run; none where they were not measured."""
         return {} if self.floors is None else {name: [clips] for name, clips in self.floors.rows.items()}
 
@@ -98,19 +103,23 @@ def finished(folder: Path) -> dict[str, Path]:
 
 def read_values(file: Path) -> RunValues:
     """A finished run's file. Raises StudyError for one that is broken or of another version."""
-    content = _read(file)
-    try:
-        run = RunValues(
-            **{name: content[name] for name in ("row", "seed", "settings", "data", "facts", "clips")},
-            curve=tuple(tuple(line) for line in content["curve"]),
-        )
-        if run.row not in ROWS:
-            raise StudyError(f"{file} is of row {run.row!r}, which is none of {', '.join(ROWS)}")
-        if not run.clips or file.stem != run.name:
-            raise StudyError(f"{file} holds {len(run.clips)} clips of {run.name}; expected those of {file.stem}")
-    except (KeyError, TypeError, AttributeError) as cause:
-        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run it again") from cause
+    run = fitted(RunValues, _read(file), file, StudyError, _AGAIN)
+    if run.row not in ROWS:
+        raise StudyError(f"{file} is of row {run.row!r}, which is none of {', '.join(ROWS)}")
+    if not run.clips or file.stem != run.name:
+        raise StudyError(f"{file} holds {len(run.clips)} clips of {run.name}; expected those of {file.stem}")
+    fitted(_Facts, dict(run.facts), f"{file}: facts", StudyError, _AGAIN)
     return run
+
+
+class _Facts(TypedDict):
+    """What the page reads of a run's facts."""
+
+    parameters: Annotated[int, Ge(0)]
+    seconds: float
+    steps: Annotated[int, Ge(1)]
+    machine: str
+    finished: str
 
 
 def read_stored(folder: Path) -> Stored:
@@ -166,11 +175,7 @@ def _other(key: str, theirs: str | None, ours: str, known: str) -> str:
 
 
 def _kept(scores: Scores) -> Scores:
-    return {
-        name: round(value, _DECIMALS) if isinstance(value, float) else value
-        for name, value in scores.items()
-        if name in _KEPT
-    }
+    return {name: round(value, _DECIMALS) if isinstance(value, float) else value for name, value in scores.items()}
 
 
 def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
@@ -180,10 +185,8 @@ def save_unfinished(folder: Path, runs: Mapping[str, str]) -> Path:
 
 def _read_unfinished(folder: Path, done: Collection[str]) -> dict[str, str]:
     file = value_file(folder, UNFINISHED)
-    try:
-        begun = dict(_read(file)["begun"]) if file.is_file() else {}
-    except (KeyError, TypeError, ValueError) as cause:
-        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it") from cause
+    content = _read(file).get("begun") if file.is_file() else {}
+    begun = fitted(dict[str, str], content, f"{file}: begun", StudyError, _AGAIN)
     return {name: words for name, words in begun.items() if name not in done}
 
 
@@ -191,11 +194,10 @@ def _read_floors(folder: Path) -> Floors | None:
     file = value_file(folder, FLOORS)
     if not file.is_file():
         return None
-    content = _read(file)
-    try:
-        return Floors(dict(content["rows"]), {"test": content["data"]["test"]})
-    except (KeyError, TypeError, ValueError) as cause:
-        raise StudyError(f"{file} is not of a study, or not whole ({cause}): remove it and run again") from cause
+    floors = fitted(Floors, _read(file), file, StudyError, _AGAIN)
+    if "test" not in floors.data:
+        raise StudyError(f"{file}: data.test is missing; {_AGAIN}")
+    return Floors(floors.rows, {"test": floors.data["test"]})
 
 
 def _write(file: Path, content: Mapping[str, Any]) -> Path:
@@ -221,10 +223,7 @@ def _by_line(clips: Mapping[str, Any]) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise StudyError(f"{file} cannot be read ({cause}): remove it and run it again") from cause
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    content = read_object(file, StudyError, _AGAIN)
+    if content.get("format") != FORMAT:
         raise StudyError(f"{file} is not a file of this version's studies ({FORMAT}): remove it and run it again")
     return content

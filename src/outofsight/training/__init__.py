@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .config import TrainConfig
 from .objective import ObjectiveOptions, batch_loss, training_loss, training_schedule
+from .run_model import model_of_run
 from .settings import with_settings
 from .trainer import TrainingInterrupted, TrainResult, train
 
@@ -13,6 +14,7 @@ __all__ = [
     "TrainResult",
     "TrainingInterrupted",
     "batch_loss",
+    "model_of_run",
     "train",
     "training_loss",
     "training_schedule",

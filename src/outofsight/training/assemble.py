@@ -9,38 +9,59 @@ The sampling settings of the preset become the folder's own.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..errors import CheckpointError, OutOfSightError
+from ..generation.folders import read_settings, resolve_model
 from ..models.presets import PRESETS
 from ..models.transformer import WorldTransformer3DModel
 from ..pipeline import WorldModelPipeline
-from .parts import load_parts
+from .checkpointing import verify_part
+from .parts import RANDOM, load_parts
+from .shards import LatentSettings
 from .small_parts import save_part
 
+MARK = ".made_from.json"
 
-def assemble(parts: str, transformer: Path, out: Path, preset: str, dtype: torch.dtype = torch.float16) -> None:
+
+def assemble(
+    parts: str,
+    transformer: Path,
+    out: Path,
+    preset: str | None,
+    dtype: torch.dtype = torch.float16,
+    *,
+    encoded: LatentSettings | None = None,
+    mark: Mapping[str, str] | None = None,
+) -> None:
     """Write ``out``, replaced whole or not at all.
 
     Args:
         parts: folder of VAE, text encoder and tokenizer; they are kept in float32, as the clips were encoded.
         transformer: folder of a trained transformer (a checkpoint's ``ema``).
-        preset: whose steps, guidance and shift to sample with.
+        preset: whose steps, guidance and shift to sample with; None takes those of ``parts``, which is a model then.
         dtype: to store the transformer in.
+        encoded: what the clips it was trained on were encoded with; other parts are refused.
+        mark: written to ``MARK`` in the folder: what it was made from.
 
     Raises:
         CheckpointError: no such preset, or parts that are missing or do not fit one another.
         OutputError: ``out`` cannot be written.
     """
-    if preset not in PRESETS:
-        raise CheckpointError(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
-    coders, settings = load_parts(parts), PRESETS[preset]
+    coders, settings = load_parts(parts), _sampling(parts, preset)
+    if encoded is not None:
+        _check_encoded(parts, coders.hashes(), encoded)
+    verify_part(transformer)
     try:
         model = WorldTransformer3DModel.from_pretrained(transformer, torch_dtype=dtype, use_safetensors=True)
-        model.register_to_config(_name_or_path=preset)  # and not the place on this machine
+        model.register_to_config(_name_or_path=preset or "")  # and not the place on this machine
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{transformer}: no transformer that can be loaded: {error}") from error
     width, channels = int(coders.text_encoder.config.d_model), int(coders.vae.config.z_dim)
@@ -49,10 +70,12 @@ def assemble(parts: str, transformer: Path, out: Path, preset: str, dtype: torch
             f"{transformer} takes text of {model.config.text_dim} numbers and latents of {model.config.in_channels} "
             f"channels; the parts in {parts} give {width} and {channels}"
         )
-    if model.config.rendered and coders.finder is None:
-        raise CheckpointError(f"{transformer} is told rendered targets, and {parts} has no finder to render them with")
+    if "rendered" in model.conditioning and coders.finder is None:
+        raise CheckpointError(
+            f"{transformer} is conditioned on rendered targets, and {parts} has no finder to render them with"
+        )
     if coders.finder is not None:
-        coders.finder.register_to_config(_name_or_path=preset)
+        coders.finder.register_to_config(_name_or_path=preset or "")
     pipe = WorldModelPipeline(
         tokenizer=coders.tokenizer,
         text_encoder=coders.text_encoder,
@@ -60,12 +83,49 @@ def assemble(parts: str, transformer: Path, out: Path, preset: str, dtype: torch
         transformer=model,
         finder=coders.finder,
         max_text_tokens=coders.text_tokens,
-        num_inference_steps=settings.steps,
-        guidance_scale=settings.guidance,
-        shift=settings.shift,
-        negative_prompt="",
+        **settings,
     )
-    save_part(pipe, out)
+    save_part(_Marked(pipe, mark or {}), out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Marked:
+    """A pipeline that is saved together with what it was made from."""
+
+    pipe: WorldModelPipeline
+    mark: Mapping[str, str]
+
+    def save_pretrained(self, folder: Path) -> None:
+        self.pipe.save_pretrained(folder)
+        if self.mark:
+            (folder / MARK).write_text(json.dumps(dict(self.mark), indent=1) + "\n", encoding="utf-8")
+
+
+def _sampling(parts: str, preset: str | None) -> dict[str, Any]:
+    """Steps, guidance, shift and negative prompt to sample with."""
+    name = parts.removeprefix(RANDOM) if preset is None and parts.startswith(RANDOM) else preset
+    if name is not None:
+        if name not in PRESETS:
+            raise CheckpointError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+        chosen = PRESETS[name]
+        return {
+            "num_inference_steps": chosen.steps,
+            "guidance_scale": chosen.guidance,
+            "shift": chosen.shift,
+            "negative_prompt": "",
+        }
+    settings = dict(read_settings(resolve_model(parts)))
+    return {name: value for name, value in settings.items() if name != "max_text_tokens"}
+
+
+def _check_encoded(parts: str, found: Mapping[str, str], encoded: LatentSettings) -> None:
+    for part in ("vae", "text_encoder", "tokenizer"):
+        if found[part] != getattr(encoded, part):
+            raise CheckpointError(
+                f"{parts} has another {part.replace('_', ' ')} than the one that the training clips were encoded with "
+                f"(hash {found[part][:12]}, theirs {getattr(encoded, part)[:12]}): name the model that encoded them, "
+                "when training, by --set parts=FOLDER"
+            )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 ``OUT/checkpoints/step-0000100/`` holds ``transformer/`` (diffusers' folder: config.json and safetensors), ``ema/``
 (the same, of the mean weights), ``state.pt`` (optimiser, counters; tensors and plain values only) and
-``checkpoint.json``, which lists every file's size and is written last. The folder is written under another name
-beside and renamed, so that whatever bears its name is complete.
+``checkpoint.json``, which lists every file's size and SHA-256 and is written last. The folder is written under another
+name beside and renamed, so that whatever bears its name is complete.
 """
 
 from __future__ import annotations
@@ -14,20 +14,24 @@ import pickle
 import re
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, OutputError
-from ..io import reason
+from ..io import reason, sha256_file
+from ..models.weight_files import UNREADABLE
+from ..records import fitted, read_object
 
-FOLDER, INDEX, STATE, VERSION = "checkpoints", "checkpoint.json", "state.pt", 1
+FOLDER, INDEX, STATE, VERSION = "checkpoints", "checkpoint.json", "state.pt", 2
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 _NAME = re.compile(r"step-(\d{7,})")
 _UNFINISHED = ".unfinished-"
@@ -43,24 +47,44 @@ class Checkpoint:
     def weights(self, part: str) -> dict[str, Tensor]:
         """Tensors of ``transformer`` or ``ema``. Raises CheckpointError where the file is damaged or absent."""
         file = self.folder / part / WEIGHTS
+        _verify(self.folder, f"{part}/{WEIGHTS}")
         try:
             tensors: dict[str, Tensor] = load_file(file)
         except (OSError, SafetensorError) as cause:
-            raise CheckpointError(f"{file} cannot be read ({cause}); {_GO_BACK}") from cause
+            raise CheckpointError(f"{file} cannot be read ({cause}); {GO_BACK}") from cause
         return tensors
 
     def state(self) -> dict[str, Any]:
-        """What :func:`write_checkpoint` was given as state."""
+        """What :func:`write_checkpoint` was given as state. Raises CheckpointError where the file is damaged."""
         file = self.folder / STATE
+        _verify(self.folder, STATE)
         try:
             # unpickles tensors and plain values, nothing that could run code
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as cause:
-            raise CheckpointError(f"{file} cannot be read ({cause}); {_GO_BACK}") from cause
+        except (pickle.UnpicklingError, *UNREADABLE) as cause:
+            told = (str(cause) or type(cause).__name__).splitlines()[0][:200]
+            raise CheckpointError(f"{file} cannot be read ({told}); {GO_BACK}") from cause
+        if not isinstance(state, dict):
+            raise CheckpointError(f"{file} holds a {type(state).__name__}, expected a training state; {GO_BACK}")
         return state
 
 
-_GO_BACK = "delete this checkpoint's folder to go back to the one before"
+GO_BACK = "delete this checkpoint's folder to go back to the one before"
+_OLD = 1  # the format of sizes alone
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A checkpoint's file as it was written."""
+
+    bytes: Annotated[int, Ge(0)]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Index:
+    version: int
+    files: Mapping[str, StoredFile | int]
 
 
 def list_checkpoints(out: Path) -> list[Checkpoint]:
@@ -83,19 +107,49 @@ def latest_checkpoint(out: Path) -> Checkpoint | None:
     return max(list_checkpoints(out), key=lambda checkpoint: checkpoint.step, default=None)
 
 
+def verify_part(folder: Path) -> None:
+    """Hold a checkpoint's ``transformer`` or ``ema`` against its SHA-256; any other folder is left alone.
+
+    Raises CheckpointError where a file is not as it was written.
+    """
+    if (folder.parent / INDEX).is_file():
+        for name in _read_index(folder.parent).files:
+            if name.startswith(f"{folder.name}/"):
+                _verify(folder.parent, name)
+
+
+def _verify(folder: Path, name: str) -> None:
+    known = _read_index(folder).files.get(name)
+    if isinstance(known, int):
+        warnings.warn(
+            f"{folder} was written by an earlier version of outofsight, which kept no checksums: of {name} the size "
+            "alone is checked",
+            stacklevel=3,
+        )
+        return
+    if known is None or not (folder / name).is_file():
+        raise CheckpointError(f"{folder / name} is not there, or {INDEX} does not list it; {GO_BACK}")
+    if sha256_file(folder / name) != known.sha256:
+        raise CheckpointError(
+            f"{folder / name} is damaged: its bytes are not those that were written (SHA-256 differs); {GO_BACK}"
+        )
+
+
+def _read_index(folder: Path) -> _Index:
+    index = fitted(
+        _Index, read_object(folder / INDEX, CheckpointError, GO_BACK), folder / INDEX, CheckpointError, GO_BACK
+    )
+    if index.version not in (VERSION, _OLD):
+        raise CheckpointError(f"{folder} has format {index.version}, expected {VERSION}: made by another version")
+    return index
+
+
 def _check(folder: Path) -> None:
-    try:
-        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        version, files = content["version"], dict(content["files"])
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise CheckpointError(f"{folder / INDEX} cannot be read ({cause}); {_GO_BACK}") from cause
-    if version != VERSION:
-        raise CheckpointError(f"{folder} has format {version}, expected {VERSION}: made by another version")
-    for name, size in files.items():
-        file = folder / name
+    for name, known in _read_index(folder).files.items():
+        file, size = folder / name, known if isinstance(known, int) else known.bytes
         if not file.is_file() or file.stat().st_size != size:
             there = file.stat().st_size if file.is_file() else "no"
-            raise CheckpointError(f"{file} has {there} bytes, and {size} when it was written; {_GO_BACK}")
+            raise CheckpointError(f"{file} has {there} bytes, and {size} when it was written; {GO_BACK}")
 
 
 def write_checkpoint(
@@ -145,8 +199,11 @@ def _write_index(folder: Path, step: int, facts: Mapping[str, Any]) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     for path in files:
         _sync(path)
-    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in files}
-    content = {"version": VERSION, "step": step, "torch": torch.__version__, **facts, "files": sizes}
+    listed = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        for path in files
+    }
+    content = {"version": VERSION, "step": step, "torch": torch.__version__, **facts, "files": listed}
     (folder / INDEX).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     _sync(folder / INDEX)
 

@@ -19,11 +19,8 @@ from .validation_report import ValidationSettings
 TRAINABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "all": ("",),
-        "hydra": ("cam_encoder_con", "cam_encoder_tgt", "projector", "attn1"),
-        "additions": (
-            *("cam_encoder_con", "cam_encoder_tgt", "projector", "ray_encoder", "clock_encoder"),
-            *("reprojection_encoder", "presence_head", "attn1.tokenizer"),
-        ),
+        "hydra": ("conditioners.pose", "projector", "attn1"),
+        "additions": ("conditioning", "conditioners", "projector", "auxiliary", "attn1.tokenizer"),
         "none": (),
     }
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,11 @@ from torch import Tensor
 
 from ..errors import DatasetError
 from ..io import sha256_file
+from ..models.conditioners import conditioner_names
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, read_index
+
+_verified: set[tuple[Path, int, int, str]] = set()  # shards, by size and time, that this process has read whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +26,8 @@ class Batch:
 
     latents ``[b, c, f, h, w]``, context first; text ``[b, l, d]``, zeros after each prompt's last token as the
     pipeline pads it; context_poses ``[b, fc, 12]``; target_poses ``[b, ft, 12]``; horizontal_fov ``[b]`` degrees, or
-    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8; rendered
-    ``[b, c + 4, ft, h, w]`` or None (see :class:`EncodedClip`).
+    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8; extra:
+    further inputs by conditioner name (see :class:`EncodedClip`).
     """
 
     names: tuple[str, ...]
@@ -36,7 +39,7 @@ class Batch:
     horizontal_fov: Tensor | None
     subject: Tensor
     phase: Tensor
-    rendered: Tensor | None = None
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -44,11 +47,9 @@ class Batch:
     def to(self, device: str | torch.device) -> Batch:
         """The same on another device."""
         moved: dict[str, Any] = {
-            field.name: value.to(device)
-            for field in fields(self)
-            if isinstance(value := getattr(self, field.name), Tensor)
+            f.name: value.to(device) for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, extra={name: x.to(device) for name, x in self.extra.items()}, **moved)
 
 
 class LatentDataset:
@@ -56,26 +57,51 @@ class LatentDataset:
 
     Args:
         folder: holds index.json and its shards.
-        verify: read every shard and hold it against the index's checksum.
 
     Raises:
         DatasetError: the folder is empty, half-written, or not as its index says.
     """
 
-    def __init__(self, folder: str | Path, *, verify: bool = False) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         index = read_index(self.folder)
         self.settings: LatentSettings = index.settings
         self.clips: tuple[ClipEntry, ...] = index.clips
-        for name, digest in index.shards.items():
-            file = self.folder / name
+        self.model = index.model
+        self._digests = {self.folder / shard.file: shard.sha256 for shard in index.shards}
+        for file in self._digests:
             if not file.is_file():
                 raise DatasetError(f"{file} is missing, and the index lists it; encode again, it makes what is missing")
-            if verify and sha256_file(file) != digest:
-                raise DatasetError(f"{file} is not the file that the index lists (SHA-256 differs); encode again")
-        if strays := {entry.shard for entry in index.clips} - index.shards.keys():
+        if strays := {entry.shard for entry in index.clips} - {shard.file for shard in index.shards}:
             raise DatasetError(f"{self.folder}: the index has clips in shards it does not list: {sorted(strays)}")
         self._open: dict[str, Any] = {}
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of all shards."""
+        return sum(file.stat().st_size for file in self._digests)
+
+    def verify(self, on_bytes: Callable[[int], None] | None = None) -> LatentDataset:
+        """Hold every shard's bytes against the index's SHA-256, once for each process; returns the data set.
+
+        Args:
+            on_bytes: called with the number of bytes read, piece by piece.
+
+        Raises:
+            DatasetError: a shard holds other bytes than when it was written.
+        """
+        for file, digest in self._digests.items():
+            facts = file.stat()
+            known = (file.resolve(), facts.st_size, facts.st_mtime_ns, digest)
+            if known in _verified:
+                continue
+            if sha256_file(file, on_bytes) != digest:
+                raise DatasetError(
+                    f"{file} is damaged: its bytes are not those that the index lists (SHA-256 differs); delete it and "
+                    "encode again, which makes it anew"
+                )
+            _verified.add(known)
+        return self
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -164,7 +190,7 @@ class LatentDataset:
             horizontal_fov=torch.tensor(known) if known else None,
             subject=torch.stack([clip.subject for clip in clips]),
             phase=torch.stack([clip.phase for clip in clips]),
-            rendered=torch.stack(rendered) if rendered else None,
+            extra={"rendered": torch.stack(rendered)} if rendered else {},
         )
 
     def check_parts(
@@ -200,7 +226,7 @@ class LatentDataset:
             wrong.append(f"text of width {config['text_dim']}, the clips' has {settings.text_dim}")
         if settings.size[0] % patch[1] or settings.size[1] % patch[2]:
             wrong.append(f"patches of {patch}, which do not divide latents of {settings.size[0]} x {settings.size[1]}")
-        if config.get("rendered") and not settings.finder:
+        if "rendered" in conditioner_names(config) and not settings.finder:
             wrong.append("rendered targets, which the clips lack: encode them with a model that has a finder")
         if wrong:
             raise DatasetError(f"the model does not fit the clips in {self.folder}: it takes {'; '.join(wrong)}")

@@ -7,6 +7,7 @@ through one permutation of the data per epoch.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 # what a number is drawn for; the values are part of a run's identity
-_ORDER, _NOISE, _LEVEL, _SHARED_LEVEL, _TEXT, _CAMERA, _REPROJECTION = range(7)
+_ORDER, _NOISE, _LEVEL, _SHARED_LEVEL, _TEXT, _CAMERA, _CONDITION = range(7)
 
 
 def _generator(seed: int, *key: int) -> np.random.Generator:
@@ -96,9 +97,9 @@ class Draws:
         """``[b]`` bool: clips whose cameras are left out."""
         return self._below(_CAMERA, probability)
 
-    def dropped_reprojections(self, probability: float) -> Tensor:
-        """``[b]`` bool: clips whose target is not told the reprojections."""
-        return self._below(_REPROJECTION, probability)
+    def dropped_conditions(self, name: str, probability: float) -> Tensor:
+        """``[b]`` bool: clips whose target is not conditioned on what the conditioner of that name gives."""
+        return self._below(_CONDITION + zlib.crc32(name.encode()), probability)
 
     def _below(self, purpose: int, probability: float) -> Tensor:
         return torch.tensor([self._of(purpose, place).random() < probability for place in self.places])

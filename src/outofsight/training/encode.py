@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from ..clips import Clip
 from ..errors import DatasetError
+from ..framing import Framing, framing_note
+from ..generation.runs import WeightDtype
 from ..io import locked
 from ..processes import in_processes
 from .parts import Parts
@@ -27,11 +30,15 @@ _SHARD_BYTES, _SHARD_CLIPS = 32 << 20, 32
 
 @dataclass
 class Outcome:
-    """What a run came to: clips in the folder, those kept from before, and those without masks or visibility."""
+    """What a run came to: clips in the folder, those kept from before, and those without masks or visibility.
+
+    framing: what was done to the first clip's pictures and to their field of view, in words; None: nothing.
+    """
 
     clips: int = 0
     kept: int = 0
     unannotated: int = 0
+    framing: str | None = None
 
 
 def encode_clips(
@@ -65,7 +72,7 @@ def encode_clips(
         size = options.clips_per_shard or _clips_per_shard(settings, first)
         cuts = [tuple(sources[start : start + size]) for start in range(0, len(sources), size)]
         names = [shard_name(number) for number in range(len(cuts))]
-        outcome = Outcome()
+        outcome = Outcome(framing=_framing(first, options.size))
         jobs = list(zip(names, cuts, strict=True))
         for done in _run(jobs, out, options, settings, parts, min(workers, len(cuts))):
             outcome.clips += done.clips
@@ -75,7 +82,7 @@ def encode_clips(
                 report(done, len(sources))
         for stray in set(out.glob("shard-*.safetensors")) - {out / name for name in names}:
             stray.unlink()
-        write_index(out, settings, names, [str(folder.resolve()) for folder in folders])
+        write_index(out, settings, names, [str(folder.resolve()) for folder in folders], _model_name(options.model))
     return outcome
 
 
@@ -114,6 +121,14 @@ def _work(job: Job) -> ShardDone:
     return _encoder(job)
 
 
+def _framing(clip: Clip, size: tuple[int, int] | None) -> str | None:
+    if size is None:
+        return None
+    framing = Framing.cover(clip.context_video().size, size)
+    cameras = clip.context_cameras, clip.target_cameras
+    return framing_note(framing, cameras, [framing.cameras(path) for path in cameras])
+
+
 def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSettings:
     """Of a folder that begins with this clip; the size is its own unless one is asked for."""
     if options.stored not in STORED_DTYPES or options.precision not in STORED_DTYPES:
@@ -137,10 +152,16 @@ def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSetting
         size=size,
         text_tokens=parts.text_tokens,
         text_dim=int(parts.text_encoder.config.d_model),
-        dtype=options.stored,
-        precision=options.precision,
+        dtype=cast(WeightDtype, options.stored),
+        precision=cast(WeightDtype, options.precision),
         true_places=options.true_places,
     )
+
+
+def _model_name(model: str) -> str:
+    """As another directory understands it: folders absolute, names as they are."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() else model
 
 
 def _clips_per_shard(settings: LatentSettings, clip: Clip) -> int:

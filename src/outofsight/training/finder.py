@@ -24,12 +24,12 @@ from torch import Tensor
 from ..clips import Clip
 from ..datasets import iterate_clips
 from ..errors import DatasetError, TrainingError
+from ..experiments.rendered.finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
+from ..experiments.rendered.sighting import Sighting
+from ..experiments.rendered.sweep import half_width
+from ..experiments.rendered.truth import Truth
 from ..generation.rendering import check_cameras
 from ..io import replacing
-from ..rendered.finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
-from ..rendered.sighting import Sighting
-from ..rendered.sweep import half_width
-from ..rendered.truth import Truth
 from .prepare import naming
 from .settings import check_counts, check_types, plain
 from .small_parts import command, save_part

@@ -20,11 +20,11 @@ from torch import Tensor
 
 from ..datasets import detect_layout, iterate_clips
 from ..errors import DatasetError, TrainingError
+from ..experiments.rendered.finder import SubjectFinder
+from ..experiments.rendered.follower import Followed, Follower, follow_twice
+from ..experiments.rendered.motion import carried_on, fitted
 from ..io import write_json
 from ..progress import counted
-from ..rendered.finder import SubjectFinder
-from ..rendered.follower import Followed, Follower, follow_twice
-from ..rendered.motion import carried_on, fitted
 from .hashes import finder_hash
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied

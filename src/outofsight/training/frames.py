@@ -15,6 +15,7 @@ from ..clips import Clip, VideoFile
 from ..datasets import iterate_clips
 from ..errors import DatasetError
 from ..io import replacing
+from ..records import read_object
 
 INDEX, PIXELS, VERSION = "frames.json", "frames.u8", 1
 
@@ -124,7 +125,7 @@ def _describe(clip: Clip) -> str:
 def _open(folder: Path) -> FrameCache | None:
     """What is cached there, or None where there is nothing or not all of it."""
     try:
-        content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        content = read_object(folder / INDEX, DatasetError)
         version, counts = content["version"], [int(count) for count in content["counts"]]
         height, width = map(int, content["size"])
         clips, listing = tuple(content["clips"]), tuple(content["listing"])

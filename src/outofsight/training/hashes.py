@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..rendered import RENDERER
+from ..experiments.rendered import RENDERER
 
 
 def vae_hash(vae: Any) -> str:

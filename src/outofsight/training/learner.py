@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import torch
+from annotated_types import Ge
+from typing_extensions import TypedDict
 
-from .checkpointing import Checkpoint, drop_old, model_writer, write_checkpoint
+from ..errors import CheckpointError
+from ..records import fitted_values
+from .auxiliary import heads_alone, without_heads
+from .checkpointing import GO_BACK, STATE, Checkpoint, drop_old, model_writer, write_checkpoint
 from .config import TrainConfig
 from .ema import Ema
 from .optimizers import Optimizer
@@ -77,9 +82,13 @@ class Learner:
             "window": window,
             "optimizer": self.optimizer.state(),
             "ema_updates": self.ema.updates if self.ema is not None else 0,
+            "heads": heads_alone(tensors),
+            "head_means": heads_alone(means or {}),
         }
+        tensors = without_heads(tensors)
+        means = None if means is None else without_heads(means)
         if self.config.lora is not None:  # the folders hold the adapters merged into what they adapt
-            state["trained"] = {name: tensors[name] for name in self.named}
+            state["trained"] = {name: tensors[name] for name in without_heads(self.named)}
             state["means"] = means
         checkpoint = None
         if self.accelerator.is_main_process:
@@ -95,12 +104,29 @@ class Learner:
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> tuple[int, list[list[float]]]:
         """Everything but the weights, which were loaded before the model was placed; returns step and window."""
-        state = checkpoint.state()
-        self.optimizer.load_state(state["optimizer"])
-        if self.config.lora is not None:
-            for name, parameter in self.named.items():
-                parameter.copy_(like_parameter(name, state["trained"][name], parameter))
-        if self.ema is not None:
-            means = state["means"] if self.config.lora is not None else checkpoint.weights("ema")
-            self.ema.load_state(means or {}, int(state["ema_updates"]))
-        return int(state["step"]), [list(map(float, row)) for row in state["window"]]
+        file = checkpoint.folder / STATE
+        state = fitted_values(_State, checkpoint.state(), file, CheckpointError, GO_BACK)
+        try:
+            self.optimizer.load_state(state["optimizer"])
+            kept = {**state.get("heads", {}), **(state["trained"] if self.config.lora is not None else {})}
+            for name in self.named.keys() & kept.keys():
+                self.named[name].copy_(like_parameter(name, kept[name], self.named[name]))
+            if self.ema is not None:
+                means = state["means"] if self.config.lora is not None else checkpoint.weights("ema")
+                self.ema.load_state({**(means or {}), **state.get("head_means", {})}, state["ema_updates"])
+        except (LookupError, TypeError, AttributeError, RuntimeError) as cause:
+            raise CheckpointError(f"{file} does not hold what this run trains ({cause}); {GO_BACK}") from cause
+        return state["step"], state["window"]
+
+
+class _State(TypedDict):
+    """What state.pt holds; "heads" of auxiliary losses; "trained" and "means" in runs with LoRA."""
+
+    step: Annotated[int, Ge(0)]
+    window: list[list[float]]
+    heads: NotRequired[dict[str, Any]]
+    head_means: NotRequired[dict[str, Any]]
+    optimizer: dict[str, dict[str, Any]]
+    ema_updates: Annotated[int, Ge(0)]
+    trained: NotRequired[dict[str, Any]]
+    means: NotRequired[dict[str, Any] | None]

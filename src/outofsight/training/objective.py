@@ -5,15 +5,18 @@ Flow matching on the target half, weighted by noise level. Source: docs/hydra.md
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
+from ..cameras import rebase_poses
 from ..errors import GeometryError, TrainingError
-from ..sampling import TIMESTEPS, flow_sigmas
+from ..models.conditioners import Conditions, square_intrinsics
+from ..sampling import TIMESTEPS, anchor_of, flow_sigmas
 from .settings import check_types
 
 if TYPE_CHECKING:
@@ -38,12 +41,12 @@ class ObjectiveOptions:
         subject_weight: errors count ``1 + subject_weight * share`` in cells of which a subject covers that share.
         reentry_weight: and ``1 + reentry_weight`` times that in frames where someone who left is back. Weights of a
             clip are scaled to mean 1.
-        presence_weight: weight of the presence head's cross-entropy, over context and target cells, each counted as the
-            velocity's errors are; for models that have one.
+        presence_weight: weight of an auxiliary loss (training/auxiliary.py): cross-entropy of where subjects are, over
+            context and target cells, each counted as the velocity's errors are.
         text_dropout: probability of a clip's text being replaced by the embedding of no text, for guidance.
         camera_dropout: probability of its poses being replaced by zeros.
-        reprojection_dropout: probability of its target not being told the reprojections, so that memory tokens learn to
-            say what they say; for models that have them.
+        condition_dropout: by conditioner name, the probability of a clip's target not being conditioned on it, so that
+            memory tokens learn what it would say ("reprojection").
     """
 
     shift: float = 5.0
@@ -55,7 +58,7 @@ class ObjectiveOptions:
     presence_weight: float = 0.0
     text_dropout: float = 0.0
     camera_dropout: float = 0.0
-    reprojection_dropout: float = 0.0
+    condition_dropout: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -69,10 +72,10 @@ class ObjectiveOptions:
             raise TrainingError(
                 f"weights {self.subject_weight}, {self.reentry_weight}, {self.presence_weight}: expected 0 or more"
             )
-        dropouts = (self.text_dropout, self.camera_dropout, self.reprojection_dropout)
+        dropouts = (self.text_dropout, self.camera_dropout, *self.condition_dropout.values())
         if not all(0 <= dropped <= 1 for dropped in dropouts):
             raise TrainingError(
-                f"dropout is {', '.join(map(str, dropouts))} of text, cameras and reprojections, expected "
+                f"dropout is {', '.join(map(str, dropouts))} of text, cameras and conditions, expected "
                 "probabilities from 0 to 1"
             )
         if not len(self.level_indices()):
@@ -188,18 +191,12 @@ def batch_loss(
     sigma = sigmas[index].to(clean)[:, None, :, None, None]
     noisy = (1 - sigma) * clean + sigma * noise
     cameras_dropped = draws.dropped_cameras(options.camera_dropout)
-    if options.reprojection_dropout:
-        dropped = draws.dropped_reprojections(options.reprojection_dropout)
-        model_inputs["reprojections_kept"] = ~dropped.to(clean.device)
-    if batch.rendered is not None:
-        model_inputs["rendered"] = batch.rendered
     out = model(
         torch.cat([batch.latents[:, :, :cut], noisy], dim=2),
         _timesteps(timesteps[index].to(clean), cut, options.noise),
         _without_text(batch.text, draws.dropped_texts(options.text_dropout), empty_text),
-        _without(batch.context_poses, cameras_dropped),
-        _without(batch.target_poses, cameras_dropped),
-        horizontal_fov=batch.horizontal_fov,
+        *(_without(poses, cameras_dropped) for poses in batch_poses(model, batch)),
+        conditions=batch_conditions(batch, draws, options),
         **model_inputs,
     )
     velocity = out.sample[:, :, -frames:]
@@ -210,16 +207,38 @@ def batch_loss(
         counted = counted * cell_weights(share, phase, options)
     losses = counted.mean(dim=(1, 2, 3))
     if options.presence_weight:
-        losses = losses + options.presence_weight * presence_loss(out.presence, batch, options)
+        losses = losses + options.presence_weight * presence_loss(out.auxiliary.get("presence"), batch, options)
     return losses.mean(), {"loss": losses.detach(), **_errors(squared.detach(), share, phase)}
+
+
+def batch_conditions(batch: Batch, draws: Draws | None = None, options: ObjectiveOptions | None = None) -> Conditions:
+    """What the clips of a batch are conditioned on beside text and poses, with ``draws`` less what is dropped."""
+    dropped = {}
+    if draws is not None and options is not None:
+        dropped = {
+            name: draws.dropped_conditions(name, probability).to(batch.latents.device)
+            for name, probability in options.condition_dropout.items()
+        }
+    intrinsics = None
+    if batch.horizontal_fov is not None:
+        frames, *size = batch.latents.shape[2:]
+        fov, device = batch.horizontal_fov, batch.latents.device
+        intrinsics = square_intrinsics(fov, len(fov), frames, (size[0], size[1]), device)
+    return Conditions(intrinsics, dict(batch.extra), dropped)
+
+
+def batch_poses(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Pose vectors of context and target in the axes of the model's anchor frame."""
+    inner = getattr(model, "module", model)
+    if anchor_of(getattr(inner, "model", inner)) == "session":  # SharedContext holds a model
+        return rebase_poses(batch.context_poses, batch.target_poses)
+    return batch.context_poses, batch.target_poses
 
 
 def presence_loss(logits: Tensor | None, batch: Batch, options: ObjectiveOptions) -> Tensor:
     """Cross-entropy ``[b]`` of ``logits [b, f, h, w]`` against subjects' shares; NaN cells do not count."""
     if logits is None:
-        raise TrainingError(
-            "presence_weight is set, and the model does not tell presence: presence=True in its options"
-        )
+        raise TrainingError("presence_weight is set, and the model has no presence head: attach_presence(model) first")
     known = ~logits.isnan()
     entropy = torch.nn.functional.binary_cross_entropy_with_logits(
         logits.nan_to_num(), batch.subject.float(), reduction="none"
@@ -249,9 +268,14 @@ def _repeated(batch: Batch, copies: int) -> Batch:
     """The clips, then the clips again."""
     if copies == 1:
         return batch
+
+    def again(x: Tensor) -> Tensor:
+        return x.repeat(copies, *(1,) * (x.ndim - 1))
+
     tensors = {f.name: value for f in fields(batch) if isinstance(value := getattr(batch, f.name), Tensor)}
-    repeated: dict[str, Any] = {name: x.repeat(copies, *(1,) * (x.ndim - 1)) for name, x in tensors.items()}
-    return replace(batch, names=batch.names * copies, **repeated)
+    repeated: dict[str, Any] = {name: again(x) for name, x in tensors.items()}
+    extra = {name: again(x) for name, x in batch.extra.items()}
+    return replace(batch, names=batch.names * copies, extra=extra, **repeated)
 
 
 def _without(x: Tensor, dropped: Tensor, instead: Tensor | float = 0.0) -> Tensor:

@@ -148,5 +148,4 @@ def _muon(
 
 
 def _is_hidden(name: str) -> bool:
-    inputs = ("cam_encoder", "ray_encoder", "clock_encoder")
-    return "blocks." in name and not any(part in name for part in inputs)
+    return "blocks." in name and ".conditioners." not in name

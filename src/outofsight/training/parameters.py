@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from ..errors import CheckpointError, TrainingError
 from ..generation.folders import check_component
 from ..memory import make_layout
 from ..models import PRESETS, WorldTransformer3DModel
+from ..records import read_object
+from .checkpointing import verify_part
 from .config import TrainConfig
 from .dataset import LatentDataset
 
@@ -69,10 +70,8 @@ def _fresh(arguments: dict[str, Any], seed: int) -> WorldTransformer3DModel:
 
 
 def _from_folder(folder: Path, config: TrainConfig) -> WorldTransformer3DModel:
-    try:
-        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'config.json'} cannot be read: {error}") from error
+    verify_part(folder)
+    settings = read_object(folder / "config.json", CheckpointError)
     options = dict(config.model_options)
     with torch.device("meta"):
         outline = WorldTransformer3DModel.from_config({**settings, **options})
@@ -125,7 +124,7 @@ def idle_parameters(model: Any, data: LatentDataset) -> set[str]:
     grid = (data.settings.size[0] // patch[1], data.settings.size[1] // patch[2])
     poses = torch.zeros(1, entry.frames, 12)
     cut = entry.context_frames
-    layout = make_layout(grid, poses[:, :cut], poses[:, cut:], torch.zeros(1, entry.frames), 90.0)
+    layout = make_layout(grid, poses[:, :cut], poses[:, cut:], torch.zeros(1, entry.frames))
     plan = model.memory.plan(layout, model.config.attention_head_dim, torch.device("cpu"), range(entry.frames))
     if plan.memory is not None and plan.recall > 0:
         return set()

@@ -12,10 +12,12 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError, DatasetError
+from ..experiments.rendered import SubjectFinder
 from ..generation.codec import VideoGeometry, channels_last, encode_videos
-from ..generation.folders import INDEX, check_folder, check_network, read_object, resolve_model
+from ..generation.folders import INDEX, check_folder, check_network, read_settings, resolve_model
 from ..generation.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
-from ..rendered import SubjectFinder
+from ..local_code import load_tokenizer
+from ..records import read_object
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 
 RANDOM = "random:"
@@ -93,11 +95,13 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
         CheckpointError: no such model, or parts that are missing or do not fit their configuration.
         DatasetError: nothing says how many text tokens the model takes.
     """
+    if text_tokens is not None and text_tokens < 1:
+        raise DatasetError(f"--text-tokens {text_tokens}: expected at least 1, or nothing for the model's own")
     if model.startswith(RANDOM):
         from ..pipeline import WorldModelPipeline
 
         pipe = WorldModelPipeline.from_preset(model.removeprefix(RANDOM))
-        tokens = text_tokens or pipe.config.max_text_tokens
+        tokens = pipe.config.max_text_tokens if text_tokens is None else text_tokens
         return Parts(
             pipe.vae, pipe.text_encoder, pipe.tokenizer, tokens, dict(pipe.transformer.config), finder=pipe.finder
         )
@@ -111,21 +115,23 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
 
 def _load(folder: Path, text_tokens: int | None) -> Parts:
     from diffusers import AutoencoderKLWan
-    from transformers import AutoTokenizer, UMT5EncoderModel
+    from transformers import UMT5EncoderModel
 
     try:
         vae = AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, use_safetensors=True)
-        encoder = UMT5EncoderModel.from_pretrained(folder / "text_encoder", dtype=torch.float32, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        encoder = UMT5EncoderModel.from_pretrained(
+            folder / "text_encoder", dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+        )
+        tokenizer = load_tokenizer(folder / "tokenizer")
         finder = load_finder(folder / "finder") if (folder / "finder").is_dir() else None
+    except CheckpointError:
+        raise
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"{folder}: its VAE, text encoder, tokenizer or finder cannot be loaded: {error}"
-        ) from error
+        raise CheckpointError(f"{folder}: its VAE, text encoder or finder cannot be loaded: {error}") from error
     config = folder / "transformer" / "config.json"
-    transformer = read_object(config) if config.is_file() else {}
-    index = read_object(folder / INDEX) if (folder / INDEX).is_file() else None
-    tokens = text_tokens or _text_tokens(folder, index, tokenizer)
+    transformer = read_object(config, CheckpointError) if config.is_file() else {}
+    index = read_settings(folder) if (folder / INDEX).is_file() else None
+    tokens = _text_tokens(folder, index, tokenizer) if text_tokens is None else text_tokens
     return Parts(vae.eval(), encoder.eval(), tokenizer, tokens, transformer, finder=finder)
 
 
@@ -136,7 +142,7 @@ def load_finder(folder: Path) -> SubjectFinder:
     return finder.eval()
 
 
-def _text_tokens(folder: Path, index: dict[str, Any] | None, tokenizer: Any) -> int:
+def _text_tokens(folder: Path, index: Mapping[str, Any] | None, tokenizer: Any) -> int:
     if index is not None:
         return int(index.get("max_text_tokens", WAN_TEXT_TOKENS))  # as the pipeline reads it
     limit = int(tokenizer.model_max_length)

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..clips import Clip
 from ..errors import DatasetError, OutOfSightError
+from ..experiments.rendered import Truth
 from ..generation.inputs import camera_inputs, field_of_view
 from ..generation.rendering import rendered_target
-from ..rendered import Truth
 from .cells import cell_shares, frame_phases, highest, subject_masks
 from .parts import Parts
 from .shards import EncodedClip, LatentSettings
@@ -43,7 +43,9 @@ class PreparedClip:
         Raises:
             OutOfSightError: it cannot be read, does not fit the model, or is of another size than the others.
         """
-        videos = clip.context_video(size).frames, clip.target_video(size).frames
+        fitted = clip if size is None else clip.fitted(*size)
+        videos = fitted.context_video().frames, fitted.target_video().frames
+        cameras = fitted.context_cameras, fitted.target_cameras
         geometry = parts.geometry
         height, width = videos[0].shape[1:3]
         if {video.shape[1:3] for video in videos} != {(height, width)} or settings.size != geometry.latent_size(
@@ -54,13 +56,13 @@ class PreparedClip:
                 f"its frames are {height} x {width}, those of the first clip {rows} x {columns} (height x width): give "
                 "--height and --width to fit all of them to one size"
             )
-        poses = camera_inputs(clip.context_cameras, clip.target_cameras, len(videos[0]), None, geometry)
+        poses = camera_inputs(*cameras, len(videos[0]), geometry)
         if len(videos[1]) != clip.target_frames:
             raise DatasetError(f"its target has {len(videos[1])} frames and cameras for {clip.target_frames}")
-        fov = field_of_view(clip.context_cameras, clip.target_cameras, None, parts.transformer)
+        fov = field_of_view(*cameras, None, parts.transformer)
         cut = len(videos[0])
         first = [*geometry.first_frames(len(poses[0])), *(cut + n for n in geometry.first_frames(len(poses[1])))]
-        masks, phases = subject_masks(clip, (height, width)), frame_phases(clip)
+        masks, phases = subject_masks(clip, (height, width)), frame_phases(fitted)
         latent_frames = len(poses[0]) + len(poses[1])
         subject = np.zeros((latent_frames, *settings.size), np.float32)
         if masks is not None:

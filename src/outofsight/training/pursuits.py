@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from ..clips import Clip
+from ..experiments.rendered.finder import SubjectFinder
+from ..experiments.rendered.follower import as_told
+from ..experiments.rendered.motion import ground_axes, world_up
+from ..experiments.rendered.renderer import look
+from ..experiments.rendered.sweep import half_width
+from ..experiments.rendered.tracks import LEAST_PIXELS, SubjectPath, paths_in, project
+from ..experiments.rendered.truth import NEAREST, Truth
 from ..generation.rendering import check_cameras
-from ..rendered.finder import SubjectFinder
-from ..rendered.follower import as_told
-from ..rendered.motion import ground_axes, world_up
-from ..rendered.renderer import look
-from ..rendered.sweep import half_width
-from ..rendered.tracks import LEAST_PIXELS, SubjectPath, paths_in, project
-from ..rendered.truth import NEAREST, Truth
 from .prepare import naming
 
 _OWNED = 0.3  # of a path's marked pixels, that must show one subject

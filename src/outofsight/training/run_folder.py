@@ -6,16 +6,38 @@ import hashlib
 import json
 import shlex
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..errors import TrainingError
-from ..generation.inputs import fov_users
+from ..generation.inputs import needs_intrinsics
 from ..io import replacing
+from ..models.conditioners import conditioner_names
+from ..records import fitted, read_json
 from .checkpointing import Checkpoint, latest_checkpoint
 from .config import TrainConfig
 from .dataset import LatentDataset
+from .shards import LatentSettings
 
 CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class BegunRun:
+    """config.json of a run: its settings, its clips' fingerprint, and what these were encoded with (since 0.2)."""
+
+    settings: Mapping[str, Any]
+    clips: str
+    latents: LatentSettings | None = None
+    encoded_with: str | None = None
+
+
+def read_begun(out: Path) -> BegunRun:
+    """Raises TrainingError where config.json is missing or damaged."""
+    path, remedy = out / CONFIG, "it holds the settings the run was begun with: put it back, or begin anew elsewhere"
+    return fitted(BegunRun, read_json(path, TrainingError, remedy), path, TrainingError, remedy)
 
 
 def data_fingerprint(data: LatentDataset) -> str:
@@ -56,24 +78,22 @@ def find_start(config: TrainConfig, data: LatentDataset, *, resume: bool, accept
 
 
 def _changes(config: TrainConfig, data: LatentDataset) -> list[str]:
-    path = config.out / CONFIG
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        settings, clips = dict(content["settings"]), content["clips"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{path}, the settings the run was begun with, cannot be read ({error}); put it back, or begin anew in "
-            "another --out"
-        ) from error
-    changed = config.differences(settings)
-    if clips != data_fingerprint(data):
+    begun = read_begun(config.out)
+    changed = config.differences(begun.settings)
+    if begun.clips != data_fingerprint(data):
         changed.append(f"the clips in {config.data} are not those the run was begun with")
     return changed
 
 
 def write_config(config: TrainConfig, data: LatentDataset) -> None:
     """config.json: what a later resume is held against. Raises OutputError."""
-    content = {"settings": config.to_json(), "clips": data_fingerprint(data), "versions": _versions()}
+    content = {
+        "settings": config.to_json(),
+        "clips": data_fingerprint(data),
+        "latents": data.settings.to_json(),
+        "encoded_with": data.model,
+        "versions": _versions(),
+    }
     with replacing(config.out / CONFIG) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
@@ -101,10 +121,10 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
             f"the clips in {config.data} have different numbers of latent frames ({shown}); a run takes one: encode "
             "each to a folder of its own and train on one after the other"
         )
-    if fov_users(model_config) and any(entry.horizontal_fov is None for entry in data.clips):
+    if needs_intrinsics(model_config) and any(entry.horizontal_fov is None for entry in data.clips):
         raise TrainingError(
             f"the model compares views and clips in {config.data} have no field of view: encode them with it, or "
-            'train a model of camera_inputs ["pose"] whose memory does not go by view'
+            'train a model of conditioners ["pose"] whose memory does not go by view'
         )
     by_pose = model_config["memory"] == "fov" or (model_config["memory_options"] or {}).get("affinity") == "fov"
     objective = config.objective
@@ -115,15 +135,11 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
         )
     if objective.camera_dropout and by_pose:
         raise TrainingError("objective.camera_dropout takes the cameras away that this model's memory recalls by: 0")
-    if objective.reprojection_dropout and "reprojections" not in model_config["camera_inputs"]:
+    present = conditioner_names(model_config)
+    if strange := [name for name in objective.condition_dropout if name not in present]:
         raise TrainingError(
-            f"objective.reprojection_dropout is {objective.reprojection_dropout} and the model has no reprojections: "
-            '0, or "reprojections" in model_options.camera_inputs'
-        )
-    if bool(objective.presence_weight) != bool(model_config["presence"]):
-        raise TrainingError(
-            f"objective.presence_weight is {objective.presence_weight} and the model's presence "
-            f"{model_config['presence']}: the one needs the other (--set model_options.presence=true)"
+            f"objective.condition_dropout names {', '.join(strange)}, and the model is conditioned on "
+            f"{', '.join(present)}: leave them out, or add them to model_options.conditioners"
         )
     if (objective.subject_weight or objective.reentry_weight or objective.presence_weight) and not any(
         entry.annotated for entry in data.clips

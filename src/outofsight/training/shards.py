@@ -10,19 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Gt, Interval
 from torch import Tensor
 
 from ..errors import DatasetError
-from ..io import replacing
+from ..generation.runs import WeightDtype
+from ..io import replacing, sha256_file
+from ..records import fitted, parse_json, read_object
 
 INDEX, VERSION = "index.json", 1
 EMPTY_TEXT = "empty_text"
-STORED_DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+STORED_DTYPES: dict[str, torch.dtype] = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_Count = Annotated[int, Interval(ge=1, le=1 << 20)]
 _HEADER = "outofsight"  # one key: safetensors keeps several in no fixed order, and equal clips should be equal files
 
 
@@ -62,17 +66,19 @@ class LatentSettings:
     whether they show subjects where they truly are, not where they are thought to be.
     """
 
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
     vae: str
     text_encoder: str
     tokenizer: str
-    frame_stride: int
-    pixel_stride: int
-    channels: int
-    size: tuple[int, int]
-    text_tokens: int
-    text_dim: int
-    dtype: str = "float16"
-    precision: str = "float32"
+    frame_stride: Annotated[int, Interval(ge=1, le=64)]
+    pixel_stride: Annotated[int, Interval(ge=1, le=1024)]
+    channels: _Count
+    size: tuple[_Count, _Count]
+    text_tokens: _Count
+    text_dim: _Count
+    dtype: WeightDtype = "float16"
+    precision: WeightDtype = "float32"
     finder: str = ""
     true_places: bool = False
 
@@ -81,11 +87,7 @@ class LatentSettings:
 
     @classmethod
     def from_json(cls, content: Any, where: Path) -> LatentSettings:
-        try:
-            read = dict(content)
-            return cls(**{**read, "size": tuple(read["size"])})
-        except (TypeError, ValueError, KeyError) as cause:
-            raise DatasetError(f"{where}: no settings of encoded clips ({cause}); encode the clips anew") from cause
+        return fitted(cls, content, f"{where}: settings", DatasetError, "encode the clips anew")
 
     def differences(self, other: LatentSettings) -> list[str]:
         """Names and both values of what differs, in words."""
@@ -106,12 +108,12 @@ class ClipEntry:
 
     name: str
     shard: str
-    context_frames: int
-    frames: int
+    context_frames: _Count
+    frames: _Count
     kind: str | None
     caption: str
-    fps: float
-    horizontal_fov: float | None
+    fps: Annotated[float, Gt(0)]
+    horizontal_fov: Annotated[float, Interval(gt=0, lt=180)] | None
     annotated: bool
     digest: str
 
@@ -182,11 +184,11 @@ def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipE
 
     try:
         with safe_open(file, framework="pt") as shard:
-            header = json.loads((shard.metadata() or {})[_HEADER])
+            header = parse_json((shard.metadata() or {})[_HEADER], file, DatasetError)
             tensors = {name: shard.get_tensor(name) for name in shard.keys()} if verify else {}  # noqa: SIM118
         if header["version"] != VERSION:
             raise DatasetError(f"{file}: format {header['version']}, expected {VERSION}; encode the clips anew")
-        entries = tuple(ClipEntry(**entry) for entry in header["clips"])
+        entries = fitted(tuple[ClipEntry, ...], header["clips"], f"{file}: clips", DatasetError)
         settings = LatentSettings.from_json(header["settings"], file)
         content = header["content"]
     except DatasetError:
@@ -198,17 +200,27 @@ def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipE
     return settings, entries
 
 
-def write_index(folder: Path, settings: LatentSettings, shards: Iterable[str], sources: Iterable[str] = ()) -> None:
-    """Write index.json over these shards: from then on the folder is whole. sources: where the clips came from."""
+def write_index(
+    folder: Path,
+    settings: LatentSettings,
+    shards: Iterable[str],
+    sources: Iterable[str] = (),
+    model: str | None = None,
+) -> None:
+    """Write index.json over these shards: from then on the folder is whole.
+
+    sources: where the clips came from. model: folder or name of the one whose parts encoded them.
+    """
     listed, clips = [], []
     for name in shards:
         _, entries = read_shard(folder / name, verify=False)
-        listed.append({"file": name, "sha256": file_digest(folder / name), "clips": [e.name for e in entries]})
+        listed.append({"file": name, "sha256": sha256_file(folder / name), "clips": [e.name for e in entries]})
         clips += [asdict(entry) for entry in entries]
     content = {
         "version": VERSION,
         "settings": settings.to_json(),
         "sources": list(sources),
+        "model": model,
         "shards": listed,
         "clips": clips,
     }
@@ -217,12 +229,21 @@ def write_index(folder: Path, settings: LatentSettings, shards: Iterable[str], s
 
 
 @dataclass(frozen=True)
+class ListedShard:
+    """A shard in the index: its file's name and SHA-256."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Index:
-    """index.json, read: settings, shard file -> SHA-256, clips in order."""
+    """index.json, read: settings, shards with their SHA-256, clips in order, and what encoded them where it says."""
 
     settings: LatentSettings
-    shards: dict[str, str]
+    shards: tuple[ListedShard, ...]
     clips: tuple[ClipEntry, ...]
+    model: str | None = None
 
 
 def read_index(folder: Path) -> Index:
@@ -238,26 +259,20 @@ def read_index(folder: Path) -> Index:
                 "goes on where it stopped"
             )
         raise DatasetError(f"{folder}: no encoded clips (no {INDEX}); make them with 'outofsight encode'")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        if content["version"] != VERSION:
-            raise DatasetError(f"{file}: format {content['version']}, expected {VERSION}; encode the clips anew")
-        shards = {str(shard["file"]): str(shard["sha256"]) for shard in content["shards"]}
-        known = {field.name for field in fields(ClipEntry)}
-        clips = tuple(ClipEntry(**{key: entry[key] for key in known}) for entry in content["clips"])
-        settings = LatentSettings.from_json(content["settings"], file)
-    except DatasetError:
-        raise
-    except (ValueError, KeyError, TypeError, OSError) as cause:
-        raise DatasetError(f"{file}: cannot be read ({cause}); delete it and encode again") from cause
-    if not clips:
+    remedy = "delete it and encode again"
+    content = read_object(file, DatasetError, remedy)
+    if content.get("version") != VERSION:
+        raise DatasetError(f"{file}: format {content.get('version')}, expected {VERSION}; encode the clips anew")
+    index = fitted(Index, content, file, DatasetError, remedy)
+    if not index.clips:
         raise DatasetError(f"{folder}: the index lists no clip; encode a folder that holds some")
-    return Index(settings, shards, clips)
-
-
-def file_digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    for entry in index.clips:
+        if entry.context_frames >= entry.frames:
+            raise DatasetError(
+                f"{file}: {entry.name} has {entry.frames} latent frames, {entry.context_frames} of them of context, "
+                f"expected fewer; {remedy}"
+            )
+    return index
 
 
 def _short(value: Any) -> str:

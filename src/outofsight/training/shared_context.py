@@ -13,6 +13,7 @@ from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from torch import Tensor, nn
 
 from ..errors import TrainingError
+from ..models.conditioners import Conditions
 
 
 class SharedContext(nn.Module):
@@ -31,7 +32,7 @@ class SharedContext(nn.Module):
         if not model.cacheable:
             raise TrainingError(
                 f"draws is {copies}, and this model's context sees the target, so draws cannot share it: draws=1, or a "
-                "model of context_timestep 'clean' and context_attention 'context_only'"
+                "model of context_timestep 'clean' and context_attention 'context_only' or 'causal'"
             )
         self.model, self.copies = model, copies
 
@@ -43,9 +44,7 @@ class SharedContext(nn.Module):
         context_poses: Tensor,
         target_poses: Tensor,
         *,
-        horizontal_fov: Tensor | None = None,
-        reprojections_kept: Tensor | None = None,
-        rendered: Tensor | None = None,
+        conditions: Conditions | None = None,
         **inputs: Any,
     ) -> Transformer2DModelOutput:
         """As the model's own; ``.sample [copies*n, c, ft, h, w]`` has the target frames alone."""
@@ -54,7 +53,7 @@ class SharedContext(nn.Module):
             hidden_states[:clips, :, :cut],
             context_poses[:clips],
             target_poses[:clips],
-            None if horizontal_fov is None else horizontal_fov[:clips],
+            conditions=None if conditions is None else conditions.first(clips),
             **inputs,
         ).repeat(self.copies)
         out: Transformer2DModelOutput = self.model(
@@ -63,10 +62,8 @@ class SharedContext(nn.Module):
             encoder_hidden_states,
             cache.context_poses,
             cache.target_poses,
-            horizontal_fov=horizontal_fov,
+            conditions=conditions,
             context_cache=cache,
-            reprojections_kept=reprojections_kept,
-            rendered=rendered,
             **inputs,
         )
         return out

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..io import locked, replacing
+from ..records import read_object
 from .checkpointing import Checkpoint, drop_old, latest_checkpoint, write_checkpoint
 from .ema import Ema
 from .logs import append_row, cut_after
@@ -205,10 +206,7 @@ class SmallRun:
 
     def _compare(self) -> None:
         path = self.folder / CONFIG
-        try:
-            then = flat(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, AttributeError) as error:
-            raise TrainingError(f"{path}, the settings the run was begun with, cannot be read ({error})") from error
+        then = flat(read_object(path, TrainingError, "it holds the settings the run was begun with: put it back"))
         free = {"loop.checkpoint_every", "loop.judge_every", "loop.log_every"}
         now = flat(self.settings)
         changed = [

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from typing_extensions import TypedDict
 
 from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
 from ..datasets import detect_layout, iterate_clips
 from ..datasets.world_extras import FATES, read_world
 from ..errors import DatasetError
 from ..io import sha256_file
+from ..records import fitted, parse_json
 
 MANIFEST = "manifest.jsonl"
 
@@ -76,8 +78,8 @@ def check_files(source: Source) -> None:
     listed = _manifest(manifest, manifest.stat().st_mtime_ns).get(source.name)
     if listed is None:
         raise DatasetError(
-            f"{source.folder} is not in {manifest}: the run that made it has not ended well; run the same "
-            "'outofsight worlds' again, it mends the folder"
+            f"{source.folder} is not in {manifest}: either the run that made it has not ended well, then the same "
+            "'outofsight worlds' makes it anew; or it is a clip of yours, then move it to a folder of its own"
         )
     for name, digest in listed.items():
         if name.startswith(f"{FATES}/"):
@@ -92,13 +94,23 @@ def check_files(source: Source) -> None:
 def _manifest(file: Path, _modified: int) -> dict[str, dict[str, str]]:
     """Clip name -> its files' SHA-256 by name."""
     rows: dict[str, dict[str, str]] = {}
+    remedy = "run 'outofsight worlds' again"
     try:
-        for line in file.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            rows[str(row["name"])] = dict(row["files"])
-    except (OSError, ValueError, KeyError, TypeError) as cause:
-        raise DatasetError(f"{file}: no manifest that can be read ({cause}); run 'outofsight worlds' again") from cause
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as cause:
+        raise DatasetError(f"{file}: cannot be read ({cause}); {remedy}") from cause
+    for number, line in enumerate(lines, start=1):
+        where = f"{file}, line {number}"
+        row = fitted(_Listed, parse_json(line, where, DatasetError, remedy), where, DatasetError, remedy)
+        rows[row["name"]] = row["files"]
     return rows
+
+
+class _Listed(TypedDict):
+    """What is read of a row of the manifest."""
+
+    name: str
+    files: dict[str, str]
 
 
 def clip_digest(clip: Clip) -> str:
@@ -107,6 +119,7 @@ def clip_digest(clip: Clip) -> str:
     for path in (clip.context_cameras, clip.target_cameras):
         digest.update(f"{path.horizontal_fov} {path.frame_stride}\n".encode())
         digest.update(path.c2w.tobytes())
+        digest.update(b"" if path.intrinsics is None else path.intrinsics.tobytes())
     for subject in clip.subjects:
         for seen in (subject.visible_pixels, subject.in_frame):
             digest.update(b"-" if seen is None else seen.tobytes())

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from torch.distributed.fsdp import FSDPModule
 
 from ..errors import DatasetError, TrainingError
 from ..io import locked
+from .auxiliary import attach_presence
 from .batches import Part, PartLoader
 from .checkpointing import Checkpoint, latest_checkpoint
 from .config import TrainConfig
@@ -38,6 +39,20 @@ from .sharding import make_accelerator, no_sync
 # model (with the weights to be judged), steps done, folder for samples -> named results
 Validate = Callable[[Any, int, Path], Mapping[str, float]]
 _PARTS = ("loss", "error", "subject_error", "reentry_error")
+
+
+ByteBar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # what, bytes -> advances by so many
+
+
+def verify(data: LatentDataset, byte_bar: ByteBar | None) -> None:
+    """Hold a folder's shards against their SHA-256. Raises DatasetError where one is damaged."""
+    with (byte_bar or _no_bar)(f"checking {data.folder}", data.stored_bytes) as on_bytes:
+        data.verify(on_bytes)
+
+
+@contextmanager
+def _no_bar(_: str, __: int) -> Iterator[Callable[[int], None]]:
+    yield lambda _: None
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -60,6 +75,7 @@ def train(
     accept_changes: bool = False,
     validate: Validate | None = None,
     report: Callable[[int, float, StepMetrics | None], None] | None = None,
+    byte_bar: ByteBar | None = None,
 ) -> TrainResult:
     """Train as ``config`` says, or go on with the run in its folder.
 
@@ -71,6 +87,7 @@ def train(
             done and a folder; its results are logged. None continues the config's held-out clips.
         report: called after every step, on the first process, with the steps done, the step's loss and the line of
             metrics if one was logged.
+        byte_bar: shows how far the encoded clips, which are read whole and checked first, are read.
 
     Raises:
         DatasetError, TrainingError, CheckpointError: the run cannot begin, or not be resumed so; a loss that is not
@@ -80,6 +97,8 @@ def train(
     """
     with ExitStack() as stack:
         stack.enter_context(_quiet())
+        for folder in (config.data, *([config.held_out] if config.validate_every and config.held_out else [])):
+            verify(LatentDataset(folder), byte_bar)
         if config.validate_every and validate is None:
             validate = make_validator(config)
         trainer = Trainer(config, resume=resume, accept_changes=accept_changes, stack=stack)
@@ -101,13 +120,15 @@ class Trainer:
         check_data(config, self.data, self.model.config)
         if self.start is not None and config.lora is None:
             self.model.load_state_dict(self.start.weights("transformer"))
+        if config.objective.presence_weight:
+            attach_presence(self.model, config.seed)
         named = choose_parameters(self.model, config)
         idle = idle_parameters(self.model, self.data)
         self.accelerator = make_accelerator(config, idle_parameters=bool(idle & named.keys()))
         self.device = self.accelerator.device
         self.main = self.accelerator.is_main_process
         if self.main:
-            _check_parts(config, self.data, bool(self.model.config.rendered))
+            _check_parts(config, self.data, "rendered" in self.model.conditioning)
             stack.enter_context(locked(config.out))
             write_config(config, self.data)
         self.accelerator.wait_for_everyone()
@@ -302,6 +323,6 @@ def _check_parts(config: TrainConfig, data: LatentDataset, rendered: bool) -> No
     finder = parts.finder if data.settings.finder else None  # clips without rendered targets serve other models
     if rendered and parts.finder is None:
         raise DatasetError(
-            f"the model is told rendered targets, and {folder} has no finder/ that would make them later"
+            f"the model is conditioned on rendered targets, and {folder} has no finder/ that would make them later"
         )
     data.check_parts(vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer, finder=finder)

@@ -1,4 +1,4 @@
-"""Held-out clips continued by a model, and measured: against the truth, the trivial answers and the VAE's own ceiling.
+"""Held-out clips continued by a model, and measured: against the truth, the baselines and the VAE's own ceiling.
 
 The clips were encoded once (``outofsight encode``); their truth and fates are read from where they lie. With its memory
 taken away, the same model is run again from the same noise.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +19,26 @@ from torch import Tensor
 from ..datasets import iterate_clips
 from ..errors import DatasetError
 from ..evaluation.ablation import CONTEXT_HIDDEN, ablated, hide_context
-from ..evaluation.held_out import HeldOutClip, held_out
+from ..evaluation.baselines import BEST_VIEW, LAST_FRAME, REBUILT, Continuation, make
+from ..evaluation.clip import EvalClip, eval_clip
+from ..evaluation.measure import measure
 from ..evaluation.pictures import named_side_by_side
-from ..evaluation.retrieval import retrieval_hits
-from ..evaluation.scores import Scores, score
-from ..generation.codec import VideoGeometry, channels_last, decode_videos
+from ..evaluation.scores import Scores
+from ..experiments.rendered import nothing_rendered
+from ..generation.codec import channels_last, decode_videos
 from ..memory import RetrievalTrace
-from ..rendered import nothing_rendered
 from ..sampling import denoise
 from ..video import write_video
-from .cells import highest
 from .dataset import Batch, LatentDataset
+from .objective import batch_conditions
 from .sources import clip_digest, list_clips
-from .validation_report import BEST_VIEW, CEILING, HOLD, MODEL, ValidationReport, ValidationSettings
+from .validation_report import MODEL, ValidationResult, ValidationSettings
 
-Report = Callable[[str, int, int], None]  # row, clips done, clips in all
+Progress = Callable[[str, int, int], None]  # row, clips done, clips in all
 
 
 class Validator:
-    """Held-out clips and the VAE, ready to judge one model after another.
+    """Held-out clips and the VAE, ready to measure one model after another.
 
     Args:
         vae: decodes; it must be the one that encoded the clips.
@@ -68,21 +70,21 @@ class Validator:
         self._fixed: dict[str, dict[str, Scores]] = {}
 
     def __call__(self, model: Any, step: int, folder: Path) -> Mapping[str, float]:
-        """What the trainer calls: validate, write the report and videos to ``folder``, return means for its log."""
-        report = self.run(model, folder)
-        report.save(folder)
-        return report.flat()
+        """What the trainer calls: validate, write the result and videos to ``folder``, return means for its log."""
+        found = self.run(model, folder)
+        found.save(folder)
+        return found.flat()
 
-    def run(self, model: Any, folder: Path | None = None, report: Report | None = None) -> ValidationReport:
+    def run(self, model: Any, folder: Path | None = None, report: Progress | None = None) -> ValidationResult:
         """Continue every clip and measure it; folder: where side-by-side videos go (none are written without)."""
-        found = ValidationReport(self.settings)
+        found = ValidationResult(self.settings)
         for row in (MODEL, *self.settings.ablations):
             found.rows[row] = self.measure(model, None if row == MODEL else row, folder, report)
         found.rows |= self.fixed_rows(report)
         return found
 
     def measure(
-        self, model: Any, ablation: str | None = None, folder: Path | None = None, report: Report | None = None
+        self, model: Any, ablation: str | None = None, folder: Path | None = None, report: Progress | None = None
     ) -> dict[str, Scores]:
         """One row: every clip continued by the model, its memory taken away or not; clip -> scores."""
         row, found = ablation or MODEL, {}
@@ -94,7 +96,7 @@ class Validator:
                 report(row, len(found), self.count)
         return found
 
-    def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[HeldOutClip, np.ndarray, Scores]]:
+    def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[EvalClip, np.ndarray, Scores]]:
         for start in range(0, self.count, self.settings.batch):
             numbers = range(start, min(start + self.settings.batch, self.count))
             batch = self.latents.collate([self.latents[number] for number in numbers])
@@ -105,21 +107,22 @@ class Validator:
             arrays = None if trace is None or trace.empty else trace.arrays()
             for sample, (name, video) in enumerate(zip(batch.names, videos, strict=True)):
                 clip = self._clip(name)
-                scores = score(video, clip)
-                if arrays is not None:
-                    scores |= self._retrieval(arrays, clip, sample)
-                yield clip, video, scores
+                yield clip, video, measure(Continuation(video, trace=arrays, trace_row=sample), clip).flat()
 
     def generate(self, model: Any, batch: Batch, trace: RetrievalTrace | None, *, hidden: bool = False) -> Tensor:
         """Target latents ``[b, c, ft, h, w]`` that the model makes of a batch's context."""
         cut, settings = batch.context_frames, self.settings
-        source, poses, rendered = batch.latents[:, :, :cut], batch.context_poses, batch.rendered
+        source, poses, extra = batch.latents[:, :, :cut], batch.context_poses, dict(batch.extra)
         if hidden:
             source, poses = hide_context(source, poses)
-            rendered = None if rendered is None else nothing_rendered(rendered)
+            if "rendered" in extra:
+                extra["rendered"] = nothing_rendered(extra["rendered"])
         noise = torch.stack([clip_noise(name, settings.seed, batch.latents[0, :, cut:].shape) for name in batch.names])
         negative = self.latents.empty_text.expand_as(batch.text) if settings.guidance != 1 else None
-        fov = batch.horizontal_fov
+        conditions = replace(batch_conditions(batch), extra=extra)
+        if conditions.intrinsics is not None:
+            kept = source.shape[2] + batch.target_poses.shape[1]
+            conditions = replace(conditions, intrinsics=conditions.intrinsics[:, -kept:])
         return denoise(
             model,
             source,
@@ -131,9 +134,8 @@ class Validator:
             steps=settings.steps,
             guidance=settings.guidance,
             shift=settings.shift,
-            horizontal_fov=None if fov is None else fov.to(model.device),
+            conditions=conditions,
             trace=trace,
-            rendered=rendered,
         )
 
     def _decode(self, latents: Tensor) -> np.ndarray:
@@ -141,39 +143,27 @@ class Validator:
         with torch.no_grad():
             return np.concatenate([decode_videos(self.vae, part.to(device)) for part in latents.split(2)])
 
-    def _retrieval(self, arrays: dict[str, np.ndarray], clip: HeldOutClip, sample: int) -> Scores:
-        """ "retrieval" and "retrieval chance", of the subjects that are back (see ``evaluation.retrieval``)."""
-        stride, cut = self.latents.settings.frame_stride, len(clip.context)
-        geometry = VideoGeometry(stride, self.latents.settings.pixel_stride, (1, 1, 1))
-        first = geometry.first_frames(int(arrays["target_frames"]))
-        before = geometry.first_frames(int(arrays["context_frames"]))
-        visible = np.array(
-            [highest(row, [*before, *(cut + n for n in first)]) for row in clip.visible.astype(np.uint8)]
-        )
-        wanted = np.array([highest(row, first) for row in clip.returned.astype(np.uint8)])
-        hits = retrieval_hits(arrays, visible > 0, wanted > 0, sample) if len(visible) else None
-        return {} if hits is None else {"retrieval": hits.rate, "retrieval chance": hits.chance}
-
-    def fixed_rows(self, report: Report | None = None) -> dict[str, dict[str, Scores]]:
-        """The rows that no model changes: trivial answers and the VAE's ceiling; measured once."""
+    def fixed_rows(self, report: Progress | None = None) -> dict[str, dict[str, Scores]]:
+        """The rows that no model changes: baselines and the VAE's ceiling; measured once."""
         for number in range(self.count if not self._fixed else 0):
             encoded = self.latents[number]
             clip = self._clip(encoded.name)
             rebuilt = self._decode(encoded.latents[None, :, encoded.context_frames :])[0]
-            for row, video in ((HOLD, clip.hold()), (BEST_VIEW, clip.best_view()), (CEILING, rebuilt)):
-                self._fixed.setdefault(row, {})[clip.name] = score(video, clip)
+            videos = {row: make(row, clip) for row in (LAST_FRAME, BEST_VIEW)} | {REBUILT: Continuation(rebuilt)}
+            for row, video in videos.items():
+                self._fixed.setdefault(row, {})[clip.name] = measure(video, clip).flat()
             if report is not None:
-                report("trivial answers and ceiling", number + 1, self.count)
+                report("baselines and ceiling", number + 1, self.count)
         return self._fixed
 
-    def _clip(self, name: str) -> HeldOutClip:
+    def _clip(self, name: str) -> EvalClip:
         source = self._sources[name]
         clip = next(iterate_clips(source.root, [name]))
         if clip_digest(clip) != self._digests[name]:
             raise DatasetError(
                 f"{source.folder} is not the clip that was encoded to {self.latents.folder}: encode again"
             )
-        read = held_out(clip, source.folder)
+        read = eval_clip(clip, source.folder).read()
         settings = self.latents.settings
         size = tuple(side * settings.pixel_stride for side in settings.size)
         if read.truth.shape[1:3] != size:
@@ -183,7 +173,7 @@ class Validator:
             )
         return read
 
-    def _write(self, folder: Path, row: str, clip: HeldOutClip, video: np.ndarray) -> None:
+    def _write(self, folder: Path, row: str, clip: EvalClip, video: np.ndarray) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         shown = {"context": clip.context, "generated" if row == MODEL else row: video, "truth": clip.truth}
         name = clip.name if row == MODEL else f"{clip.name}-{row.replace(' ', '-')}"

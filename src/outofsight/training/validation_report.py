@@ -1,4 +1,4 @@
-"""What validation found: rows of scores, their tables, and how far the model is from the trivial answers."""
+"""What validation found: rows of scores, their tables, and how far the model is from the baselines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.ablation import ABLATIONS
+from ..evaluation.baselines import BEST_VIEW, LAST_FRAME
 from ..evaluation.bootstrap import Interval
-from ..evaluation.scores import FATES, PSNR_NAMES, Scores, difference, summary, table, to_json
+from ..evaluation.measure import CORE
+from ..evaluation.metric import METRICS
+from ..evaluation.metrics import FATES
+from ..evaluation.scores import PSNR_NAMES, Scores, difference, summary, table, to_json
 from ..io import replacing
 
-MODEL, HOLD, BEST_VIEW, CEILING = "model", "hold last frame", "copy best view", "VAE reconstruction"
-TRIVIAL = (HOLD, BEST_VIEW)
+MODEL = "model"
+BASELINES = (LAST_FRAME, BEST_VIEW)
+_RECALL = ("retrieval_hit_rate", "retrieval_chance")
 
 
 @dataclass(frozen=True)
@@ -43,22 +48,22 @@ class ValidationSettings:
 
 
 @dataclass
-class ValidationReport:
+class ValidationResult:
     """rows: row -> clip -> scores. The model's rows are "model" and the ablations; see ``evaluation.scores``."""
 
     settings: ValidationSettings
     rows: dict[str, dict[str, Scores]] = field(default_factory=dict)
 
-    def better_trivial(self, name: str = "target") -> str:
-        """The trivial answer of the higher mean."""
-        found = summary({row: self.rows[row] for row in TRIVIAL})
-        return max(TRIVIAL, key=lambda row: found[row][name].mean if name in found[row] else -np.inf)
+    def better_baseline(self, name: str = "psnr") -> str:
+        """The baseline of the higher mean."""
+        found = summary({row: self.rows[row] for row in BASELINES})
+        return max(BASELINES, key=lambda row: found[row][name].mean if name in found[row] else -np.inf)
 
     def differences(self) -> dict[str, Interval]:
-        """Clip by clip: the model less the better trivial answer, and less itself without its memory."""
+        """Clip by clip: the model less the better baseline, and less itself without its memory."""
         found = {}
-        for name in ("target", "re-entered", "re-entered inside"):
-            others = [self.better_trivial(name), *(row for row in self.rows if row in ABLATIONS)]
+        for name in ("psnr", "psnr re-entered", "psnr re-entered inside"):
+            others = [self.better_baseline(name), *(row for row in self.rows if row in ABLATIONS)]
             for other in others:
                 gap = difference(self.rows[MODEL], self.rows[other], name)
                 if gap is not None:
@@ -71,27 +76,27 @@ class ValidationReport:
             f"{row}: {name}": found.mean
             for row, values in summary(self.rows).items()
             for name, found in values.items()
-            if name in (*PSNR_NAMES, *FATES, "fate margin", "retrieval", "retrieval chance")
+            if name in (*PSNR_NAMES, *FATES, "fate_margin", *_RECALL)
         }
 
     def words(self) -> str:
         """Tables in Markdown: dB by phase and region, fates in percent of clips, retrieval, and the differences."""
         found = summary(self.rows)
-        parts = [table(found, PSNR_NAMES)]
+        tables = [table(found, PSNR_NAMES)]
         if any(name in values for values in found.values() for name in FATES):
-            parts.append(table(found, (*FATES, "fate margin")))
-        if "retrieval" in found.get(MODEL, {}):
-            with_recall = {row: values for row, values in found.items() if "retrieval" in values}
-            parts.append(table(with_recall, ("retrieval", "retrieval chance"), ("retrieval", "retrieval chance")))
+            tables.append(table(found, (*FATES, "fate_margin")))
+        if _RECALL[0] in found.get(MODEL, {}):
+            with_recall = {row: values for row, values in found.items() if _RECALL[0] in values}
+            tables.append(table(with_recall, _RECALL, _RECALL))
         gaps = {name: {"dB": gap} for name, gap in self.differences().items()}
-        return "\n\n".join([*parts, table(gaps, ("dB",))])
+        return "\n\n".join([*tables, table(gaps, ("dB",))])
 
     def to_json(self) -> dict[str, Any]:
         gaps = {name: asdict(gap) for name, gap in self.differences().items()}
         return {
             "settings": asdict(self.settings),
-            "definitions": "PSNR: dB per frame on uint8 in [0, 1], mean over frames, then over clips; intervals: 95 %, "
-            "percentile bootstrap over clips; fates: see outofsight.evaluation.fates",
+            "definitions": {name: METRICS[name].words for name in CORE},
+            "intervals": "95 %, percentile bootstrap over clips",
             "summary": to_json(summary(self.rows)),
             "differences": gaps,
             "clips": self.rows,

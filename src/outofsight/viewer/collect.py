@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import CameraError, GeometryError, LayoutError
-from ..evaluation.psnr import frame_psnr, mean_psnr
-from ..evaluation.scores import Scores, score
-from ..evaluation.trivial import best_views, hold_last
+from ..evaluation.baselines import BEST_VIEW, LAST_FRAME, best_views, hold_last
+from ..evaluation.measure import measure
+from ..evaluation.metrics import frame_psnr, mean_of_frames
+from ..evaluation.scores import Scores
 from .data import Recall, Report, RunView, Scene, Sheets
 from .given import Given, Material, ReadInputs, read_inputs, read_material, read_truths
 from .ground import ground_view
@@ -18,13 +19,12 @@ from .runs import RunFiles, check_same_clip
 from .sheets import difference, sprite_sheets, thumbnail
 from .truth import Truth
 
-HOLD, VIEW = "last frame held", "best view copied"
-# title -> name in evaluation.scores
+# title -> name of the value (evaluation.result.ClipScores.flat)
 _COLUMNS = {
-    "whole target": "target",
-    "re-entered": "re-entered",
-    "hidden": "hidden",
-    "subject, re-entered": "re-entered inside",
+    "whole target": "psnr",
+    "re-entered": "psnr re-entered",
+    "hidden": "psnr hidden",
+    "subject, re-entered": "psnr re-entered inside",
 }
 
 
@@ -74,7 +74,7 @@ def _scene(material: Material, given: Given | None, truth: Truth) -> tuple[Scene
     scene = Scene(clip or material.run.name, record.sources.prompt or "", material.fps, *frames)
     if given is None:
         return scene, ()
-    trivial, notes = _trivial(given, truth, len(material.made))
+    baselines, notes = _baselines(given, truth, len(material.made))
     scene = replace(
         scene,
         caption=given.prompt,
@@ -84,22 +84,24 @@ def _scene(material: Material, given: Given | None, truth: Truth) -> tuple[Scene
         phases=truth.phases,
         subjects=truth.subjects,
         ground=ground_view(given.context_cameras, given.target_cameras, frames),
-        trivial={name: frame_psnr(video, truth.frames) for name, video in trivial.items() if truth.frames is not None},
+        trivial={
+            name: frame_psnr(video, truth.frames) for name, video in baselines.items() if truth.frames is not None
+        },
     )
     return scene, (*notes, *_shrunk("frames", scene.context))
 
 
-def _trivial(given: Given, truth: Truth, frames: int) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """The answers that need no model; none without a truth to hold them against."""
+def _baselines(given: Given, truth: Truth, frames: int) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The videos that need no model; none without a truth to measure them by."""
     if truth.frames is None:
         return {}, ()
     if given.frames.shape[1:] != truth.frames.shape[1:]:
-        return {}, ("No trivial answers: context and video differ in size.",)
-    found = {HOLD: hold_last(given.frames, frames)}
+        return {}, ("No baselines: context and video differ in size.",)
+    found = {LAST_FRAME: hold_last(given.frames, frames)}
     try:
-        found[VIEW] = given.frames[best_views(given.context_cameras, given.target_cameras)]
+        found[BEST_VIEW] = given.frames[best_views(given.context_cameras, given.target_cameras)]
     except CameraError as cause:
-        return found, (f"No {VIEW}: {cause}.",)
+        return found, (f"No {BEST_VIEW}: {cause}.",)
     return found, ()
 
 
@@ -109,7 +111,7 @@ def _run_view(material: Material, name: str, truth: Truth) -> tuple[RunView, tup
     recall: Recall | None = None
     notes = material.notes
     if material.arrays is not None:
-        recall = build_recall(material.arrays, material.frames, truth.subjects, truth.returned)
+        recall = build_recall(material.arrays, material.frames, truth.clip)
         if recall is None:
             notes += (f"No retrieval map of {name}: its memory had nothing to recall from.",)
     random = str(run.record.model["name"]).startswith("random:")
@@ -154,13 +156,13 @@ def _facts(material: Material) -> tuple[tuple[str, str], ...]:
 def _score_table(
     materials: list[Material], names: list[str], given: Given | None, truths: list[Truth]
 ) -> tuple[tuple[str, ...], ...]:
-    """PSNR by phase and the nearest fate, of the runs and the trivial answers; empty without a truth."""
+    """PSNR by phase and the nearest fate, of the runs and the baselines; empty without a truth."""
     rows: dict[str, Scores] = {}
     for material, name, truth in zip(materials, names, truths, strict=True):
         if truth.frames is not None:
             rows[name] = _scores(material.made, truth)
     if given is not None:
-        videos, _ = _trivial(given, truths[0], len(materials[0].made))
+        videos, _ = _baselines(given, truths[0], len(materials[0].made))
         rows |= {name: _scores(video, truths[0]) for name, video in videos.items()}
     columns = {
         title: name for title, name in _COLUMNS.items() if any(row.get(name) is not None for row in rows.values())
@@ -177,10 +179,10 @@ def _score_table(
 
 def _scores(video: np.ndarray, truth: Truth) -> Scores:
     if truth.frames is None or truth.frames.shape != video.shape:
-        raise GeometryError(f"a video {list(video.shape)} has no truth of its size to be held against")
-    return (
-        score(video, truth.held) if truth.held is not None else {"target": mean_psnr(frame_psnr(video, truth.frames))}
-    )
+        raise GeometryError(f"a video {list(video.shape)} has no truth of its size to be measured by")
+    if truth.clip is not None and truth.scored:
+        return measure(video, truth.clip).flat()
+    return {"psnr": mean_of_frames(frame_psnr(video, truth.frames))}
 
 
 def _decimal(value: float | str | None) -> str:

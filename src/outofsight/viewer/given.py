@@ -9,8 +9,8 @@ import numpy as np
 
 from ..cameras import CameraPath
 from ..errors import CameraError, OutOfSightError
+from ..evaluation.traces import Arrays, frame_stride, read_trace
 from ..video import read_video
-from .retrieval import Arrays, frame_stride, read_trace
 from .runs import RunFiles
 from .truth import Truth, read_truth
 
@@ -70,10 +70,6 @@ def read_inputs(material: Material, read: ReadInputs) -> tuple[Given | None, tup
         return None, (f"{lost}the {' and the '.join(changed)} changed since the run was made.",)
     if len(given.frames) != material.frames[0]:
         return None, (f"{lost}the context has {len(given.frames)} frames, recorded are {material.frames[0]}.",)
-    fov = material.run.record.settings.horizontal_fov
-    if fov is not None:
-        paths = (replace(path, horizontal_fov=fov) for path in (given.context_cameras, given.target_cameras))
-        given = replace(given, context_cameras=next(paths), target_cameras=next(paths))
     return replace(given, target_cameras=_first(given.target_cameras, material.frames[1])), ()
 
 

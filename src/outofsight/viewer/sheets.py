@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from ..evaluation.psnr import squared_errors
+from ..evaluation.metrics.psnr import squared_errors
 from .data import Sheets
 
 PIXELS = 8_000_000  # of one video on the page; longer or larger ones are scaled down, for phones' sake

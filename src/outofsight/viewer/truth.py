@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,8 @@ import numpy as np
 from ..cameras import CameraPath
 from ..clips import Clip, SubjectTrack, VideoFile
 from ..datasets import detect_layout, read_clip
-from ..datasets.world_extras import read_fates
 from ..errors import LayoutError, OutOfSightError, VideoError
-from ..evaluation.fates import returned_frames
-from ..evaluation.held_out import HeldOutClip, held_out
-from ..evaluation.trivial import best_views
+from ..evaluation.clip import EvalClip, eval_clip
 from ..generation.runs import Sources
 from ..video import probe_video
 from .data import Subject
@@ -24,19 +20,25 @@ from .ground import ground_track
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """The true target and what judges a prediction of it; None where it is not known.
+    """What really followed; None where it is not known.
 
-    frames uint8 ``[Ft, h, w, 3]`` at the prediction's size; fates likewise, by name; held: the clip with masks, cut to
-    the frames of the run; subjects over the frames that are known; returned bool ``[s, Ft]`` of those that matter.
+    frames uint8 ``[Ft, h, w, 3]`` at the prediction's size; clip: the clip, cut to the frames of the run; None where
+    the run went another way. scored: whether the clip's videos are of the prediction's size, so that it is measured by
+    them. subjects and phases over the frames that are known.
     """
 
     frames: np.ndarray | None = None
-    fates: Mapping[str, np.ndarray] = field(default_factory=dict)
-    held: HeldOutClip | None = None
+    clip: EvalClip | None = None
+    scored: bool = False
     subjects: tuple[Subject, ...] = ()
     phases: tuple[str, ...] = ()
-    returned: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def fates(self) -> dict[str, np.ndarray]:
+        """The target as it would have been, by name."""
+        known = self.clip.fates if self.clip is not None and self.scored else {}
+        return {name: video for name, video in known.items() if name != "true"}
 
 
 def read_truth(sources: Sources, shape: tuple[int, ...], context_frames: int, target: CameraPath) -> Truth:
@@ -53,36 +55,29 @@ def read_truth(sources: Sources, shape: tuple[int, ...], context_frames: int, ta
     assert sources.clip is not None
     layout = detect_layout(sources.clip)
     clip = read_clip(sources.clip, sources.clip_name)
-    folder = layout.root / clip.name
-    skipped = clip.context_frames - context_frames
+    known, notes = _known(clip, layout.root / clip.name)
     moved = next((name for name in ("pose", "cameras") if getattr(sources, name) is not None), None)
     elsewhere = any(getattr(sources, name) is not None for name in ("context_cameras", "context_pose", "cameras"))
-    part = slice(skipped, clip.context_frames + (0 if moved else shape[0]))
-    matter, notes = _matter(clip, folder)
-    subjects, told = _subjects(clip, matter, part, None if elsewhere else target)
-    seen = _seen_by(clip, matter)[:, : clip.context_frames if moved else None]
-    found = phases(seen, clip.context_frames)[part]
+    cut = known.cut(context_frames, min(shape[0], clip.target_frames))
+    part = slice(cut.skipped, clip.context_frames + (0 if moved else shape[0]))
+    subjects, told = _subjects(clip, set(known.subjects), part, None if elsewhere else target)
     if moved:
         away = (
             f"No truth: the run went along cameras of its own (--{moved}), so the clip's target is not what followed."
         )
-        return Truth(subjects=subjects, phases=found, notes=(*notes, *told, away))
-    back = [returned_frames(row, clip.context_frames)[: shape[0]] for row in seen]
-    frames, fates, held, more = _videos(clip, folder, shape, skipped)
-    return Truth(frames, fates, held, subjects, found, np.stack(back) if back else None, (*notes, *told, *more))
+        return Truth(subjects=subjects, phases=cut.phase_words[:context_frames], notes=(*notes, *told, away))
+    frames, scored, more = _frames(cut, shape)
+    return Truth(frames, cut, scored, subjects, cut.phase_words, (*notes, *told, *more))
+
+
+def _known(clip: Clip, folder: Path) -> tuple[EvalClip, tuple[str, ...]]:
+    try:
+        return eval_clip(clip, folder), ()
+    except LayoutError as cause:
+        return eval_clip(clip, folder, fates=False), (f"Fates left out: {cause}.",)
 
 
 # --- subjects ---------------------------------------------------------------------------------------------
-
-
-def _matter(clip: Clip, folder: Path) -> tuple[set[str], tuple[str, ...]]:
-    """Ids of the subjects that phases go by: those whom fates befall, else all."""
-    everyone = {subject.id for subject in clip.subjects}
-    try:
-        fates = read_fates(folder)
-    except LayoutError as cause:
-        return everyone, (f"Fates left out: {cause}.",)
-    return (everyone if fates is None else set(fates.subjects)), ()
 
 
 def _subjects(
@@ -111,13 +106,6 @@ def _subjects(
     return tuple(found), told
 
 
-def _seen_by(clip: Clip, matter: set[str]) -> np.ndarray:
-    """bool ``[s, F]`` over the whole clip: when those who matter are in view."""
-    rows = [_seen(subject) for subject in clip.subjects if subject.id in matter]
-    known = [row for row in rows if row is not None]
-    return np.stack(known) if known else np.zeros((0, clip.context_frames + clip.target_frames), bool)
-
-
 def _seen(subject: SubjectTrack) -> np.ndarray | None:
     return subject.in_frame if subject.visible_pixels is None else subject.visible()
 
@@ -138,57 +126,23 @@ def _size(clip: Clip) -> tuple[int, int]:
     return clip.context_video().size
 
 
-def phases(seen: np.ndarray, cut: int) -> tuple[str, ...]:
-    """The phase of each frame by the rules of evaluation.held_out; seen: bool ``[s, F]``. Empty without subjects.
-
-    re-entered: a subject that was hidden is back, having come back in the target; hidden: no such, and one seen before
-    is out of view; visible: no such, and one is in view; unseen: none has been in view yet.
-    """
-    if len(seen) == 0:
-        return ()
-    back = np.zeros(seen.shape[1], bool)
-    for row in seen:
-        back[cut:] |= returned_frames(row, cut)
-    absent = (np.logical_or.accumulate(seen, axis=1) & ~seen).any(axis=0)
-    words = np.select([back, absent, seen.any(axis=0)], ["re-entered", "hidden", "visible"], "unseen")
-    return tuple(words.tolist())
-
-
 # --- videos -----------------------------------------------------------------------------------------------
 
-_Videos = tuple[np.ndarray | None, Mapping[str, np.ndarray], HeldOutClip | None, tuple[str, ...]]
 
-
-def _videos(clip: Clip, folder: Path, shape: tuple[int, ...], skipped: int) -> _Videos:
-    """True target, fates, the clip to judge by, and what had to be left out."""
+def _frames(cut: EvalClip, shape: tuple[int, ...]) -> tuple[np.ndarray | None, bool, tuple[str, ...]]:
+    """The true target at the prediction's size, whether the clip itself is of it, and what had to be left out."""
     try:
-        truth = clip.target_video((shape[1], shape[2])).frames[: shape[0]]
+        truth = cut.clip.fitted(shape[1], shape[2]).target_video().frames[: shape[0]]
     except VideoError as cause:
-        return None, {}, None, (f"No truth: {cause}.",)
+        return None, False, (f"No truth: {cause}.",)
     if truth.shape != shape:
-        return None, {}, None, (f"No truth: the clip's target has {len(truth)} frames, the run made {shape[0]}.",)
+        return None, False, (f"No truth: the clip's target has {len(truth)} frames, the run made {shape[0]}.",)
     try:
-        held = held_out(clip, folder)
+        stored = cut.truth.shape
     except OutOfSightError as cause:
-        return truth, {}, None, (f"Fates and scores by phase left out: {cause}.",)
-    if held.truth.shape[1:] != shape[1:]:
-        stored, made = (f"{size[1]}x{size[0]}" for size in (held.truth.shape[1:3], shape[1:3]))
-        told = f"Fates and scores by phase left out: the clip is {stored}, the run made {made}; the truth was scaled."
-        return truth, {}, None, (told,)
-    held = _cut(held, clip, skipped, shape[0])
-    return truth, {name: video for name, video in held.fates.items() if name != "true"}, held, ()
-
-
-def _cut(held: HeldOutClip, clip: Clip, skipped: int, frames: int) -> HeldOutClip:
-    """The clip as the run saw it: without the first context frames, with the first target frames alone."""
-    return replace(
-        held,
-        context=held.context[skipped:],
-        fates={name: video[:frames] for name, video in held.fates.items()},
-        views=best_views(clip.context_cameras[skipped:], clip.target_cameras[:frames]),
-        visible=held.visible[:, skipped : len(held.context) + frames],
-        returned=held.returned[:, :frames],
-        hidden=held.hidden[:frames],
-        inside=held.inside[:frames],
-        region=held.region[:frames],
-    )
+        return truth, False, (f"Fates and scores by phase left out: {cause}.",)
+    if stored[1:] == shape[1:]:
+        return truth, True, ()
+    sizes = [f"{size[1]}x{size[0]}" for size in (stored[1:3], shape[1:3])]
+    told = f"Fates and scores by phase left out: the clip is {sizes[0]}, the run made {sizes[1]}; the truth was scaled."
+    return truth, False, (told,)

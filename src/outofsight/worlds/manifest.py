@@ -7,18 +7,39 @@ written anew in the same order, so that every run ends in the same files, interr
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
+from typing_extensions import TypedDict
 
 from ..errors import OutputError, WorldsError
 from ..io import reason, replacing, sha256_file
+from ..records import fitted, parse_json, read_object
 
 Row = dict[str, Any]
 SETTINGS_FILE, MANIFEST_FILE = "worlds.json", "manifest.jsonl"
 _FORMAT = 1
+# the files of a clip that a killed run finished and did not list yet
+_WRITTEN = (
+    *(
+        "cond.mp4",
+        "tgt.mp4",
+        "cond_mask.mp4",
+        "tgt_mask.mp4",
+        "extras.json",
+        "camera.json",
+        "character.json",
+        "check.json",
+        "instance_masks.npz",
+        "world.json",
+    ),
+    *("fates/vanished.mp4", "fates/frozen.mp4", "fates/frozen_masks.npz"),
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +52,10 @@ class Settings:
     mix: str
     subjects: int | None
     fates: bool
+
+    def clip_name(self, index: int) -> str:
+        """As ``plan.ClipPlan.name``."""
+        return f"{self.split}-{self.seed}-{index:06d}"
 
     def words(self) -> str:
         fates = "--fates" if self.fates else "--no-fates"
@@ -52,11 +77,8 @@ def open_folder(out: Path, settings: Settings, version: int) -> None:
     file = out / SETTINGS_FILE
     content = {"format": _FORMAT, "plan_version": version, "settings": asdict(settings)}
     if file.is_file():
-        try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            theirs = Settings(**found["settings"])
-        except (ValueError, KeyError, TypeError, OSError) as cause:
-            raise OutputError(f"{file}: no settings of a worlds folder ({cause}); give another --out") from cause
+        found = read_object(file, OutputError, "give another --out")
+        theirs = fitted(Settings, found.get("settings"), f"{file}: settings", OutputError, "give another --out")
         if theirs != settings or (found.get("format"), found.get("plan_version")) != (_FORMAT, version):
             raise WorldsError(
                 f"{out} was made with other settings, and clips of two kinds do not mix.\n  there: {theirs.words()} "
@@ -68,36 +90,129 @@ def open_folder(out: Path, settings: Settings, version: int) -> None:
         raise OutputError(f"{out}: the folder is not empty and holds no {SETTINGS_FILE}; give another --out")
     with replacing(file) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (out / MANIFEST_FILE).touch()  # from now on a folder without one has lost it
 
 
-def read_rows(out: Path) -> dict[int, Row]:
-    """Rows by clip number; half a last line, of a killed run, is left out."""
+class _Row(TypedDict):
+    """What the package itself reads of a row."""
+
+    __pydantic_config__ = {"extra": "allow"}  # type: ignore[misc]  # noqa: RUF012
+
+    index: Annotated[int, Interval(ge=0, lt=1_000_000_000)]
+    name: str
+    caption: str
+    files: dict[str, str]
+
+
+def read_rows(out: Path, data: str, settings: Settings) -> dict[int, Row]:
+    """Rows by clip number; half a last line, of a killed run, is left out.
+
+    Raises:
+        OutputError: there are clips of this run and no manifest, or one that is damaged: nothing is touched then.
+    """
     file = out / MANIFEST_FILE
+    remedy = f"put {MANIFEST_FILE} back, or, to have all clips made anew, move {out / data} away. Nothing was changed"
+    if not file.is_file():
+        orphans = _own_folders(out / data, settings)
+        if orphans or file.exists():
+            what = "is not a file" if file.exists() else "is missing"
+            shown = ", ".join(folder.name for folder in orphans[:3])
+            raise OutputError(
+                f"{file} {what}, and {out / data} holds {len(orphans)} clips that it should list ({shown} ...): "
+                f"{remedy}"
+            )
+        return {}
+    return listed_rows(out, settings, remedy)
+
+
+def listed_rows(out: Path, settings: Settings | None = None, remedy: str = "make the clips again") -> dict[int, Row]:
+    """Rows of a folder's manifest by clip number; half a last line is left out. settings: of the run that made it,
+    whose names the clips must bear; None asks nothing of them.
+
+    Raises:
+        OutputError: no manifest, or one that is damaged; ``remedy`` says what to do.
+    """
+    file = out / MANIFEST_FILE
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as cause:
+        raise OutputError(f"{file}: cannot be read ({cause}); {remedy}") from cause
     rows: dict[int, Row] = {}
-    if file.is_file():
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-                rows[int(row["index"])] = row
-            except (ValueError, KeyError, TypeError):
-                continue
+    for number, line in enumerate(lines[:-1], start=1):  # a whole line ends in a newline
+        where = f"{file}, line {number}"
+        row = dict(fitted(_Row, parse_json(line, where, OutputError, remedy), where, OutputError, remedy))
+        if settings is not None and row["name"] != settings.clip_name(row["index"]):
+            raise OutputError(
+                f"{where}: clip {row['index']} is called {row['name']!r}, expected "
+                f"{settings.clip_name(row['index'])!r}; {remedy}"
+            )
+        rows[row["index"]] = row
     return rows
 
 
-def verified(out: Path, data: str, making: str, rows: dict[int, Row]) -> dict[int, Row]:
-    """The rows whose clips lie there whole; everything else in the folders is removed."""
-    shutil.rmtree(out / making, ignore_errors=True)
-    whole = {}
-    for index, row in rows.items():
-        folder = out / data / str(row.get("name"))
-        if folder.is_dir() and checksums(folder) == row.get("files"):
-            whole[index] = row
+def _own_folders(data: Path, settings: Settings) -> list[Path]:
+    """Folders that bear a name which this run gives."""
+    own = re.compile(re.escape(f"{settings.split}-{settings.seed}-") + r"\d{6,}")
+    return sorted(folder for folder in data.glob("*") if own.fullmatch(folder.name) and folder.is_dir())
+
+
+def verified(out: Path, data: str, making: str, rows: dict[int, Row], settings: Settings) -> dict[int, Row]:
+    """The rows whose clips lie there whole. This run's own clips that are not are removed, to be made anew; whatever
+    else is there stays.
+
+    Raises:
+        OutputError: a clip is not whole and holds something that this run did not make (a link, further files).
+    """
+    whole = {
+        index: row
+        for index, row in rows.items()
+        if (out / data / row["name"]).is_dir() and not _changed(out / data / row["name"], row["files"])
+    }
     names = {row["name"] for row in whole.values()}
-    if (out / data).is_dir():
-        for folder in (out / data).iterdir():
-            if folder.is_dir() and folder.name not in names:
-                shutil.rmtree(folder)
+    listed = {row["name"]: row["files"] for row in rows.values()}
+    broken = [folder for folder in _own_folders(out / data, settings) if folder.name not in names]
+    for folder in broken:
+        _check_own(folder, listed.get(folder.name))
+    shutil.rmtree(out / making, ignore_errors=True)
+    for folder in broken:
+        shutil.rmtree(folder)
     return whole
+
+
+def _changed(folder: Path, files: dict[str, str]) -> bool:
+    """Whether a listed file is missing or another one; further files do not count."""
+    found = checksums(folder)
+    return any(found.get(name) != digest for name, digest in files.items())
+
+
+def _check_own(folder: Path, listed: dict[str, str] | None) -> None:
+    """Raises OutputError where removing a clip's folder would remove what this package did not write there."""
+    if folder.is_symlink():
+        raise OutputError(
+            f"{folder} is a link, and the clip it leads to is not whole: remove the link, or mend the clip"
+        )
+    inside = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
+    known = set(_WRITTEN if listed is None else listed)
+    strange = sorted(
+        path.relative_to(folder).as_posix()
+        for path in inside
+        if path.is_symlink() or path.relative_to(folder).as_posix() not in known
+    )
+    if listed is None and inside and not (folder / "world.json").is_file():
+        raise OutputError(
+            f"{folder} has the name of one of this run's clips and no world.json, so it is not one: move it away"
+        )
+    if strange:
+        raise OutputError(
+            f"{folder} is not whole, and holds what 'outofsight worlds' did not make ({', '.join(strange[:4])}): move "
+            "that away; then the clip is made anew"
+        )
+
+
+def foreign_entries(out: Path, data: str, settings: Settings) -> list[str]:
+    """Names of folders beside the run's clips that are not of this run; nothing touches them."""
+    own = {folder.name for folder in _own_folders(out / data, settings)}
+    return sorted(entry.name for entry in (out / data).glob("*") if entry.is_dir() and entry.name not in own)
 
 
 def append_row(out: Path, data: str, row: Row) -> None:
@@ -117,9 +232,23 @@ def write_rows(out: Path, data: str, rows: Sequence[Row]) -> None:
     ordered = sorted(rows, key=lambda row: int(row["index"]))
     with replacing(out / MANIFEST_FILE) as beside:
         beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ordered), encoding="utf-8")
+    captions = out / data / "caption.txt"
+    strange = _strange_captions(captions, {str(row["name"]) for row in rows})
     if ordered:
-        with replacing(out / data / "caption.txt") as beside:
-            beside.write_text("".join(_caption_line(row) for row in ordered), encoding="utf-8")
+        with replacing(captions) as beside:
+            beside.write_text("".join([*(_caption_line(row) for row in ordered), *strange]), encoding="utf-8")
+
+
+def _strange_captions(file: Path, names: set[str]) -> list[str]:
+    """Lines for folders that lie there and are no clips of the run: somebody wrote them, and they stay."""
+    if not file.is_file():
+        return []
+    lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    return [
+        f"{line}\n"
+        for line in lines
+        if (name := line.split("/")[0]) not in names and name and (file.parent / name).is_dir()
+    ]
 
 
 def _caption_line(row: Row) -> str:

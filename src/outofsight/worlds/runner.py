@@ -27,10 +27,12 @@ Source = Callable[[Settings, list[int], Path, int], Iterator[tuple[Row, Seconds]
 
 @dataclass
 class Outcome:
-    """What a run came to: rows of all clips that are there now, how many were there before, and seconds spent."""
+    """What a run came to: rows of all clips that are there now, how many were there before, folders beside them that
+    are not the run's, and seconds spent."""
 
     rows: list[Row]
     kept: int
+    foreign: tuple[str, ...] = ()
     seconds: Seconds = field(default_factory=Seconds)
 
 
@@ -64,7 +66,7 @@ def make_clips(
         raise WorldsError(f"--workers {workers}: expected at least 1")
     with locked(out):
         manifest.open_folder(out, settings, VERSION)
-        rows = manifest.verified(out, DATA, MAKING, manifest.read_rows(out))
+        rows = manifest.verified(out, DATA, MAKING, manifest.read_rows(out, DATA, settings), settings)
         beyond = sorted(index for index in rows if index >= clips)
         if beyond:
             raise WorldsError(
@@ -72,7 +74,7 @@ def make_clips(
                 f"--clips {beyond[-1] + 1} or more, or another --out"
             )
         manifest.write_rows(out, DATA, list(rows.values()))
-        outcome = Outcome([], len(rows))
+        outcome = Outcome([], len(rows), tuple(manifest.foreign_entries(out, DATA, settings)))
         todo = [index for index in range(clips) if index not in rows]
         try:
             for row, seconds in (source or _on_this_machine)(settings, todo, out, workers):

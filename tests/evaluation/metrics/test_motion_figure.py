@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from metric_clips import texture
 
-from outofsight.evaluation.metrics import flow_beside_truth, frame_change, frame_flow
+from outofsight.evaluation.metrics import frame_change, frame_flow
 
 LARGE = texture(1, 140, 260)[0]
 
@@ -45,14 +45,6 @@ def test_part_of_the_picture() -> None:
 
 def test_flat_frames_do_not_move() -> None:
     assert frame_flow(np.full((3, 20, 30, 3), 9, np.uint8))[1:].tolist() == [0, 0]
-
-
-def test_beside_the_truth() -> None:
-    truth = panned((20, 40), (20, 44), (20, 48))
-    found = flow_beside_truth(panned((20, 40), (20, 42), (20, 44)), truth)
-    assert found.ratio == pytest.approx(0.5, abs=0.05)
-    assert flow_beside_truth(truth[[0, 0, 0]], truth).ratio == pytest.approx(0, abs=1e-3)
-    assert flow_beside_truth(truth, np.full_like(truth, 7)).ratio is None
 
 
 def test_change() -> None:

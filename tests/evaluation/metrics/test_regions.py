@@ -12,14 +12,15 @@ from outofsight.errors import GeometryError, OutOfSightError
 from outofsight.evaluation.metrics import (
     METRICS,
     NEEDS,
+    Metric,
     Regions,
     frame_phases,
     frame_psnr,
     in_boxes,
     mean_where,
-    skipped,
-    why_not,
+    register_metric,
 )
+from outofsight.evaluation.regions import phase_words
 
 
 def seen(*rows: str) -> np.ndarray:
@@ -40,7 +41,13 @@ def test_phases() -> None:
     assert words(frame_phases(np.zeros((0, 4), bool), 2))["hidden"] == ".."
 
 
-def test_parts() -> None:
+def test_a_subject_that_came_back_before_the_cut_has_not_re_entered() -> None:
+    expected = ["unseen", "visible", "hidden", "visible", "visible", "hidden", "re-entered", "re-entered"]
+    assert phase_words(seen(".x.xx.xx"), 4).tolist() == expected
+    assert phase_words(seen("xx..", "xxxx"), 2).tolist() == ["visible", "visible", "hidden", "hidden"]  # one is away
+
+
+def test_means() -> None:
     truth = np.zeros((3, 4, 4, 3), np.uint8)
     prediction = truth.copy()
     prediction[0, :2] = 51  # error .2 in the upper half of the first frame
@@ -50,19 +57,16 @@ def test_parts() -> None:
     phases = {"visible": np.array([1, 0, 0], bool), "hidden": np.array([0, 0, 1], bool)}
     phases["re-entered"] = np.array([0, 1, 0], bool)
     regions = Regions(phases, inside)
-    found = regions.measured(
-        "psnr", frame_psnr(prediction, truth), lambda where: frame_psnr(prediction, truth, where), ("a note",)
-    )
+    found = regions.means(frame_psnr(prediction, truth), lambda where: frame_psnr(prediction, truth, where))
     half = -20 * np.log10(0.2)
-    assert found.parts == pytest.approx({
+    assert found == pytest.approx({
         "target": (half + 10 * np.log10(2) + half + 100) / 3, "visible": half + 10 * np.log10(2), "hidden": 100,
         "re-entered": half, "inside": half, "outside": (100 + half + 100) / 3, "re-entered inside": half,
     })  # fmt: skip
-    assert found.value == found.parts["target"] and found.notes == ("a note",) and len(found.frames) == 3
-    whole = regions.measured("flow", np.array([np.nan, 2, np.nan]))
-    assert whole.parts == {"target": 2, "visible": None, "hidden": None, "re-entered": 2}
+    whole = regions.means(np.array([np.nan, 2, np.nan]))
+    assert whole == {"target": 2, "visible": None, "hidden": None, "re-entered": 2}
     with pytest.raises(GeometryError, match="phase 'visible' covers"):
-        regions.measured("flow", np.zeros(4))
+        regions.means(np.zeros(4))
 
 
 def test_means_and_boxes() -> None:
@@ -74,29 +78,34 @@ def test_means_and_boxes() -> None:
 
 
 def test_what_is_skipped_and_why() -> None:
-    assert why_not("psnr", {"truth"}) is None
-    assert why_not("lpips", {"truth"}) == f"needs {NEEDS['lpips']}"
-    assert why_not("dsc_mended_truth", {"truth", "masks"}) == (
+    assert METRICS["psnr"].why_not({"truth"}) is None
+    assert METRICS["lpips"].why_not({"truth"}) == f"needs {NEEDS['lpips']}"
+    assert METRICS["dsc_mended_truth"].why_not({"truth", "masks"}) == (
         f"needs {NEEDS['visibility']}; {NEEDS['boxes']}; {NEEDS['clip-b16']}"
     )
-    assert skipped(NEEDS) == {}
-    bare = skipped({"truth"})
-    assert set(METRICS) - set(bare) == {"psnr", "ssim", "flow", "change"}
-    with pytest.raises(OutOfSightError, match="no metric 'psrn'"):
-        why_not("psrn", set())
-    with pytest.raises(OutOfSightError, match="nothing needs gpu"):
-        why_not("psnr", {"gpu"})
+    assert all(metric.why_not(NEEDS) is None for metric in METRICS.values())
+    bare = {name for name, metric in METRICS.items() if metric.why_not({"truth"}) is None}
+    assert bare == {"psnr", "ssim", "flow", "change"}
 
 
 def test_definitions_hold_together() -> None:
     for name, definition in METRICS.items():
         assert definition.name == name and definition.needs <= set(NEEDS) and "\n" not in definition.words
-    networks = {name for name, definition in METRICS.items() if definition.network}
-    assert networks == {
-        "lpips", "subject_consistency", "background_consistency", "dsc_released_context", "dsc_released_truth",
-        "dsc_mended_context", "dsc_mended_truth", "fvd",
-    }  # fmt: skip
     assert all(hasattr(metrics, name) for name in metrics.__all__)
+
+
+def test_a_name_is_one_metrics_own() -> None:
+    one = Metric("test_own", frozenset(), "", "higher", lambda sample: 1.0)
+    try:
+        assert register_metric(one) is one and register_metric(one) is METRICS["test_own"]
+        with pytest.raises(OutOfSightError, match="another metric 'test_own'"):
+            register_metric(Metric("test_own", frozenset(), "", "lower", lambda sample: 2.0))
+    finally:
+        del METRICS["test_own"]
+    with pytest.raises(OutOfSightError, match="needs gpu, expected of truth"):
+        register_metric(Metric("test_own", frozenset({"gpu"}), "", "higher", lambda sample: 1.0))
+    with pytest.raises(OutOfSightError, match="has no name"):
+        register_metric(Metric(" ", frozenset(), "", "higher", lambda sample: 1.0))
 
 
 def test_the_documentation_lists_them_as_they_are() -> None:

@@ -14,11 +14,11 @@ from numpy.testing import assert_array_equal
 from outofsight.errors import CheckpointError, GeometryError, OutOfSightError
 from outofsight.evaluation.metrics import (
     DetectorBoxes,
-    MaskBoxes,
     Sought,
     boxes_from_masks,
     hidden_frames,
     load_detector,
+    mean_of_frames,
     reappearance,
 )
 from outofsight.evaluation.metrics.detector import link, overlap
@@ -37,10 +37,6 @@ def test_boxes_from_masks() -> None:
     assert_array_equal(boxes[0], [NAN, [7, 5, 8, 6], NAN])
     assert np.isnan(boxes[2]).all()
     assert np.isnan(boxes_from_masks(ids, [3], at_least=2)).all()
-    found = MaskBoxes(ids, (3, 1))(ids, np.zeros((3, 6, 8, 3), np.uint8), SOUGHT)
-    assert_array_equal(found, boxes[:2])
-    with pytest.raises(GeometryError, match="2 subjects, but 1 are sought"):
-        MaskBoxes(ids, (3, 1))(ids, np.zeros((3, 6, 8, 3), np.uint8), SOUGHT[:1])
 
 
 def test_reappearance_by_hand() -> None:
@@ -54,10 +50,10 @@ def test_reappearance_by_hand() -> None:
     assert_array_equal(found.found[0], [np.nan, 1, 0, np.nan, 0, 0])
     assert_array_equal(found.phantom[0], [1, np.nan, np.nan, 0, np.nan, np.nan])
     assert np.isnan(found.found[1]).all()  # a subject that never returned is not asked about
-    assert (found.rate, found.phantom_rate, found.error_pixels, found.error_share) == (0.25, 0.5, 5, 0.05)
-    assert found.returns == ((True, False), ())
+    means = [mean_of_frames(values) for values in (found.found, found.phantom, found.pixels, found.share)]
+    assert means == [0.25, 0.5, 5, 0.05]
     nothing = reappearance(boxes[1:], true_boxes[1:], returned[1:], hidden[1:], (60, 80))
-    assert nothing.rate is None and nothing.error_pixels is None
+    assert mean_of_frames(nothing.found) is None and mean_of_frames(nothing.pixels) is None
     with pytest.raises(GeometryError, match="do not fit one another"):
         reappearance(boxes, true_boxes[:1], returned, hidden, (60, 80))
 

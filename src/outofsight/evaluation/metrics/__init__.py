@@ -1,92 +1,42 @@
-"""Metrics: pure functions of videos, boxes and injected feature extractors; docs/metrics.md says what each one sees.
+"""Metrics, one file a family: pure functions of videos, boxes and injected networks, and what registers them.
 
-METRICS lists them all by name, with what each needs; :func:`skipped` says which cannot be computed, and why. PSNR,
-fates and retrieval hits are older than this package and live beside it, in ``outofsight.evaluation``.
+Importing this fills METRICS, in the order of docs/metrics.md, which says what each metric sees.
 """
 
+# isort: skip_file
 from __future__ import annotations
 
-from ..fates import nearest_fate
-from ..psnr import frame_psnr
-from ..retrieval import retrieval_hits
-from .definitions import EXTRACTORS, METRICS, NEEDS, Definition, skipped, why_not
-from .detector import DetectorBoxes, load_detector
-from .dsc import (
-    PatchFeatures,
-    dsc_mended,
-    dsc_mended_context,
-    dsc_released,
-    patch_features,
-    subject_features,
-)
-from .extractors import dino_extractor, load_clip_images, load_clip_patches, load_dino, patch_extractor
-from .fvd import Frechet, frechet_distance
-from .lpips import Lpips, frame_lpips, load_lpips
-from .motion import Motion, flow_beside_truth, frame_change, frame_flow
-from .regions import PHASES, Measured, Regions, frame_phases, in_boxes, mean_where
-from .roi import roi_mean
+from ..metric import METRICS, NEEDS, Metric, Value, register_metric
+from ..regions import (
+    PHASES, Regions, fate_region, frame_phases, hidden_frames, in_boxes, mean_of_frames, mean_where, returned_frames,
+)  # fmt: skip
+
+# these register, in the order of the tables of definitions
+from .psnr import frame_psnr
 from .ssim import frame_ssim, ssim_maps
-from .subject import (
-    BoxSource,
-    MaskBoxes,
-    Reappearance,
-    Sought,
-    boxes_from_masks,
-    hidden_frames,
-    reappearance,
-)
+from .lpips import Lpips, frame_lpips, load_lpips
 from .vbench import background_consistency, consistency, corpus_consistency, subject_consistency
+from .dsc import PatchFeatures, dsc_mended, dsc_mended_context, dsc_released, patch_features, subject_features
+from .subject import BoxSource, Reappearance, Sought, boxes_from_masks, reappearance
+from .fate import FATES, FateScore, nearest_fate
+from .motion import frame_change, frame_flow
+from .fvd import Frechet, frechet_distance
+from .retrieval import HitRate, clip_hits, retrieval_hits
+
+from .detector import DetectorBoxes, load_detector
+from .extractors import dino_extractor, load_clip_images, load_clip_patches, load_dino, patch_extractor
+from .roi import roi_mean
+
+BUILT_IN = frozenset(METRICS)  # those of this package
 
 __all__ = [
-    "EXTRACTORS",
-    "METRICS",
-    "NEEDS",
-    "PHASES",
-    "BoxSource",
-    "Definition",
-    "DetectorBoxes",
-    "Frechet",
-    "Lpips",
-    "MaskBoxes",
-    "Measured",
-    "Motion",
-    "PatchFeatures",
-    "Reappearance",
-    "Regions",
-    "Sought",
-    "background_consistency",
-    "boxes_from_masks",
-    "consistency",
-    "corpus_consistency",
-    "dino_extractor",
-    "dsc_mended",
-    "dsc_mended_context",
-    "dsc_released",
-    "flow_beside_truth",
-    "frame_change",
-    "frame_flow",
-    "frame_lpips",
-    "frame_phases",
-    "frame_psnr",
-    "frame_ssim",
-    "frechet_distance",
-    "hidden_frames",
-    "in_boxes",
-    "load_clip_images",
-    "load_clip_patches",
-    "load_detector",
-    "load_dino",
-    "load_lpips",
-    "mean_where",
-    "nearest_fate",
-    "patch_extractor",
-    "patch_features",
-    "reappearance",
-    "retrieval_hits",
-    "roi_mean",
-    "skipped",
-    "ssim_maps",
-    "subject_consistency",
-    "subject_features",
-    "why_not",
-]
+    "BUILT_IN", "FATES", "METRICS", "NEEDS", "PHASES", "BoxSource", "DetectorBoxes", "FateScore",
+    "Frechet", "HitRate", "Lpips", "Metric", "PatchFeatures", "Reappearance", "Regions", "Sought", "Value",
+    "background_consistency", "boxes_from_masks", "clip_hits", "consistency", "corpus_consistency",
+    "dino_extractor", "dsc_mended", "dsc_mended_context", "dsc_released", "fate_region", "frame_change",
+    "frame_flow", "frame_lpips", "frame_phases", "frame_psnr", "frame_ssim", "frechet_distance", "hidden_frames",
+    "in_boxes", "load_clip_images", "load_clip_patches", "load_detector", "load_dino", "load_lpips",
+    "mean_of_frames", "mean_where", "nearest_fate", "patch_extractor", "patch_features", "reappearance",
+    "register_metric", "retrieval_hits", "returned_frames", "roi_mean", "ssim_maps",
+    "subject_consistency", "subject_features",
+]  # fmt: skip

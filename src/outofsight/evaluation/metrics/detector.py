@@ -142,7 +142,9 @@ def load_detector(
         raise CheckpointError(f"{place}: no preprocessor_config.json, which says how the detector wants its pictures")
     model = load_local(AutoModelForObjectDetection, place, device)
     try:
-        processor = AutoImageProcessor.from_pretrained(place, local_files_only=True, backend="pil")
+        processor = AutoImageProcessor.from_pretrained(
+            place, local_files_only=True, backend="pil", trust_remote_code=False
+        )
     except (OSError, ValueError, ImportError) as error:
         raise CheckpointError(
             f"{place}: its image processor cannot be loaded ({str(error).splitlines()[0]})"

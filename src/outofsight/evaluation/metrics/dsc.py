@@ -15,7 +15,10 @@ counts as 0. Frames whose true box the crop leaves out say nothing (NaN).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,8 +26,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import GeometryError
+from ..metric import Metric, Value, register_metric
 from .preprocess import SIDE, Extractor, clip_processor_pixels, crop_corner, extract, resized_shape
 from .roi import roi_mean
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,3 +122,55 @@ def dsc_mended_context(
 def _counted(cosines: np.ndarray, truth: np.ndarray, returned: np.ndarray) -> np.ndarray:
     """Cosines ``[f]`` of the frames that count, 0 where the prediction has no subject; NaN in all others."""
     return np.where(returned & ~np.isnan(truth).any(axis=1), np.nan_to_num(cosines, nan=0.0), np.nan)
+
+
+def _by_crop(frames: np.ndarray, boxes: np.ndarray, network: Extractor) -> dict[bool, list[np.ndarray]]:
+    """Features of each subject, ``[f, d]``, by whether boxes are moved to the crop."""
+    encoded = patch_features(frames, network)
+    return {remap: [subject_features(encoded, track, remap=remap) for track in boxes] for remap in (False, True)}
+
+
+def _dsc(name: str, sample: Sample) -> Value:
+    return sample.once("dsc", _all_four)[name](sample)
+
+
+def _all_four(sample: Sample) -> dict[str, Callable[[Sample], Value]]:
+    """Each of the four, from features that they share."""
+    network, clip = sample.networks.clip_b16, sample.clip
+    assert network is not None and sample.boxes is not None
+    mine = _by_crop(sample.frames, sample.boxes, network)
+    context = sample.once_a_clip("dsc context", lambda: _by_crop(clip.context, clip.boxes[0], network))
+
+    def truth() -> dict[bool, list[np.ndarray]]:
+        return sample.once_a_clip("dsc truth", lambda: _by_crop(clip.truth, clip.boxes[1], network))
+
+    def each(row: Callable[[int], np.ndarray]) -> Callable[[Sample], Value]:
+        return lambda sample: sample.by_subject(np.stack([row(n) for n in range(len(clip.numbers))]))
+
+    return {
+        "dsc_released_context": each(lambda n: dsc_released(mine[False][n], context[False][n])),
+        "dsc_released_truth": each(lambda n: dsc_released(mine[False][n], truth()[False][n])),
+        "dsc_mended_context": each(
+            lambda n: dsc_mended_context(mine[True][n], context[True][n], truth()[True][n], clip.returned[n])
+        ),
+        "dsc_mended_truth": each(lambda n: dsc_mended(mine[True][n], truth()[True][n], clip.returned[n])),
+    }
+
+
+_WORDS = "CLIP ViT-B/16 patch tokens before the final norm, RoIAlign 7x7 in the subject's box, mean, cosine"
+for _name, _needs, _rest in (
+    ("dsc_released_context", "masks", "all pairs with context frames; boxes not moved to the crop, none = dropped"),
+    ("dsc_released_truth", "truth masks", "all pairs with true target frames; faults as in dsc_released_context"),
+    (
+        "dsc_mended_context", "truth masks visibility",
+        "re-entered frames with all context frames; boxes moved to the crop, none = 0",
+    ),
+    (
+        "dsc_mended_truth", "truth masks visibility",
+        "re-entered frames with the same true frame; boxes moved to the crop, none = 0",
+    ),
+):  # fmt: skip
+    register_metric(Metric(
+        _name, frozenset(_needs.split()) | {"boxes", "clip-b16"}, "", "higher", partial(_dsc, _name),
+        f"{_WORDS}, {_rest}", family="dsc",
+    ))  # fmt: skip

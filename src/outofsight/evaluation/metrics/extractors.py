@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import CheckpointError
+from ...local_code import refuse_code
 from .preprocess import Extractor
 
 
@@ -102,11 +103,17 @@ def load_local(kind: Any, folder: str | os.PathLike[str], device: str, **options
             f"{place} is no folder with a config.json in it: give a local folder of a {kind.__name__} in transformers' "
             "layout; nothing is fetched"
         )
+    refuse_code(place)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # it lists the text half of a CLIP's folder; what is lacking is told below
     try:
         model, report = kind.from_pretrained(
-            place, local_files_only=True, output_loading_info=True, dtype=torch.float32, **options
+            place,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+            **options,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{place} cannot be loaded as a {kind.__name__}: {str(error).splitlines()[0]}") from error

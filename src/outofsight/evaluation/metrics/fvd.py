@@ -14,11 +14,17 @@ Source: Unterthiner et al. 2018, "Towards Accurate Generative Models of Video"; 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...errors import GeometryError
+from ..metric import Metric, Value, register_metric
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 
 @dataclass(frozen=True)
@@ -66,3 +72,25 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = values.mean(axis=0)
     triangle = np.linalg.qr((values - mean) / np.sqrt(len(values) - 1), mode="r")
     return mean, np.asarray(triangle)
+
+
+def _features(sample: Sample) -> Value:
+    assert sample.networks.video_features is not None
+    found = np.asarray(sample.networks.video_features(sample.frames), np.float64)
+    return Value({}, features=tuple(found.ravel().tolist()))
+
+
+def _of_set(row: Mapping[str, Value], truth: Mapping[str, Value]) -> dict[str, Any]:
+    both = [clip for clip in row if clip in truth and row[clip].features and truth[clip].features]
+    if len(both) < 2:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what it says stays in the note
+        mine, theirs = (np.array([group[clip].features for clip in both]) for group in (row, truth))
+        return {"fvd": asdict(frechet_distance(mine, theirs))}
+
+
+register_metric(Metric(
+    "fvd", frozenset({"truth", "video-features"}), "", "lower", _features,
+    "Frechet distance of injected clip features: means and covariances (n - 1), float64", "set", over_clips=_of_set,
+))  # fmt: skip

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,7 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import CheckpointError
+from ..metric import Metric, Value, register_metric
+from ..regions import mean_where
 from .preprocess import check_pair, to_tensor
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 TRUNK_FILE, HEADS_FILE = "alexnet-owt-7be5be79.pth", "alex.pth"
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
@@ -127,3 +133,15 @@ def load_lpips(folder: str | os.PathLike[str], device: str = "cpu") -> Lpips:
             "Put them there; they are never fetched"
         )
     return Lpips(read_tensors(folder / TRUNK_FILE), read_tensors(folder / HEADS_FILE)).to(device).eval()
+
+
+def _lpips(sample: Sample) -> Value:
+    assert sample.networks.lpips is not None
+    values, maps = frame_lpips(sample.frames, sample.clip.truth, sample.networks.lpips)
+    return sample.by_region(values, lambda where: mean_where(maps, where))
+
+
+register_metric(Metric(
+    "lpips", frozenset({"truth", "lpips"}), "", "lower", _lpips,
+    "AlexNet, heads v0.1, frames on [-1, 1] at their own size", "pixel",
+))  # fmt: skip

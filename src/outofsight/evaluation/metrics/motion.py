@@ -14,37 +14,20 @@ and Hines 1975.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import fft
 
-from ..psnr import mean_psnr as mean_of_frames
-from .preprocess import check_pair, check_video
-from .regions import mean_where
+from ..metric import Metric, Value, register_metric
+from ..regions import mean_where
+from .preprocess import check_video
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SURE = 1e-6  # spectra below this share of a grey level are no texture
-
-
-@dataclass(frozen=True, eq=False)
-class Motion:
-    """Flow of a prediction and of the truth, pixels per frame, float64 ``[f]`` with NaN first."""
-
-    prediction: np.ndarray
-    truth: np.ndarray
-
-    @property
-    def ratio(self) -> float | None:
-        """How much of the truth's motion the prediction has: 0 still, 1 as much; None where the truth is still."""
-        moved, expected = mean_of_frames(self.prediction), mean_of_frames(self.truth)
-        return None if not expected or moved is None else moved / expected
-
-
-def flow_beside_truth(prediction: np.ndarray, truth: np.ndarray) -> Motion:
-    """Flow of two uint8 videos ``[f, h, w, 3]`` of one shape."""
-    check_pair(prediction, truth)
-    return Motion(frame_flow(prediction), frame_flow(truth))
 
 
 def frame_flow(frames: np.ndarray) -> np.ndarray:
@@ -108,3 +91,21 @@ def _between(left: np.ndarray, middle: np.ndarray, right: np.ndarray) -> np.ndar
     """Where the parabola through a peak and its neighbours is highest, -.5 to .5 of a pixel."""
     bend = left - 2 * middle + right
     return np.divide(left - right, 2 * bend, out=np.zeros(len(middle)), where=bend < 0)
+
+
+def _flow(sample: Sample) -> np.ndarray:
+    return frame_flow(sample.frames)
+
+
+def _change(sample: Sample) -> Value:
+    return sample.by_region(frame_change(sample.frames), lambda where: frame_change(sample.frames, where))
+
+
+register_metric(Metric(
+    "flow", frozenset(), "pixels/frame", "like the truth", _flow,
+    "phase correlation of half-overlapping tiles of successive frames, mean length weighed by peak height",
+))  # fmt: skip
+register_metric(Metric(
+    "change", frozenset(), "%", "like the truth", _change,
+    "mean absolute difference of successive frames, of 255", "pixel",
+))  # fmt: skip

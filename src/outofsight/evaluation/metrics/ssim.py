@@ -11,12 +11,18 @@ one channel on a CPU.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy.ndimage import correlate1d
 
 from ...errors import GeometryError
+from ..metric import Metric, Value, register_metric
+from ..regions import mean_where
 from .preprocess import check_pair
-from .regions import mean_where
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 WINDOW, DEVIATION = 11, 1.5
 C1, C2 = 0.01**2, 0.03**2
@@ -59,3 +65,14 @@ def _blurred(pictures: np.ndarray) -> np.ndarray:
     window = np.exp(-(((np.arange(WINDOW) - WINDOW // 2) / DEVIATION) ** 2) / 2)
     window /= window.sum()
     return correlate1d(correlate1d(pictures, window, axis=-2, mode="mirror"), window, axis=-1, mode="mirror")
+
+
+def _ssim(sample: Sample) -> Value:
+    maps = ssim_maps(sample.frames, sample.clip.truth)
+    return sample.by_region(maps.mean(axis=(1, 2), dtype=np.float64), lambda where: mean_where(maps, where))
+
+
+register_metric(Metric(
+    "ssim", frozenset({"truth"}), "", "higher", _ssim,
+    "Gaussian window 11, deviation 1.5, K .01/.03, reflected edges, per colour (as torchmetrics)", "pixel",
+))  # fmt: skip

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.ndimage import find_objects
 
 from ...errors import GeometryError
-from ..psnr import mean_psnr as mean_of_frames
+from ..metric import Metric, Value, register_metric
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,28 +46,6 @@ class BoxSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class MaskBoxes:
-    """Boxes of known masks: of a render (the truth, its fates) or of what was made from one.
-
-    The truth's masks are no box source for a prediction of a model: by them a subject that vanished would be found.
-
-    ids: uint8 ``[f, h, w]`` instance ids of the very frames that are judged; numbers: the subjects' ids in them.
-    """
-
-    ids: np.ndarray
-    numbers: tuple[int, ...]
-    name: str = "masks of these frames"
-
-    def __call__(self, context: np.ndarray, prediction: np.ndarray, subjects: Sequence[Sought]) -> np.ndarray:
-        if self.ids.shape != prediction.shape[:3] or len(subjects) != len(self.numbers):
-            raise GeometryError(
-                f"masks {list(self.ids.shape)} of {len(self.numbers)} subjects, but {len(subjects)} are sought "
-                f"in {list(prediction.shape)}"
-            )
-        return boxes_from_masks(self.ids, self.numbers)
-
-
 def boxes_from_masks(ids: np.ndarray, numbers: Sequence[int], at_least: int = 1) -> np.ndarray:
     """Boxes ``[s, f, 4]`` of subjects by their ids (1 or more) in masks uint8 ``[f, h, w]``.
 
@@ -87,34 +69,12 @@ class Reappearance:
     phantom: 1 or 0, in frames in which it is truly out of view: the prediction has a box of it all the same.
     pixels: distance of the box's centre from the true box's, in re-entered frames with both. share: the same by the
     frame's diagonal.
-    returns: for each subject, True or False of each of its re-entries: found in any frame of it.
     """
 
     found: np.ndarray
     phantom: np.ndarray
     pixels: np.ndarray
     share: np.ndarray
-    returns: tuple[tuple[bool, ...], ...]
-
-    @property
-    def rate(self) -> float | None:
-        """Share of the truly re-entered frames, of all subjects, that show the subject; None without any."""
-        return mean_of_frames(self.found)
-
-    @property
-    def phantom_rate(self) -> float | None:
-        """Share of the frames in which a subject is truly hidden that show it."""
-        return mean_of_frames(self.phantom)
-
-    @property
-    def error_pixels(self) -> float | None:
-        """Mean distance; a subject that vanished costs nothing here: read it beside the rate."""
-        return mean_of_frames(self.pixels)
-
-    @property
-    def error_share(self) -> float | None:
-        """Mean distance by the diagonal."""
-        return mean_of_frames(self.share)
 
 
 def reappearance(
@@ -124,9 +84,9 @@ def reappearance(
 
     Args:
         boxes, true_boxes: ``[s, f, 4]`` over target frames.
-        returned: bool ``[s, f]``, frames in which the subject is in view again (``fates.returned_frames``).
+        returned: bool ``[s, f]``, frames in which the subject is in view again (``regions.returned_frames``).
         hidden: bool ``[s, f]``, frames in which a subject that was seen before is out of view
-            (:func:`hidden_frames`).
+            (``regions.hidden_frames``).
         size: height and width of the frames.
 
     Raises:
@@ -138,27 +98,34 @@ def reappearance(
     there = ~np.isnan(boxes).any(axis=2)
     centres, true_centres = ((found[..., :2] + found[..., 2:]) / 2 for found in (boxes, true_boxes))
     pixels = np.where(returned, np.hypot(*np.moveaxis(centres - true_centres, -1, 0)), np.nan)
-    returns = tuple(
-        tuple(bool(there[row, start:end].any()) for start, end in _spans(chosen)) for row, chosen in enumerate(returned)
-    )
     return Reappearance(
         found=np.where(returned, there, np.nan),
         phantom=np.where(hidden, there, np.nan),
         pixels=pixels,
         share=pixels / np.hypot(*size),
-        returns=returns,
     )
 
 
-def hidden_frames(visible: np.ndarray, context_frames: int) -> np.ndarray:
-    """bool ``[s, Ft]``: target frames in which a subject that was seen before is out of view.
-
-    visible: bool ``[s, Fc + Ft]``.
-    """
-    return (np.logical_or.accumulate(visible, axis=1) & ~visible)[:, context_frames:]
+def _judged(sample: Sample) -> Reappearance:
+    clip = sample.clip
+    assert sample.boxes is not None
+    return reappearance(sample.boxes, clip.boxes[1], clip.returned, clip.hidden, clip.context.shape[1:3])
 
 
-def _spans(chosen: np.ndarray) -> list[tuple[int, int]]:
-    """First frame, and the one after the last, of each run of chosen frames, bool ``[f]``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(int)))
-    return [(int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+def _reentry(array: str, sample: Sample) -> Value:
+    return sample.by_subject(getattr(sample.once("reentry", _judged), array))
+
+
+for _name, _array, _unit, _better, _words in (
+    ("reappearance_rate", "found", "share", "higher",
+     "share of truly re-entered frames in which the prediction has a box of the subject"),
+    ("phantom_rate", "phantom", "share", "lower",
+     "share of frames in which the subject is truly hidden and the prediction has a box of it"),
+    ("reentry_error_pixels", "pixels", "pixels", "lower",
+     "distance of box centres in re-entered frames that have both boxes"),
+    ("reentry_error_share", "share", "share", "lower", "the same by the frame's diagonal"),
+):  # fmt: skip
+    register_metric(Metric(
+        _name, frozenset({"visibility", "masks", "boxes"}), _unit, "higher" if _better == "higher" else "lower",
+        partial(_reentry, _array), _words, family="reentry",
+    ))  # fmt: skip

@@ -10,14 +10,20 @@ A held frame scores 1, the best there is: print these beside the motion (:mod:`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import GeometryError
+from ..metric import Metric, Value, register_metric
 from .preprocess import Extractor, extract, vbench_clip_pixels, vbench_dino_pixels
+
+if TYPE_CHECKING:
+    from ..measure import Sample
 
 
 def consistency(features: Tensor) -> np.ndarray:
@@ -50,3 +56,32 @@ def corpus_consistency(videos: Sequence[np.ndarray]) -> float:
     if len(values) == 0:
         raise GeometryError("a corpus of no videos has no consistency")
     return float(values.mean())
+
+
+_S_T = "mean over t of (max(0, cos to the frame before) + max(0, cos to the first)) / 2"
+
+
+def _subject(sample: Sample) -> np.ndarray:
+    assert sample.networks.dino is not None
+    return subject_consistency(sample.frames, sample.networks.dino)
+
+
+def _background(sample: Sample) -> np.ndarray:
+    assert sample.networks.clip_b32 is not None
+    return background_consistency(sample.frames, sample.networks.clip_b32)
+
+
+def _corpus(name: str, row: Mapping[str, Value], _: Mapping[str, Value]) -> dict[str, float]:
+    return {f"{name} corpus": corpus_consistency([np.array(value.frames, np.float64) for value in row.values()])}
+
+
+register_metric(Metric(
+    "subject_consistency", frozenset({"dino"}), "", "like the truth", _subject,
+    f"VBench: short side 224 bilinear, DINO ViT-B/16 class token; {_S_T}",
+    over_clips=partial(_corpus, "subject_consistency"),
+))  # fmt: skip
+register_metric(Metric(
+    "background_consistency", frozenset({"clip-b32"}), "", "like the truth", _background,
+    f"VBench: 224 bicubic, centre crop, CLIP ViT-B/32 image embedding; {_S_T}",
+    over_clips=partial(_corpus, "background_consistency"),
+))  # fmt: skip

@@ -1,0 +1,21 @@
+"""A metric from outside of the package, as a user's own module would have it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from outofsight.evaluation import Metric, Sample, register_metric
+
+NAME = "brightness"
+
+
+def brightness(sample: Sample) -> np.ndarray:
+    """Mean level of each frame, of 255 in percent."""
+    return sample.frames.mean(axis=(1, 2, 3)) / 2.55
+
+
+METRIC = Metric(NAME, frozenset({"truth"}), "%", "like the truth", brightness, "mean level of a frame, of 255")
+
+
+def register() -> None:
+    register_metric(METRIC)

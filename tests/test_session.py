@@ -1,0 +1,186 @@
+"""Sessions: a clip is one extend, chunks go on from one another, forks and files change nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from outofsight.cameras import CameraPath
+from outofsight.errors import CameraError, GeometryError, OutOfSightError
+from outofsight.memory.bank import Bank
+from outofsight.sampling import SamplingOptions
+from outofsight.session import Session, chunk_noise
+from pipelines import cameras, frames, run_inputs, small_pipeline
+
+CAUSAL = {"context_timestep": "clean", "context_attention": "causal", "anchor": "session", "page_frames": 2}
+OPTIONS = SamplingOptions(steps=2, guidance=2.0)
+
+
+def begin(pipe: Any, **settings: Any) -> Session:
+    context, _ = cameras()
+    return pipe.session(frames(), context, "a dog walks", OPTIONS, seed=3, negative_prompt="static", **settings)
+
+
+def path_after(session: Session, latents: int, start: CameraPath, words: str = "right") -> CameraPath:
+    """A path of as many poses as the session's next chunk of so many latent frames takes."""
+    count = session.frames_of(latents)
+    long = CameraPath.from_string(f"{words}-{latents + 1}", start=start)
+    return long[:count]
+
+
+def chunks(session: Session, count: int, latents: int = 2) -> list[Any]:
+    start, made = session.context.cameras, []
+    for _ in range(count):
+        path = path_after(session, latents, start)
+        made.append(session.extend(path))
+        start = path
+    return made
+
+
+@pytest.fixture(scope="module", params=["release", "causal"])
+def pipe(request: pytest.FixtureRequest) -> Any:
+    return small_pipeline(**({} if request.param == "release" else CAUSAL))
+
+
+def test_a_call_of_the_pipeline_is_one_extend(pipe: Any) -> None:
+    inputs = run_inputs()
+    out = pipe(**inputs, seed=3)
+    session = pipe.session(
+        inputs["context_video"], inputs["context_cameras"], inputs["prompt"],
+        pipe.sampling_options(steps=inputs["num_inference_steps"]), seed=3, negative_prompt=inputs["negative_prompt"],
+    )  # fmt: skip
+    chunk = session.extend(inputs["target_cameras"])
+    assert np.array_equal(chunk.frames, out.frames) and torch.equal(chunk.latents, out.latents)
+    assert session.bank.generated.tolist() == [False] * 3 + [True] * 3
+
+
+def test_chunks_have_the_frames_that_their_latents_make(pipe: Any) -> None:
+    session = begin(pipe)
+    made = chunks(session, 3)
+    assert [len(chunk.frames) for chunk in made] == [5, 8, 8]
+    assert [chunk.numbers for chunk in made] == [range(3, 5), range(5, 7), range(7, 9)]
+    assert len(session.bank) == 9
+    whole = torch.cat([chunk.latents for chunk in made], dim=2)
+    torch.testing.assert_close(session.bank.latents(3)[None], whole)
+
+
+def test_the_pixels_of_all_chunks_are_one_decode_of_their_latents(pipe: Any) -> None:
+    made = chunks(begin(pipe), 3)
+    whole = pipe.decode(torch.cat([chunk.latents for chunk in made], dim=2))
+    assert np.array_equal(np.concatenate([chunk.frames for chunk in made]), whole)
+
+
+def test_what_was_seen_longer_ago_changes_what_is_made(pipe: Any) -> None:
+    """A second chunk looks back on the context, and not on the first chunk alone."""
+    one, other = begin(pipe), begin(pipe)
+    context, _ = cameras()
+    first = path_after(one, 2, context)
+    for session in (one, other):
+        session.extend(first)
+    pages = other.bank._latents
+    pages._pages[0][2] += 5.0  # the last context frame is another
+    other._pages = None
+    second = path_after(one, 2, first)
+    assert (one.extend(second).latents - other.extend(second).latents).abs().max() > 1e-3
+
+
+def test_a_cached_bank_gives_what_encoding_it_again_gives() -> None:
+    """Over three chunks, with open pages: keys that outlive a chunk equal those made from nothing."""
+    pipe = small_pipeline(**CAUSAL)
+    assert pipe.transformer.streams
+    session, again = begin(pipe), begin(pipe)
+    start = session.context.cameras
+    for latents in (1, 2, 3):
+        path = path_after(session, latents, start)
+        again._pages = None  # forget what was encoded
+        kept, made = session.extend(path), again.extend(path)
+        assert float((kept.latents - made.latents).norm() / made.latents.norm()) <= 1e-5
+        start = path
+
+
+def test_a_fork_goes_on_alike_and_leaves_the_other_as_it_was(pipe: Any) -> None:
+    session = begin(pipe)
+    first = path_after(session, 2, session.context.cameras)
+    session.extend(first)
+    fork = session.fork()
+    left = path_after(session, 3, first, "left")
+    right = path_after(session, 3, first, "right")
+    elsewhere = fork.extend(left)
+    here = session.extend(right)
+    assert (elsewhere.latents - here.latents).abs().max() > 1e-4
+    plain = begin(pipe)
+    plain.extend(first)
+    assert torch.equal(plain.extend(right).latents, here.latents)
+    assert len(fork.bank) == len(session.bank) == 8
+
+
+def test_a_saved_session_goes_on_bit_for_bit(pipe: Any, tmp_path: Path) -> None:
+    session = begin(pipe)
+    first = path_after(session, 2, session.context.cameras)
+    session.extend(first)
+    session.save(tmp_path / "s")
+    second = path_after(session, 2, first)
+    expected = session.extend(second)
+    loaded = Session.load(pipe, tmp_path / "s")
+    found = loaded.extend(second)
+    assert torch.equal(found.latents, expected.latents) and np.array_equal(found.frames, expected.frames)
+    session.save(tmp_path / "s")  # over the old one
+    assert Session.load(pipe, tmp_path / "s").chunks == 2
+    assert len(list((tmp_path / "s").iterdir())) == 2
+
+
+def test_a_damaged_session_is_refused(pipe: Any, tmp_path: Path) -> None:
+    session = begin(pipe)
+    session.extend(path_after(session, 1, session.context.cameras))
+    folder = session.save(tmp_path / "s")
+    tensors = next(folder.glob("*.safetensors"))
+    content = bytearray(tensors.read_bytes())
+    content[-5] ^= 255
+    tensors.write_bytes(content)
+    with pytest.raises(OutOfSightError, match="no whole session"):
+        Session.load(pipe, folder)
+    with pytest.raises(OutOfSightError, match=r"session\.json"):
+        Session.load(pipe, tmp_path / "nothing")
+
+
+def test_cameras_that_do_not_fit_are_refused_before_anything_runs(pipe: Any) -> None:
+    session = begin(pipe)
+    context, target = cameras()
+    with pytest.raises(GeometryError, match="4 n"):
+        session.extend(target[:3])
+    with pytest.raises(CameraError, match="a pose every 3 frames"):
+        session.extend(CameraPath(np.repeat(np.eye(4)[None], 4, 0), fps=context.fps, frame_stride=3))
+    assert len(session.bank) == 0
+    session.extend(path_after(session, 1, context))
+    with pytest.raises(GeometryError, match="frame before it"):
+        session.extend(target[:5])
+
+
+def test_noise_of_a_chunk_is_a_function_of_seed_and_number() -> None:
+    shape = (1, 2, 3, 4, 5)
+    first = torch.randn(shape, generator=torch.Generator().manual_seed(7))
+    assert torch.equal(chunk_noise(7, 0, shape), first)
+    assert torch.equal(chunk_noise(7, 2, shape), chunk_noise(7, 2, shape))
+    assert not torch.equal(chunk_noise(7, 2, shape), chunk_noise(7, 1, shape))
+    assert not torch.equal(chunk_noise(8, 1, shape), chunk_noise(7, 1, shape))
+
+
+def test_a_bank_grows_by_pages_and_gives_back_what_was_put_in() -> None:
+    bank, poses = Bank(page=4), np.repeat(np.eye(4)[None], 11, 0)
+    poses[:, 0, 3] = np.arange(11)
+    latents = torch.randn(2, 11, 3, 3)
+    for cut in (slice(0, 3), slice(3, 4), slice(4, 11)):
+        bank.append(latents[:, cut], poses[cut], None, cut.start > 0)
+    assert torch.equal(bank.latents(), latents) and torch.equal(bank.latents(2, 9), latents[:, 2:9])
+    assert [list(page) for page in bank.pages()] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
+    fork = bank.fork()
+    fork.append(latents[:, :2], poses[:2], None, True)
+    bank.append(latents[:, 5:6], poses[5:6], None, True)
+    assert torch.equal(bank.latents(11, 12), latents[:, 5:6]) and torch.equal(fork.latents(11, 12), latents[:, :1])
+    assert torch.equal(fork.latents(0, 11), latents)
+    with pytest.raises(GeometryError, match="3 latent frames and 2 poses"):
+        bank.append(latents[:, :3], poses[:2], None, True)
