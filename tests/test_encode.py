@@ -25,7 +25,7 @@ from outofsight.components.codec import encode_video
 from outofsight.components.prompts import tokenize
 from outofsight.datasets import read_clip
 from outofsight.errors import CheckpointError, DatasetError, GeometryError, LayoutError, OutputError
-from outofsight.processes import locked
+from outofsight.io import locked
 from outofsight.training import encode as encoding
 from outofsight.training.cells import cell_shares, frame_phases, highest
 from outofsight.training.dataset import LatentDataset

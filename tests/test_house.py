@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1] / "src" / "outofsight"
 # from the bottom up: a module imports from lower rows and its own sub-package only, not from its neighbours in the row
 LAYERS = (
     "errors",
-    "io files records",
+    "io records",
     "local_code processes progress",
     "cameras",
     "framing",
@@ -54,13 +54,9 @@ def pairs(table: str) -> set[tuple[str, str]]:
 
 
 KNOWN_EXCEPTIONS = pairs("""
-    components.hub: pipeline
     evaluation.benchmark: generation.outputs generation.record
-    evaluation.clip: generation.record
-    evaluation.networks: generation.record
+    evaluation.networks: components.codec components.hub generation.record
     evaluation.predictions: generation.outputs
-    evaluation.work: generation.record
-    generation.load: training.run_model
     models.conditioners.anchors: memory memory.rotary
     models.conditioners.base: memory memory.rotary
     models.conditioners.clock: memory
@@ -69,10 +65,18 @@ KNOWN_EXCEPTIONS = pairs("""
     models.conditioners.rays: memory
     models.conditioners.reprojection: memory
     training.caption_data: worlds.annotate worlds.plan worlds.shots
-    training.dataset: generation.record
     training.encode: generation.record
-    training.follower: generation.outputs
+    training.finder: experiments.rendered.target
+    training.parameters: components.hub
+    training.parts: components.codec components.hub components.prompts
+    training.prepare: components.inputs experiments.rendered.target
+    training.pursuits: experiments.rendered.target
+    training.run_folder: components.inputs
+    training.run_model: components.hub
     training.shards: generation.record
+    training.tokenizer: components.prompts
+    training.vae: components.codec
+    training.validate: components.codec
     viewer.collect: evaluation.baselines evaluation.measure evaluation.metrics evaluation.scores
     viewer.given: evaluation.traces
     viewer.retrieval: evaluation.clip evaluation.metrics evaluation.traces

@@ -162,7 +162,11 @@ def test_decoding_rounds_or_cuts() -> None:
     assert set(np.unique(difference)) == {0, 1}
 
 
-def test_bars_count_latent_frames_and_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bars_count_latent_frames_and_change_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # to rich, a terminal
+    monkeypatch.setenv("COLUMNS", "100")
     vae, video = shared_pipeline().vae, run_inputs()["context_video"]
     with torch.no_grad():
         quiet = encode_video(vae, video, "cpu")

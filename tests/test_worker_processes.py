@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from outofsight.errors import OutOfSightError, OutputError
-from outofsight.processes import in_processes, locked
+from outofsight.io import locked
+from outofsight.processes import in_processes
 
 _started: list[int] = []
 

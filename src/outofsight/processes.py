@@ -1,9 +1,7 @@
-"""Work in several processes, and one run at a time in a folder."""
+"""Work in several processes."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import multiprocessing
 import os
 import signal
@@ -11,11 +9,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import OutOfSightError, OutputError
-from .files import reason
+from .errors import OutOfSightError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -86,26 +82,3 @@ def _end_with(parent: Any) -> None:
 def cpu_cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One run at a time in a folder, which is made if need be; the lock goes with the process, however that ends.
-
-    Raises OutputError where another run has it, or the place cannot be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as cause:
-        raise OutputError(f"{folder}: cannot be written to ({reason(cause)}); give another --out") from cause
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as cause:
-            raise OutputError(
-                f"{folder}: another run is writing to it; wait for its end, or give another --out"
-            ) from cause
-        yield
-    finally:
-        os.close(handle)

@@ -18,6 +18,7 @@ from torch import Tensor
 from .cameras import rebase_poses
 from .errors import GeometryError, NumericsError
 from .models.conditioners.base import Conditions
+from .progress import counted
 
 if TYPE_CHECKING:
     from .memory import RetrievalTrace
@@ -392,12 +393,7 @@ def _check_settings(
 
 
 def _progress(steps: range, total: int, show: bool) -> Iterator[int]:
-    if not show:
-        yield from steps
-        return
-    from tqdm.auto import tqdm
-
-    yield from tqdm(steps, desc="denoising", unit="step", initial=steps.start, total=total, leave=False)
+    yield from counted(steps, "denoising steps", total, initial=steps.start, shown=show)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import GeometryError, OutputError, VideoError
-from .files import reason, replacing
 from .framing import Framing
+from .io import reason, replacing
 
 if TYPE_CHECKING:
     import os

@@ -20,9 +20,10 @@ from outofsight.evaluation.measure import measure
 from outofsight.evaluation.metrics import frame_psnr
 from outofsight.evaluation.scores import Scores
 from outofsight.evaluation.tables import latex, markdown, text
-from outofsight.generation.outputs import OutputPaths, write_json
+from outofsight.generation.outputs import OutputPaths
 from outofsight.generation.record import Machine, RunRecord, Settings, Sources
 from outofsight.generation.request import Job, load_inputs
+from outofsight.io import write_json
 from outofsight.study.rows import ROWS as STUDY_ROWS
 from outofsight.study.rows import Run
 from outofsight.study.values import RunValues, read_values

@@ -17,15 +17,7 @@ import pytest
 import torch
 
 from outofsight.errors import CheckpointError, LayoutError, OutputError
-from outofsight.generation.outputs import (
-    OutputPaths,
-    check_folder_writable,
-    check_writable,
-    load_partial,
-    replacing,
-    save_partial,
-    write_json,
-)
+from outofsight.generation.outputs import OutputPaths, check_folder_writable, check_writable, load_partial, save_partial
 from outofsight.generation.record import (
     Machine,
     RunRecord,
@@ -35,9 +27,8 @@ from outofsight.generation.record import (
     model_identity,
     read_record,
     replay_differences,
-    sha256_array,
-    sha256_file,
 )
+from outofsight.io import replacing, sha256_array, sha256_file, write_json
 from outofsight.pipeline import PartialRun
 
 INPUTS = {"context video": "a" * 64, "prompt": "b" * 64}

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from held_out import write_data
-from outofsight.generation.outputs import OutputPaths, write_json
-from outofsight.generation.record import Machine, RunRecord, Settings, Sources, sha256_file
+from outofsight.generation.outputs import OutputPaths
+from outofsight.generation.record import Machine, RunRecord, Settings, Sources
 from outofsight.generation.request import Job, load_inputs
+from outofsight.io import sha256_file, write_json
 from outofsight.video import write_video
 from pipelines import FPS, FRAMES, HEIGHT, WIDTH
 

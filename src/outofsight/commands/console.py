@@ -100,16 +100,10 @@ def quiet_libraries() -> None:
 @contextmanager
 def byte_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A progress bar over bytes; shown on a terminal, and only for a gigabyte or more."""
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+    from ..progress import progress
 
-    console = _console()
-    if total < 1 << 30 or not console.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn(what), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda size: progress.advance(task, size)
+    with progress(what, total, shown=total >= 1 << 30, in_bytes=True, console=_console()) as advance:
+        yield advance
 
 
 class StepReporter:

@@ -102,7 +102,7 @@ def _write_pictures(clip: EvalClip, made: Any, paths: OutputPaths, out: Path) ->
     """The video side by side and the picture of what was recalled."""
     from ..evaluation.baselines import BEST_VIEW, best_view_copied
     from ..evaluation.pictures import named_side_by_side
-    from ..files import replacing
+    from ..io import replacing
     from ..video import write_video
     from .demo_recall import recalled_picture
 

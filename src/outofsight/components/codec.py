@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import GeometryError, NumericsError
+from ..progress import progress as progress_bar
 from .stream import VideoEncoderStream, temporal_stride
 
 
@@ -103,16 +104,9 @@ def _bar(part: nn.Module, what: str, frames: int, show: bool) -> Iterator[None]:
     if not show:
         yield
         return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=frames, desc=what, unit="frame", leave=False) as bar:
-
-        def tick(*_: Any) -> None:
-            if bar.n == bar.total:  # tiles make more calls than there are frames
-                bar.total = None
-            bar.update()
-
-        hook = part.register_forward_hook(tick)
+    with progress_bar(f"{what} frames", frames) as advance:
+        ones = iter([1] * frames)  # tiles make more calls than there are frames: the bar then stays full
+        hook = part.register_forward_hook(lambda *_: advance(next(ones, 0)))
         try:
             yield
         finally:

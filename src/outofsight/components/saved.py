@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ..errors import OutOfSightError, OutputError
-from ..files import replacing
+from ..io import replacing
 from ..records import read_object
 
 RECORD, TENSORS = "session.json", "session.safetensors"

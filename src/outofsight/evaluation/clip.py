@@ -19,7 +19,7 @@ from ..clips import Clip, RedMasks, VideoFile
 from ..datasets import detect_layout, iterate_clips
 from ..datasets.world_extras import Fates, read_fates
 from ..errors import LayoutError
-from ..generation.record import sha256_array, sha256_file
+from ..io import sha256_array, sha256_file
 from .metrics.subject import boxes_from_masks
 from .regions import PHASES, Regions, all_returned, fate_region, hidden_frames, in_boxes, phase_words
 

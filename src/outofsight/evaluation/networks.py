@@ -15,7 +15,8 @@ import torch
 from ..components.codec import channels_last, decode_latents, encode_video
 from ..components.hub import check_folder, resolve_model
 from ..errors import CheckpointError, GeometryError
-from ..generation.record import model_files, sha256_file
+from ..generation.record import model_files
+from ..io import sha256_file
 from .metrics.detector import load_detector
 from .metrics.extractors import load_clip_images, load_clip_patches, load_dino
 from .metrics.lpips import HEADS_FILE, TRUNK_FILE, Lpips, load_lpips

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LayoutError
-from ..files import replacing
+from ..io import replacing
 from ..records import read_object
 from .bootstrap import Interval
 from .metric import Value

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..files import replacing
+from ..io import replacing
 from .baselines import SHUFFLED
 from .predictions import first_lines, shown
 from .protocols import Column, further_sheets, protocol_named

@@ -18,8 +18,7 @@ from typing import Any
 import torch
 
 from ..errors import OutOfSightError, OutputError
-from ..files import replacing
-from ..generation.record import sha256_file
+from ..io import replacing, sha256_file
 from ..records import read_object
 from .baselines import CEILINGS, FLOORS, SHUFFLED, Continuation, make
 from .clip import EvalClip

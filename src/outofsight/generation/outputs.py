@@ -12,10 +12,10 @@ import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import CheckpointError, OutputError
-from ..files import reason, replacing
+from ..io import reason, replacing
 from ..records import parse_json
 
 if TYPE_CHECKING:
@@ -76,13 +76,6 @@ def check_folder_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(f"cannot write to {folder}: {reason(error)}; choose another --out") from error
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write strict JSON (NaN is refused), whole or not at all; raises OutputError."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
 
 
 def save_partial(path: Path, partial: PartialRun, fingerprint: str) -> None:

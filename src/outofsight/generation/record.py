@@ -20,16 +20,16 @@ from annotated_types import Ge, Gt, Interval
 from typing_extensions import TypedDict
 
 from ..errors import LayoutError, OutOfSightError
+from ..io import sha256_file
 from ..records import fitted, read_json
 from ..sampling import MOST_STEPS
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 FORMAT = "outofsight run 1"
 
 WeightDtype = Literal["float32", "bfloat16", "float16"]
-_CHUNK = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -134,26 +134,6 @@ def now() -> str:
 
 
 # --- hashes -----------------------------------------------------------------------------------------------
-
-
-def sha256_file(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
-    """SHA-256 of a file, read in pieces; ``on_bytes`` is told the size of each."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            digest.update(piece)
-            if on_bytes is not None:
-                on_bytes(len(piece))
-    return digest.hexdigest()
-
-
-def sha256_array(array: np.ndarray) -> str:
-    """SHA-256 of an array's type, shape and values."""
-    import numpy as np
-
-    digest = hashlib.sha256(f"{array.dtype.str} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def model_identity(name: str, folder: Path | None, on_bytes: Callable[[int], None] | None = None) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CameraError, LayoutError, PromptError, VideoError
+from ..io import sha256_array, sha256_file
 from .outputs import OutputPaths
-from .record import Settings, Sources, sha256_array, sha256_file
+from .record import Settings, Sources
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..components.codec import VideoGeometry
 from ..errors import CheckpointError, OutOfSightError, OutputError
+from ..io import sha256_array, sha256_file, write_json
 from ..sampling import SamplingOptions
 from .console import StepReporter, fail, note, say
 from .load import Model, check_machine, find_model, load_pipeline
-from .outputs import (
-    check_folder_writable,
-    check_writable,
-    load_partial,
-    save_partial,
-    write_json,
-)
+from .outputs import check_folder_writable, check_writable, load_partial, save_partial
 from .record import (
     Machine,
     ReplayError,
@@ -30,8 +25,6 @@ from .record import (
     now,
     read_record,
     replay_differences,
-    sha256_array,
-    sha256_file,
     versions,
 )
 from .request import Job, LoadedInputs, list_jobs, load_inputs

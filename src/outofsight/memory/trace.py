@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import OutputError
-from ..files import replacing
+from ..io import replacing
 
 
 @dataclass(frozen=True, eq=False)

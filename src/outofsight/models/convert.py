@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..errors import CheckpointError, OutputError
+from ..progress import progress as progress_bar
 from .base_weights import PARTS, BaseWeights, describe_folder, read_base_folder
 from .checkpoints import (
     diffusers_to_released,
@@ -87,8 +88,12 @@ def convert(
         "text_encoder": lambda: weights.load_text_encoder(dtype),
         "tokenizer": weights.load_tokenizer,
     }
-    with _staged_folder(out) as stage, _progress(sum(sizes.values()), progress) as bar:
-        _write_parts(stage, loaders, sizes, transformer, bar)
+    with (
+        _staged_folder(out) as stage,
+        _quiet(),
+        progress_bar("writing", sum(sizes.values()), shown=progress, in_bytes=True) as advance,
+    ):
+        _write_parts(stage, loaders, sizes, transformer, advance)
     return out
 
 
@@ -178,14 +183,13 @@ def _write_parts(
     loaders: dict[str, Callable[[], Any]],
     sizes: dict[str, int],
     transformer: WorldTransformer3DModel,
-    bar: Any,
+    advance: Callable[[int], None],
 ) -> None:
     import diffusers
 
     classes: dict[str, list[str]] = {}
     vocabulary = 0
     for name, load in loaders.items():
-        bar.set_description(f"writing {name}")
         part = load()
         if name != "tokenizer":
             check_finite(part.state_dict(), f"the {name.replace('_', ' ')} that was read or cast")
@@ -209,7 +213,7 @@ def _write_parts(
         ]
         del part
         gc.collect()
-        bar.update(sizes[name])
+        advance(sizes[name])
     index = {"_class_name": _PIPELINE, "_diffusers_version": diffusers.__version__, **classes}
     (stage / INDEX).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -246,16 +250,14 @@ def _staged_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _progress(total: int, drawn: bool) -> Iterator[Any]:
-    """A bar over bytes; transformers' own bars, one per part, are silenced meanwhile."""
-    from tqdm import tqdm
+def _quiet() -> Iterator[None]:
+    """transformers' own bars, one per part, are silenced."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        with tqdm(total=total, unit="B", unit_scale=True, disable=not drawn) as bar:
-            yield bar
+        yield
     finally:
         if shown:
             logging.enable_progress_bar()

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError, OutputError
-from ..files import replacing
+from ..io import replacing
 
 PICKLE_SUFFIXES = (".ckpt", ".pth", ".pt", ".bin")
 SUFFIXES = (".safetensors", *PICKLE_SUFFIXES)

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import StudyError
 from ..evaluation.metrics import FATES
 from ..evaluation.scores import markdown_table
-from ..files import replacing
+from ..io import replacing
 from ..recipes import micro
 from .claims import AS_GOOD, CLAIMS, QUESTIONS, RE_ENTERED, TARGET, Answer, Claim, answer, matrix, mean_over_runs
 from .pictures import pictures

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StudyError
-from ..files import replacing
+from ..io import replacing
 from ..processes import in_processes
 from .rows import Run
 from .run import Study, finish, measure_floors

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from ..errors import StudyError
 from ..evaluation.scores import Scores
-from ..files import replacing
+from ..io import replacing
 from ..records import fitted, read_object
 from .rows import ROWS, row_settings, shared_settings
 

@@ -27,10 +27,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, OutputError
-from ..files import reason
+from ..io import reason, sha256_file
 from ..models.weight_files import UNREADABLE
 from ..records import fitted, read_object
-from .shards import file_digest
 
 FOLDER, INDEX, STATE, VERSION = "checkpoints", "checkpoint.json", "state.pt", 2
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -130,7 +129,7 @@ def _verify(folder: Path, name: str) -> None:
         return
     if known is None or not (folder / name).is_file():
         raise CheckpointError(f"{folder / name} is not there, or {INDEX} does not list it; {GO_BACK}")
-    if file_digest(folder / name) != known.sha256:
+    if sha256_file(folder / name) != known.sha256:
         raise CheckpointError(
             f"{folder / name} is damaged: its bytes are not those that were written (SHA-256 differs); {GO_BACK}"
         )
@@ -201,7 +200,7 @@ def _write_index(folder: Path, step: int, facts: Mapping[str, Any]) -> None:
     for path in files:
         _sync(path)
     listed = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_digest(path)}
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
         for path in files
     }
     content = {"version": VERSION, "step": step, "torch": torch.__version__, **facts, "files": listed}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DatasetError
-from ..generation.record import sha256_file
+from ..io import sha256_file
 from ..models.conditioners import conditioner_names
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, read_index

@@ -17,7 +17,8 @@ from ..clips import Clip
 from ..errors import DatasetError
 from ..framing import Framing, framing_note
 from ..generation.record import WeightDtype
-from ..processes import in_processes, locked
+from ..io import locked
+from ..processes import in_processes
 from .parts import Parts
 from .prepare import naming
 from .shard_encoder import EncodeOptions, Job, ShardDone, ShardEncoder

@@ -29,7 +29,7 @@ from ..experiments.rendered.sighting import Sighting
 from ..experiments.rendered.sweep import half_width
 from ..experiments.rendered.target import check_cameras
 from ..experiments.rendered.truth import Truth
-from ..files import replacing
+from ..io import replacing
 from .prepare import naming
 from .settings import check_counts, check_types, plain
 from .small_parts import command, save_part

@@ -23,7 +23,8 @@ from ..errors import DatasetError, TrainingError
 from ..experiments.rendered.finder import SubjectFinder
 from ..experiments.rendered.follower import Followed, Follower, follow_twice
 from ..experiments.rendered.motion import carried_on, fitted
-from ..generation.outputs import write_json
+from ..io import write_json
+from ..progress import counted
 from .hashes import finder_hash
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied
@@ -183,12 +184,10 @@ def _begun(config: FollowerConfig) -> tuple[SubjectFinder, Follower, str]:
 
 
 def _read(finder: SubjectFinder, folder: Path, limit: int | None) -> list[Pursuit]:
-    from tqdm.auto import tqdm
-
     count = len(detect_layout(folder).samples)
     clips = islice(iterate_clips(folder), limit)
     found: list[Pursuit] = []
-    for clip in tqdm(clips, f"finding who moves in {folder.name}", min(count, limit or count), unit="clip"):
+    for clip in counted(clips, f"finding who moves in {folder.name}", min(count, limit or count)):
         more = pursuits(finder, clip)
         if found and any(_shape(one) != _shape(found[0]) for one in more):
             raise DatasetError(f'clip "{clip.name}": it is of another size or length than others: take one kind')

@@ -14,7 +14,7 @@ import numpy as np
 from ..clips import Clip, VideoFile
 from ..datasets import iterate_clips
 from ..errors import DatasetError
-from ..files import replacing
+from ..io import replacing
 from ..records import read_object
 
 INDEX, PIXELS, VERSION = "frames.json", "frames.u8", 1

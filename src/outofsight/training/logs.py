@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, TrainingError
-from ..files import reason, replacing
+from ..io import reason, replacing
 
 
 @dataclass(frozen=True)

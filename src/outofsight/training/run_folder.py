@@ -13,7 +13,7 @@ from typing import Any
 
 from ..components.inputs import needs_intrinsics
 from ..errors import TrainingError
-from ..files import replacing
+from ..io import replacing
 from ..models.conditioners import conditioner_names
 from ..records import fitted, read_json
 from .checkpointing import Checkpoint, latest_checkpoint

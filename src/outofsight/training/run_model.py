@@ -8,13 +8,14 @@ import torch
 
 from ..components.hub import INDEX, shipped_models
 from ..errors import CheckpointError, DatasetError, OutputError
+from ..io import sha256_file
 from ..models.presets import PRESETS
 from ..records import read_object
 from .assemble import MARK, assemble
 from .checkpointing import FOLDER, WEIGHTS, latest_checkpoint
 from .parts import load_parts
 from .run_folder import CONFIG, BegunRun, read_begun
-from .shards import LatentSettings, file_digest, read_index
+from .shards import LatentSettings, read_index
 
 MODEL = "model"
 
@@ -44,7 +45,7 @@ def model_of_run(run: str | Path) -> Path:
     transformer = means if means.is_dir() else checkpoint.folder / "transformer"
     encoded = begun.latents or _latents_of(begun)
     parts = _parts_of(begun, encoded)
-    mark = {"transformer": file_digest(transformer / WEIGHTS), "parts": parts}
+    mark = {"transformer": sha256_file(transformer / WEIGHTS), "parts": parts}
     if (out / MARK).is_file():
         if read_object(out / MARK, CheckpointError, f"delete {out}, it is made anew") == mark:
             return out

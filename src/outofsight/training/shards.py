@@ -19,8 +19,8 @@ from annotated_types import Gt, Interval
 from torch import Tensor
 
 from ..errors import DatasetError
-from ..files import replacing
 from ..generation.record import WeightDtype
+from ..io import replacing, sha256_file
 from ..records import fitted, parse_json, read_object
 
 INDEX, VERSION = "index.json", 1
@@ -214,7 +214,7 @@ def write_index(
     listed, clips = [], []
     for name in shards:
         _, entries = read_shard(folder / name, verify=False)
-        listed.append({"file": name, "sha256": file_digest(folder / name), "clips": [e.name for e in entries]})
+        listed.append({"file": name, "sha256": sha256_file(folder / name), "clips": [e.name for e in entries]})
         clips += [asdict(entry) for entry in entries]
     content = {
         "version": VERSION,
@@ -273,11 +273,6 @@ def read_index(folder: Path) -> Index:
                 f"expected fewer; {remedy}"
             )
     return index
-
-
-def file_digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _short(value: Any) -> str:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutOfSightError, OutputError
-from ..files import reason
+from ..io import reason
+from ..progress import progress
 from .settings import with_settings
 
 
@@ -54,7 +55,8 @@ def command(config_type: type[Any], train: Callable[..., Mapping[str, float]]) -
     given = {field.name: options[field.name] for field in paths if options[field.name] is not None}
     try:
         config = with_settings(config_type(**given), options["set"])
-        results = train(config, resume=options["resume"], report=Progress(config.loop.steps))
+        with progress("steps", config.loop.steps) as advance:
+            results = train(config, resume=options["resume"], report=Progress(config.loop.steps, advance))
     except OutOfSightError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stop:
@@ -66,18 +68,14 @@ def command(config_type: type[Any], train: Callable[..., Mapping[str, float]]) -
 class Progress:
     """A bar on a terminal, a line per logged step elsewhere; to be called as :class:`SmallRun` reports."""
 
-    def __init__(self, steps: int) -> None:
-        from tqdm.auto import tqdm
-
+    def __init__(self, steps: int, advance: Callable[..., None]) -> None:
         self._terminal, self._told, self._began = sys.stderr.isatty(), 0.0, time.perf_counter()
-        self._steps = steps
-        self._bar: Any = tqdm(total=steps, unit="step", disable=not self._terminal)
+        self._steps, self._advance, self._at = steps, advance, 0
 
     def __call__(self, step: int, line: Mapping[str, float]) -> None:
         if self._terminal:
-            self._bar.update(step - self._bar.n)
-            if line:
-                self._bar.set_postfix_str(f"loss {line['loss']:.4f}")
+            self._advance(step - self._at, f"steps, loss {line['loss']:.4f}" if line else None)
+            self._at = step
         elif line and line["step"] != self._told:
             self._told = line["step"]
             left = (self._steps - step) * line["seconds"] / 60

@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..files import replacing
-from ..processes import locked
+from ..io import locked, replacing
 from ..records import read_object
 from .checkpointing import Checkpoint, drop_old, latest_checkpoint, write_checkpoint
 from .ema import Ema

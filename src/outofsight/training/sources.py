@@ -15,8 +15,8 @@ from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
 from ..datasets import detect_layout, iterate_clips
 from ..datasets.world_extras import FATES, read_world
 from ..errors import DatasetError
+from ..io import sha256_file
 from ..records import fitted, parse_json
-from .shards import file_digest
 
 MANIFEST = "manifest.jsonl"
 
@@ -85,7 +85,7 @@ def check_files(source: Source) -> None:
         if name.startswith(f"{FATES}/"):
             continue
         file = source.folder / name
-        if not file.is_file() or file_digest(file) != digest:
+        if not file.is_file() or sha256_file(file) != digest:
             what = "is missing" if not file.is_file() else "has changed since it was made (SHA-256 differs)"
             raise DatasetError(f"{file} {what}; run the same 'outofsight worlds' again, it makes the clip anew")
 
@@ -129,7 +129,7 @@ def clip_digest(clip: Clip) -> str:
     elif isinstance(clip.masks, RedMasks):
         files += [half.path for half in (clip.masks.context, clip.masks.target) if half is not None]
     for file in files:
-        digest.update(file_digest(file).encode())
+        digest.update(sha256_file(file).encode())
     return digest.hexdigest()
 
 

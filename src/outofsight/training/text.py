@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..files import replacing
+from ..io import replacing
 from .caption_data import NOT_TOLD, SPLITS, Attributes, told_clips
 from .settings import check_types, plain
 from .small_parts import command, save_part

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from ..errors import DatasetError, TrainingError
-from ..processes import locked
+from ..io import locked
 from .auxiliary import attach_presence
 from .batches import Part, PartLoader
 from .checkpointing import Checkpoint, latest_checkpoint

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..components.codec import VideoGeometry, channels_last
 from ..errors import TrainingError
-from ..files import replacing
+from ..io import replacing
 from ..models import PRESETS
 from .frames import FrameCache, cache_frames
 from .settings import check_counts, check_types, plain

@@ -16,7 +16,7 @@ from ..evaluation.measure import CORE
 from ..evaluation.metric import METRICS
 from ..evaluation.metrics import FATES
 from ..evaluation.scores import PSNR_NAMES, Scores, difference, summary, table, to_json
-from ..files import replacing
+from ..io import replacing
 
 MODEL = "model"
 BASELINES = (LAST_FRAME, BEST_VIEW)

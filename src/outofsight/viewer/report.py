@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import OutputError
-from ..files import replacing
+from ..io import replacing
 from .collect import ReadInputs, collect
 from .data import Report
 from .page import GENERATOR, render, render_index

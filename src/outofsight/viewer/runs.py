@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import LayoutError
 from ..generation.outputs import OutputPaths
-from ..generation.record import RunRecord, read_record, sha256_file
+from ..generation.record import RunRecord, read_record
+from ..io import sha256_file
 
 RECORD = ".run.json"
 # the inputs that make two runs continuations of one clip; the prompt may differ

@@ -6,7 +6,6 @@ written anew in the same order, so that every run ends in the same files, interr
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -19,7 +18,7 @@ from annotated_types import Interval
 from typing_extensions import TypedDict
 
 from ..errors import OutputError, WorldsError
-from ..files import reason, replacing
+from ..io import reason, replacing, sha256_file
 from ..records import fitted, parse_json, read_object
 
 Row = dict[str, Any]
@@ -66,11 +65,8 @@ class Settings:
 
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below a folder, by its path."""
-    found = {}
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with file.open("rb") as stream:
-            found[file.relative_to(folder).as_posix()] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return found
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {file.relative_to(folder).as_posix(): sha256_file(file) for file in files}
 
 
 def open_folder(out: Path, settings: Settings, version: int) -> None:

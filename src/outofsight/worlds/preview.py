@@ -9,7 +9,7 @@ import numpy as np
 
 from ..clips import Clip
 from ..datasets import read_clip
-from ..files import replacing
+from ..io import replacing
 from ..video import read_video
 from .generate import DATA, FATES
 from .manifest import Row

@@ -6,20 +6,15 @@ files are the same whatever the number of workers.
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import WorldsError
-from ..processes import locked
+from ..io import locked
+from ..processes import in_processes
 from . import manifest
 from .generate import DATA, MAKING, ClipMaker, Seconds, preset_of, row_of, write
 from .manifest import Row, Settings
@@ -114,57 +109,16 @@ def _on_this_machine(settings: Settings, todo: list[int], out: Path, workers: in
             for index in todo:
                 yield make_one(maker, settings, index, out)
         return
-    workers = min(workers, len(todo))
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer=_start_worker, initargs=(settings, str(out))
-    )
-    pending: set[Future[tuple[Row, Seconds]]] = set()
-    waiting = iter(todo)
-    try:
-        while True:
-            for index in waiting:
-                pending.add(pool.submit(_work, index))
-                if len(pending) >= 2 * workers:
-                    break
-            if not pending:
-                return
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except BrokenProcessPool as cause:
-        raise WorldsError(
-            "a worker process ended unexpectedly (killed, or out of memory); what is finished is kept: run the same "
-            "command again, perhaps with fewer --workers"
-        ) from cause
-    finally:
-        processes = list((getattr(pool, "_processes", None) or {}).values())
-        finished = not pending
-        pool.shutdown(wait=finished, cancel_futures=True)
-        if not finished:
-            for process in processes:
-                process.terminate()
-            for process in processes:
-                process.join()
+    yield from in_processes(_work, todo, min(workers, len(todo)), _start_worker, (settings, out))
 
 
 _maker: ClipMaker | None = None
 _job: tuple[Settings, Path] | None = None
 
 
-def _start_worker(settings: Settings, out: str) -> None:
-    """Once per worker process: its renderer, and its end where the parent's comes."""
-    global _maker, _job
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _job = settings, Path(out)
-
-
-def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
-    """A killed parent cannot say goodbye: without it there is nobody to work for."""
-    parent.join()
-    os._exit(1)
+def _start_worker(settings: Settings, out: Path) -> None:
+    global _job
+    _job = settings, out
 
 
 def _work(index: int) -> tuple[Row, Seconds]:
