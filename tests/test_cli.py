@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_runs import file_size_limit
 
 from fake_weights import write_base_folder
+from limits import file_size_limit
 from outofsight.cli import main
 from outofsight.commands import console
 from outofsight.memory import RetrievalTrace
@@ -116,20 +116,20 @@ def test_ctrl_c_keeps_the_run_and_the_same_command_finishes_it(
     options = [*options, "--steps", "6"]
     assert generate(model, tmp_path / "whole.mp4", *options, "--seed", "11") == 0
 
-    report = console.StepReporter.__call__
+    report = console.ConsoleReporter.step
 
-    def stop(self: console.StepReporter, step: DenoiseStep) -> None:
-        report(self, step)
+    def stop(self: console.ConsoleReporter, label: str, step: DenoiseStep) -> None:
+        report(self, label, step)
         if step.step == 2:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(console.StepReporter, "__call__", stop)
+    monkeypatch.setattr(console.ConsoleReporter, "step", stop)
     out = tmp_path / "run" / "out.mp4"
     assert generate(model, out, *options, "--seed", "11") == 130
     assert "step 3 of 6 is kept" in capsys.readouterr().err
     assert left(out.parent) == ["out.partial.mp4", "out.partial.safetensors"]
     assert probe_video(out.parent / "out.partial.mp4").frames == FRAMES
-    monkeypatch.setattr(console.StepReporter, "__call__", report)
+    monkeypatch.setattr(console.ConsoleReporter, "step", report)
 
     # without --seed the kept one is taken up
     assert generate(model, out, *options) == 0
@@ -152,7 +152,7 @@ def test_a_run_stopped_while_decoding_is_finished_without_a_trace(
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(session.VideoDecoderStream, "decode", stop)
+        patch.setattr(session, "decode_latents", stop)
         assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 130
     assert generate(model, tmp_path / "out.mp4", *options, "--trace") == 0
     assert "no trace is written" in capsys.readouterr().err
@@ -163,11 +163,11 @@ def test_a_run_stopped_while_decoding_is_finished_without_a_trace(
 def test_a_partial_run_of_other_settings_is_not_resumed(
     model: Path, options: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(self: console.StepReporter, step: DenoiseStep) -> None:
+    def stop(self: console.ConsoleReporter, label: str, step: DenoiseStep) -> None:
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(console.StepReporter, "__call__", stop)
+        patch.setattr(console.ConsoleReporter, "step", stop)
         assert generate(model, tmp_path / "out.mp4", *options) == 130
     assert generate(model, tmp_path / "out.mp4", *options, "--guidance", "2") == 0
     assert "not resumed" in capsys.readouterr().err

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "src" / "outofsight"
 LAYERS = (
     "errors",
     "io records",
-    "local_code processes progress",
+    "local_code processes progress provenance",
     "cameras",
     "framing",
     "video",
@@ -54,8 +54,8 @@ def pairs(table: str) -> set[tuple[str, str]]:
 
 
 KNOWN_EXCEPTIONS = pairs("""
-    evaluation.benchmark: generation.outputs generation.record
-    evaluation.networks: components.codec components.hub generation.record
+    evaluation.benchmark: generation.outputs
+    evaluation.networks: generation.record
     evaluation.predictions: generation.outputs
     models.conditioners.anchors: memory memory.rotary
     models.conditioners.base: memory memory.rotary
@@ -65,18 +65,6 @@ KNOWN_EXCEPTIONS = pairs("""
     models.conditioners.rays: memory
     models.conditioners.reprojection: memory
     training.caption_data: worlds.annotate worlds.plan worlds.shots
-    training.encode: generation.record
-    training.finder: experiments.rendered.target
-    training.parameters: components.hub
-    training.parts: components.codec components.hub components.prompts
-    training.prepare: components.inputs experiments.rendered.target
-    training.pursuits: experiments.rendered.target
-    training.run_folder: components.inputs
-    training.run_model: components.hub
-    training.shards: generation.record
-    training.tokenizer: components.prompts
-    training.vae: components.codec
-    training.validate: components.codec
     viewer.collect: evaluation.baselines evaluation.measure evaluation.metrics evaluation.scores
     viewer.given: evaluation.traces
     viewer.retrieval: evaluation.clip evaluation.metrics evaluation.traces

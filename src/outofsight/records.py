@@ -10,10 +10,12 @@ import functools
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .errors import OutOfSightError
 
+WeightDtype = Literal["float32", "bfloat16", "float16"]
+MOST_STEPS = 100_000  # denoising steps that anyone may ask for
 _SHOWN = 3  # faults that a message lists
 
 

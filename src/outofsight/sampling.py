@@ -19,13 +19,13 @@ from .cameras import rebase_poses
 from .errors import GeometryError, NumericsError
 from .models.conditioners.base import Conditions
 from .progress import counted
+from .records import MOST_STEPS
 
 if TYPE_CHECKING:
     from .memory import RetrievalTrace
     from .models.cache import ContextCache
 
 TIMESTEPS = 1000.0  # timestep = 1000 sigma
-MOST_STEPS = 100_000  # denoising steps that anyone may ask for
 
 
 @dataclass(frozen=True, eq=False)

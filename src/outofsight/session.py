@@ -110,11 +110,9 @@ class Session:
         self.seed, self.trace = seed, trace
         self.geometry = VideoGeometry.of(pipe.vae, pipe.transformer)
         self.context = context_inputs(context_video, context_cameras, (height, width), horizontal_fov, self.geometry)
-        self._given_fov = horizontal_fov
-        self.negative_prompt = negative_prompt
+        self._given_fov, self.negative_prompt = horizontal_fov, negative_prompt
         self.prompt = prompt
-        self.bank = Bank()
-        self.chunks = 0
+        self.bank, self.chunks = Bank(), 0
         self._decoder: VideoDecoderStream | None = None
         self._pages: ContextCache | None = None  # encoded pages of models that stream
         self._context_frames = len(self.context.frames)  # video frames that the others look back on
@@ -138,8 +136,8 @@ class Session:
     def streams(self) -> bool:
         """Whether each chunk goes on in the latents of the one before, as models do whose context is appended to.
 
-        The others are given, for each chunk, a clip of the kind they were trained on: the latest video frames, as many
-        as the first context had, encoded anew; and the chunk is decoded by itself.
+        The others are given a clip of the kind they were trained on for each chunk: the latest video frames, as many as
+        the first context had, encoded anew.
         """
         return bool(self.pipe.transformer.streams) and not self.pipe.looks
 
@@ -255,10 +253,12 @@ class Session:
         window = self._window(ahead.overlap)
         with clock("encode_video"):
             recent = self._encode_window(window, device, dtype, progress)
-        with clock("look"):
-            starts = tuple(self.geometry.first_frames(count))
-            seen = Seen(window[0], window[1], cameras, self.context.horizontal_fov, starts)
-            extra = pipe.look(seen, device, progress)
+        extra: dict[str, Tensor] = {}
+        if pipe.looks:
+            with clock("look"):
+                starts = tuple(self.geometry.first_frames(count))
+                seen = Seen(window[0], window[1], cameras, self.context.horizontal_fov, starts)
+                extra = pipe.look(seen, device, progress)
         put_away(pipe, pipe.vae)
         with clock("encode_text"):
             text = pipe.embedded(self._tokens[0], device)

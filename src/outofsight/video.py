@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,7 @@ from .io import reason, replacing
 if TYPE_CHECKING:
     import os
 
+_LEAD = 16  # frames that a decoder may hold back to reorder them, at the most (H.264)
 _MAX_FPS_DENOMINATOR = 1001  # holds the broadcast rates (30000/1001) exactly
 
 
@@ -198,6 +199,35 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float | F
 
     with replacing(file, av.FFmpegError) as beside:
         _encode(beside, frames, Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR), crf)
+
+
+def join_videos(parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> None:
+    """Write videos that :func:`write_video` made at one size and rate as one file, one behind the other.
+
+    Their pictures are copied as they are coded, so nothing is lost. Raises VideoError for a part that cannot be read or
+    is of another size or rate, OutputError where the place cannot be written to.
+    """
+    import av
+
+    first = probe_video(parts[0])
+    with replacing(Path(path), av.FFmpegError) as beside, av.open(str(beside), "w") as out:
+        stream, done = None, 0
+        for part in parts:
+            info = probe_video(part)
+            if (info.height, info.width, info.fps) != (first.height, first.width, first.fps):
+                raise VideoError(f"{part}: {info} cannot be joined to {first}: sizes and rates must be equal")
+            with _opened(Path(part)) as container:
+                source = container.streams.video[0]
+                stream = stream or out.add_stream_from_template(source)
+                packets = [packet for packet in container.demux(source) if packet.dts is not None]
+                step = round(1 / (source.average_rate * source.time_base))  # one packet is one frame
+                for number, packet in enumerate(packets, start=done):
+                    # frames are decoded in another order than shown; parts of few frames need less lead for that, and
+                    # decoding times must rise
+                    packet.pts, packet.dts = packet.pts + done * step, (number - _LEAD) * step
+                    packet.stream = stream
+                    out.mux(packet)
+                done += len(packets)
 
 
 def _check_frames(frames: np.ndarray) -> None:

@@ -159,9 +159,19 @@ def test_the_viewer_agrees(
     paths, sources = OutputPaths(tmp_path / "run.mp4"), Sources(clip=str(shipped))
     shutil.copy(video, paths.video)
     settings = Settings(num_inference_steps=1, guidance_scale=1.0, shift=3.0)
-    inputs = load_inputs(Job(paths, sources), settings, 4)
+    inputs = load_inputs(Job(paths, sources), settings, 4).fitted(settings)
     model = {"name": "small", "folder": None, "files": {}}
-    record = RunRecord(settings, sources, Machine(), 7, False, inputs.record(), model, "f", outputs={})
+    record = RunRecord(
+        settings,
+        sources,
+        Machine(),
+        7,
+        False,
+        inputs.record(inputs.context_cameras.horizontal_fov, inputs.frames.shape[1:3]),
+        model,
+        "f",
+        outputs={},
+    )
     write_json(paths.record, record.to_json())
     rows = {line[0]: line[1:] for line in collect(one_run(paths.video), None, read_given).scores}
     columns = ("psnr", "psnr re-entered", "psnr hidden", "psnr re-entered inside")

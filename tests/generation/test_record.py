@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from limits import file_size_limit
 from outofsight.errors import CheckpointError, LayoutError, OutputError
 from outofsight.generation.outputs import OutputPaths, check_folder_writable, check_writable, load_partial, save_partial
 from outofsight.generation.record import (
@@ -23,6 +21,7 @@ from outofsight.generation.record import (
     RunRecord,
     Settings,
     Sources,
+    file_mark,
     fingerprint,
     model_identity,
     read_record,
@@ -48,19 +47,6 @@ def record(**changes: Any) -> RunRecord:
         "fingerprint": "f",
     }
     return RunRecord(**{**whole, **changes})
-
-
-@contextmanager
-def file_size_limit(size: int) -> Iterator[None]:
-    """Writes beyond ``size`` bytes fail, as on a full disk (the error differs in its number alone)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 # --- records --------------------------------------------------------------------------------------------------
@@ -160,16 +146,23 @@ def test_model_identity_reads_all_that_decides(tmp_path: Path) -> None:
     for name in ("vae/config.json", "vae/w.safetensors", "tokenizer/vocab.txt", "README.md", ".git/HEAD"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
-    sizes: list[int] = []
-    identity = model_identity("m", tmp_path, sizes.append)
+    identity = model_identity("m", tmp_path)
     assert sorted(identity["files"]) == ["tokenizer/vocab.txt", "vae/config.json", "vae/w.safetensors"]
-    assert sum(sizes) == sum(map(len, identity["files"]))
     # sha256sum of the text "vae/config.json"
-    import hashlib
-
     assert identity["files"]["vae/config.json"] == hashlib.sha256(b"vae/config.json").hexdigest()
     (tmp_path / "vae/w.safetensors").write_text("other")
     assert model_identity("m", tmp_path) != identity
+
+
+def test_the_mark_of_a_large_file_reads_little_and_sees_other_weights(tmp_path: Path) -> None:
+    one, two, three = (tmp_path / name for name in "abc")
+    values = np.random.default_rng(0).standard_normal(1 << 20, np.float32)
+    values.tofile(one)
+    (values + np.float32(1e-3)).tofile(two)  # every value is a little another, as after a training step
+    values[:-1].tofile(three)
+    marks = [file_mark(path) for path in (one, two, three)]
+    assert all(mark.startswith("sampled ") for mark in marks) and len(set(marks)) == 3
+    assert file_mark(one) == marks[0]
 
 
 def test_array_hash_sees_shape_type_and_order() -> None:

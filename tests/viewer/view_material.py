@@ -71,10 +71,11 @@ def write_run(
     frames = grey_frames() if made is None else made
     place.parent.mkdir(parents=True, exist_ok=True)
     write_video(paths.video, frames, FPS, crf=0)
-    inputs = load_inputs(Job(paths, sources), settings, STRIDE)
+    inputs = load_inputs(Job(paths, sources), settings, STRIDE).fitted(settings)
+    given = inputs.record(inputs.context_cameras.horizontal_fov, inputs.frames.shape[1:3])
     record: dict[str, Any] = {
         "settings": settings, "sources": sources, "machine": Machine(), "seed": 7, "trace": True,
-        "inputs": inputs.record(), "model": {"name": "small", "folder": None, "files": {}}, "fingerprint": "f",
+        "inputs": given, "model": {"name": "small", "folder": None, "files": {}}, "fingerprint": "f",
         "outputs": {"video": {"file": place.name, "sha256": sha256_file(paths.video)}},
     }  # fmt: skip
     write_json(paths.record, RunRecord(**(record | changes)).to_json())

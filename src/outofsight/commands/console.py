@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from ..errors import OutOfSightError
+from ..generation.reporter import Reporter
 
 if TYPE_CHECKING:
     from ..sampling import DenoiseStep
@@ -106,18 +107,27 @@ def byte_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield advance
 
 
-class StepReporter:
-    """Says in about ten lines a run how far denoising is; on a terminal the pipeline's bars do that instead."""
+class ConsoleReporter(Reporter):
+    """Prints what a run tells: in about ten lines a video how far denoising is, or, on a terminal, bars instead."""
 
-    def __init__(self, label: str) -> None:
-        self._console, self._label = _console(), label
+    def __init__(self) -> None:
+        self._console = _console()
 
     @property
-    def bars(self) -> bool:
+    def bars(self) -> bool:  # type: ignore[override]
         """Whether the pipeline is to show its progress bars."""
         return self._console.is_terminal
 
-    def __call__(self, step: DenoiseStep) -> None:
+    def note(self, text: str) -> None:
+        note(text)
+
+    def result(self, text: str) -> None:
+        say(text)
+
+    def failed(self, text: str) -> None:
+        fail(text)
+
+    def step(self, label: str, step: DenoiseStep) -> None:
         done = step.step + 1
         if not self.bars and (done == step.steps or done % max(1, step.steps // 10) == 0):
-            self._console.print(f"{self._label}: step {done} of {step.steps}")
+            self._console.print(f"{label}: step {done} of {step.steps}")

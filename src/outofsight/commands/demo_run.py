@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CheckpointError
-from .console import note, say
+from .console import ConsoleReporter, note, say
 
 if TYPE_CHECKING:
     from ..evaluation.clip import EvalClip
@@ -84,7 +84,7 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
         overwrite=True,
     )
     truth = eval_clip(read_clip(clip), clip).read()
-    run(request)
+    run(request, ConsoleReporter())
     paths = OutputPaths(request.out)
     made = read_video(paths.video).frames
     videos = {MODEL: baselines.Continuation(made, trace=read_trace(paths.trace) if paths.trace.is_file() else None)}

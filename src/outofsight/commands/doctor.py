@@ -50,7 +50,7 @@ def _machine() -> Iterator[str]:
 
     import torch
 
-    from ..generation.record import versions
+    from ..provenance import versions
 
     device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     for name, value in versions(device).items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import OutOfSightError
-from .console import note, quiet_libraries, reports_errors
+from .console import ConsoleReporter, note, quiet_libraries, reports_errors
 
 if TYPE_CHECKING:
     from ..generation.run import Request
@@ -56,6 +56,9 @@ def generate(
     ] = None,
     width: Annotated[int | None, _option("Pixels, with --height.", least=1, group=INPUT)] = None,
     frames: Annotated[int | None, _option("Target frames; all that the cameras cover.", least=1, group=INPUT)] = None,
+    chunk: Annotated[
+        int | None, _option("Latent frames generated at a time; as many as the context has.", least=1, group=SAMPLING)
+    ] = None,
     context_frames: Annotated[int | None, _option("Use the last so many context frames.", least=1, group=INPUT)] = None,
     pad: Annotated[bool, _option("Repeat the last frame of a context that is too short.", group=INPUT)] = False,
     horizontal_fov: Annotated[
@@ -96,8 +99,8 @@ def generate(
 ) -> None:
     """Continue a video along a camera path.
 
-    Beside OUT.mp4 lies OUT.run.json, which says how it was made and can be replayed. After Ctrl-C, the same
-    command goes on where it stopped.
+    A path longer than --chunk is made chunk by chunk, and OUT.session/ holds the video so far. Beside OUT.mp4 lies
+    OUT.run.json, which says how it was made and can be replayed. After Ctrl-C or a kill, the same command resumes.
     """
     from ..generation.load import choose_device, choose_dtype
     from ..generation.record import Machine, Settings
@@ -118,7 +121,7 @@ def generate(
     )
     if replay is not None:
         request = _replayed(replay, sources, out, model, device, overwrite=overwrite, force=force)
-        run(replace(request, local_files_only=local_files_only))
+        run(replace(request, local_files_only=local_files_only), ConsoleReporter())
         return
     if model is None:
         raise OutOfSightError(
@@ -129,6 +132,7 @@ def generate(
     if clips is not None and (clip or context or cameras or context_cameras or context_pose):
         raise OutOfSightError("--clips brings videos and cameras of its own; only --pose and --prompt go with it")
     chosen = choose_device(device)
+    model = _of_run(model)
     settings = Settings(
         num_inference_steps=steps,
         guidance_scale=guidance,
@@ -141,6 +145,7 @@ def generate(
         context_frames=context_frames,
         pad=pad,
         target_frames=frames,
+        chunk=chunk,
         horizontal_fov=horizontal_fov,
         negative_prompt=negative_prompt,
         cache_context=cache_context,
@@ -149,10 +154,23 @@ def generate(
     )
     machine = Machine(chosen, offload.value, compile, attention_backend)
     failed = run(
-        Request(model, sources, out, clips, settings, machine, seed, trace, overwrite, force, local_files_only)
+        Request(model, sources, out, clips, settings, machine, seed, trace, overwrite, force, local_files_only),
+        ConsoleReporter(),
     )
     if failed:
         raise typer.Exit(2)
+
+
+def _of_run(model: str) -> str:
+    """A model's name; that of a training run is the folder that its newest weights are put together in."""
+    from ..training.run_model import is_run, model_of_run
+
+    place = Path(model).expanduser()
+    if not is_run(place):
+        return model
+    folder = model_of_run(place)
+    note(f"{place} is a training run: its newest weights are used, as put together in {folder}")
+    return str(folder)
 
 
 def _replayed(

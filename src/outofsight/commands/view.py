@@ -38,7 +38,7 @@ def read_given(run: RunFiles, stride: int) -> Given:
     from ..generation.request import Job, load_inputs
     from ..viewer import Given
 
-    inputs = load_inputs(Job(run.paths, run.record.sources), run.record.settings, stride)
+    inputs = load_inputs(Job(run.paths, run.record.sources), run.record.settings, stride).fitted(run.record.settings)
     return Given(inputs.frames, inputs.context_cameras, inputs.target_cameras, inputs.prompt, inputs.sha256)
 
 

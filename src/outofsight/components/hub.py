@@ -18,10 +18,11 @@ from typing_extensions import TypedDict
 from ..errors import CheckpointError
 from ..local_code import load_tokenizer, refuse_code
 from ..models.weight_files import check_finite, read_stored
-from ..records import fitted, parse_json, read_object
-from ..sampling import MOST_STEPS
+from ..records import MOST_STEPS, fitted, parse_json, read_object
 
 INDEX = "model_index.json"
+# what a model folder is made of: never pickles, and no code
+_FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.md"]
 FINDER = "outofsight.experiments.rendered.finder:SubjectFinder"  # what looks at pixels for conditioners that need them
 SHIPPED = Path(__file__).parents[1] / "weights"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -91,9 +92,8 @@ def _checked(folder: Path) -> Path:
 
 
 def _download(name: str, local_files_only: bool, **where: Any) -> Path:
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    from ..pipeline import WorldModelPipeline
 
     if not local_files_only:
         warnings.warn(
@@ -102,7 +102,7 @@ def _download(name: str, local_files_only: bool, **where: Any) -> Path:
             stacklevel=4,
         )
     try:
-        found = WorldModelPipeline.download(name, local_files_only=local_files_only, use_safetensors=True, **where)
+        found = snapshot_download(name, local_files_only=local_files_only, allow_patterns=_FETCHED, **where)
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         told = "the local cache has no complete copy of" if local_files_only else "could not get"
         raise CheckpointError(f"{told} {name!r} (no local folder has that name either): {error}") from error

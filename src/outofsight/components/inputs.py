@@ -32,7 +32,8 @@ class ContextInputs:
     """What was seen so far, checked and in the size that the model computes in.
 
     ``frames`` uint8 ``[f, h, w, 3]``; ``cameras`` of them; ``framing`` that made them; ``grid`` latent rows and
-    columns; ``latent_frames`` that the frames make; ``horizontal_fov`` degrees, or None where nobody knows it (yet).
+    columns; ``latent_frames`` that the frames make; ``horizontal_fov`` degrees, or None where nobody knows it (yet);
+    ``note``: what was done to the frames, in words.
     """
 
     frames: np.ndarray
@@ -41,6 +42,7 @@ class ContextInputs:
     grid: tuple[int, int]
     latent_frames: int
     horizontal_fov: float | None
+    note: str | None = None
 
 
 def context_inputs(
@@ -59,7 +61,7 @@ def context_inputs(
     frames, (path,) = made.frames, made.cameras
     grid = geometry.latent_size(frames.shape[1], frames.shape[2], "the context video")
     latent_frames = _context_latents(path, len(frames), geometry)
-    return ContextInputs(frames, path, made.framing, grid, latent_frames, path.horizontal_fov)
+    return ContextInputs(frames, path, made.framing, grid, latent_frames, path.horizontal_fov, made.note)
 
 
 def fitted_inputs(

@@ -23,9 +23,9 @@ import torch
 
 from ..errors import LayoutError, OutOfSightError, OutputError
 from ..generation.outputs import check_writable
-from ..generation.record import now, versions
 from ..io import locked, sha256_file
 from ..processes import in_processes
+from ..provenance import now, versions
 from .collect import collect
 from .metric import METRICS, Metric
 from .metrics.subject import BoxSource

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from ..errors import CheckpointError, OutOfSightError
-from .console import byte_bar, note
-from .record import Machine, Settings, WeightDtype, model_files, model_identity
+from ..records import WeightDtype
+from .record import Machine, Settings, model_identity
+from .reporter import Reporter
 
 if TYPE_CHECKING:
     import torch
@@ -81,15 +82,11 @@ class Model:
     outline: WorldModelPipeline
 
     def identity(self) -> dict[str, Any]:
-        """Its files by SHA-256; see :func:`outofsight.runs.model_identity`."""
-        if self.folder is None:
-            return model_identity(self.name, None)
-        total = sum(path.stat().st_size for path in model_files(self.folder))
-        with byte_bar("hashing the model", total) as on_bytes:
-            return model_identity(self.name, self.folder, on_bytes)
+        """Its files; see :func:`outofsight.generation.record.model_identity`."""
+        return model_identity(self.name, self.folder)
 
 
-def find_model(name: str, local_files_only: bool = False) -> Model:
+def find_model(name: str, local_files_only: bool, reporter: Reporter) -> Model:
     """Resolve a model name: ``random:PRESET``, a folder, a shipped name or a hub id.
 
     Raises:
@@ -97,16 +94,12 @@ def find_model(name: str, local_files_only: bool = False) -> Model:
     """
     from ..components.hub import resolve_model
     from ..pipeline import WorldModelPipeline
-    from ..training.run_model import is_run, model_of_run
 
     if name.startswith(RANDOM):
-        note(f"WARNING: {name} has RANDOM weights. The path from video to video is the real one; the picture is noise.")
+        reporter.note(
+            f"WARNING: {name} has RANDOM weights. The path from video to video is the real one; the picture is noise."
+        )
         return Model(name, None, WorldModelPipeline.from_preset(name.removeprefix(RANDOM)))
-    place = Path(name).expanduser()
-    if is_run(place):
-        folder = model_of_run(place)
-        note(f"{place} is a training run: its newest weights are used, as put together in {folder}")
-        return Model(name, folder, WorldModelPipeline.outline(folder))
     folder = resolve_model(name, local_files_only=local_files_only)
     return Model(name, folder, WorldModelPipeline.outline(folder))
 
@@ -120,15 +113,18 @@ def load_pipeline(model: Model, settings: Settings, machine: Machine) -> WorldMo
     """
     import torch
 
+    from ..components.hub import is_quantised
     from ..pipeline import WorldModelPipeline
 
-    dtype = getattr(torch, settings.dtype)
+    dtype, pipe = getattr(torch, settings.dtype), model.outline
     if model.folder is None:
-        pipe = model.outline
         pipe.to(dtype)
     else:
         try:
-            pipe = WorldModelPipeline.from_pretrained(model.folder, torch_dtype=dtype)
+            if is_quantised(model.folder):
+                pipe = WorldModelPipeline.from_pretrained(model.folder, torch_dtype=dtype)
+            else:
+                pipe.load_weights(model.folder, dtype)
         except (OSError, ValueError, KeyError) as error:
             if isinstance(error, OutOfSightError):
                 raise

@@ -3,12 +3,14 @@
 out.mp4                        the video
 out.run.json                   how it was made (see runs.py); written last, so it marks a finished run
 out.trace.npz                  what was recalled, on request
-out.partial.safetensors, .mp4  a run broken off by Ctrl-C, gone when it is finished
+out.partial.safetensors, .mp4  a chunk broken off by Ctrl-C, gone when it is finished
+out.session/                   a run of several chunks: the session, and the video so far; gone when it is finished
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +49,20 @@ class OutputPaths:
     def preview(self) -> Path:
         return self._beside(".partial.mp4")
 
+    @property
+    def session(self) -> Path:
+        """Folder of a run of several chunks, while it is not finished."""
+        return self._beside(".session")
+
+    def trace_of(self, chunk: int) -> Path:
+        """The trace of each chunk; the first one's is :attr:`trace`."""
+        return self._beside(f".trace-{chunk + 1}.npz") if chunk else self.trace
+
     def forget_partial(self) -> None:
         """Remove what an interrupted run left."""
         self.partial.unlink(missing_ok=True)
         self.preview.unlink(missing_ok=True)
+        shutil.rmtree(self.session, ignore_errors=True)
 
 
 def check_writable(path: Path, suffix: str = ".mp4") -> None:

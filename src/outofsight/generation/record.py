@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,15 +18,14 @@ from typing_extensions import TypedDict
 
 from ..errors import LayoutError, OutOfSightError
 from ..io import sha256_file
-from ..records import fitted, read_json
-from ..sampling import MOST_STEPS
+from ..records import MOST_STEPS, WeightDtype, fitted, read_json
 
 if TYPE_CHECKING:
     pass
 
 FORMAT = "outofsight run 1"
 
-WeightDtype = Literal["float32", "bfloat16", "float16"]
+_WHOLE, _PIECE, _PIECES = 1 << 20, 16 << 10, 64  # bytes, bytes and a count
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,8 @@ class Settings:
 
     Steps, guidance, shift and negative prompt left at None are put in before a run (:meth:`resolved`): the model's own.
     Field names and meanings are those of ``WorldModelPipeline.__call__``; ``context_frames`` takes the last so many
-    frames of the context, ``pad`` repeats the last frame of one that is too short, ``dtype`` is the weights'.
+    frames of the context, ``chunk`` is how many latent frames are generated at a time (None: as many as the context
+    has), ``pad`` repeats the last frame of one that is too short, ``dtype`` is the weights'.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -54,6 +51,7 @@ class Settings:
     context_frames: Annotated[int, Ge(1)] | None = None
     pad: bool = False
     target_frames: Annotated[int, Ge(1)] | None = None
+    chunk: Annotated[int, Ge(1)] | None = None
     horizontal_fov: Annotated[float, Interval(gt=0, lt=180)] | None = None
     negative_prompt: str | None = None
     cache_context: bool | None = None
@@ -129,20 +127,13 @@ def _identity(model: Mapping[str, Any]) -> Any:
     return model["files"] or model["name"]
 
 
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-# --- hashes -----------------------------------------------------------------------------------------------
-
-
-def model_identity(name: str, folder: Path | None, on_bytes: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Which model it is: every weight, config and tokenizer file of its folder by SHA-256.
+def model_identity(name: str, folder: Path | None) -> dict[str, Any]:
+    """Which model it is: every weight, config and tokenizer file of its folder by its :func:`file_mark`.
 
     ``folder`` is None for random weights, which their name (preset and seed) decides.
     """
     files = {} if folder is None else {
-        path.relative_to(folder).as_posix(): sha256_file(path, on_bytes) for path in model_files(folder)
+        path.relative_to(folder).as_posix(): file_mark(path) for path in model_files(folder)
     }  # fmt: skip
     return {"name": name, "folder": None if folder is None else str(folder), "files": files}
 
@@ -154,20 +145,20 @@ def model_files(folder: Path) -> list[Path]:
     return sorted(path for path in files if not any(p.startswith(".") for p in path.relative_to(folder).parts))
 
 
-def versions(device: str) -> dict[str, str]:
-    """Versions of what computes."""
-    import torch
+def file_mark(path: Path) -> str:
+    """SHA-256 of a small file; of a large one its size and 64 pieces spread over it, which takes no time.
 
-    found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("outofsight", "torch", "diffusers", "transformers", "numpy", "av"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    if torch.device(device).type == "cuda":
-        found["gpu"] = torch.cuda.get_device_name(device)
-        found["cuda"] = str(torch.version.cuda)
-    return found
+    Any training changes every piece of a weight file; who wants certainty compares whole files.
+    """
+    size = path.stat().st_size
+    if size <= _WHOLE:
+        return sha256_file(path)
+    digest = hashlib.sha256(f"{size}".encode())
+    with path.open("rb") as file:
+        for piece in range(_PIECES):
+            file.seek((size - _PIECE) * piece // (_PIECES - 1))
+            digest.update(file.read(_PIECE))
+    return f"sampled {digest.hexdigest()}"
 
 
 # --- reading ----------------------------------------------------------------------------------------------

@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LoadedInputs:
-    """The inputs of one video, read and at the size asked for, cameras of the frames as they are then.
-
-    ``sha256`` names each part; ``notes`` say what was done on reading.
-    """
+    """The inputs of one video as they were read; ``sha256`` names each part; ``notes`` say what was done on reading."""
 
     frames: np.ndarray
     fps: float
@@ -34,13 +31,24 @@ class LoadedInputs:
     sha256: dict[str, str]
     notes: list[str] = field(default_factory=list)
 
-    def record(self) -> dict[str, object]:
-        """The part of ``run.json`` about inputs."""
+    def fitted(self, settings: Settings) -> LoadedInputs:
+        """At the size that was asked for, with cameras of the frames as they are then."""
+        from ..components.inputs import fitted_inputs
+
+        paths = self.context_cameras, self.target_cameras
+        made = fitted_inputs(self.frames, paths, (settings.height, settings.width), settings.horizontal_fov)
+        notes = [*self.notes, *([f"context: {made.note}"] if made.note else [])]
+        return replace(
+            self, frames=made.frames, context_cameras=made.cameras[0], target_cameras=made.cameras[1], notes=notes
+        )
+
+    def record(self, horizontal_fov: float | None, size: tuple[int, int]) -> dict[str, object]:
+        """The part of ``run.json`` about inputs; lens and (height, width) of the frames that the model got."""
         return {
             "sha256": self.sha256,
             "context_frames": len(self.frames),
-            "context_size": list(self.frames.shape[1:3]),
-            "horizontal_fov": self.context_cameras.horizontal_fov,
+            "context_size": list(size),
+            "horizontal_fov": horizontal_fov,
             "fps": self.fps,
             "notes": self.notes,
         }
@@ -85,8 +93,6 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     Raises:
         VideoError, CameraError, PromptError, LayoutError: what is missing or cannot be read.
     """
-    from ..components.inputs import fitted_inputs
-
     sources = job.sources
     digests: dict[str, str] = {}
     notes: list[str] = []
@@ -113,10 +119,7 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     if settings.context_frames is not None:
         frames, context_cameras, told = _last_frames(frames, context_cameras, settings.context_frames)
         notes += told
-    paths = context_cameras, target_cameras
-    fitted = fitted_inputs(frames, paths, (settings.height, settings.width), settings.horizontal_fov)
-    notes += [f"context: {fitted.note}"] if fitted.note else []
-    return LoadedInputs(fitted.frames, fps, fitted.cameras[0], fitted.cameras[1], prompt, digests, notes)
+    return LoadedInputs(frames, fps, context_cameras, target_cameras, prompt, digests, notes)
 
 
 def _cameras(sources: Sources, clip: Clip | None, stride: int) -> tuple[CameraPath, CameraPath | None]:

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError, StudyError, TrainingError
-from ..generation.record import now, versions
 from ..models import WorldTransformer3DModel
 from ..models.presets import TINY
+from ..provenance import now, versions
 from ..training import train
 from ..training.checkpointing import verify_part
 from ..training.config import TrainConfig

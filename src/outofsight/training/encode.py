@@ -16,9 +16,9 @@ import torch
 from ..clips import Clip
 from ..errors import DatasetError
 from ..framing import Framing, framing_note
-from ..generation.record import WeightDtype
 from ..io import locked
 from ..processes import in_processes
+from ..records import WeightDtype
 from .parts import Parts
 from .prepare import naming
 from .shard_encoder import EncodeOptions, Job, ShardDone, ShardEncoder

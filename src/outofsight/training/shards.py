@@ -19,9 +19,8 @@ from annotated_types import Gt, Interval
 from torch import Tensor
 
 from ..errors import DatasetError
-from ..generation.record import WeightDtype
 from ..io import replacing, sha256_file
-from ..records import fitted, parse_json, read_object
+from ..records import WeightDtype, fitted, parse_json, read_object
 
 INDEX, VERSION = "index.json", 1
 EMPTY_TEXT = "empty_text"

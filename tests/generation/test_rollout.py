@@ -1,0 +1,171 @@
+"""Rollouts from the command line: chunk by chunk, written as they go, broken off and resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from outofsight.cli import main
+from outofsight.commands import console
+from outofsight.errors import VideoError
+from outofsight.sampling import DenoiseStep
+from outofsight.session import Session
+from outofsight.video import join_videos, probe_video, read_video, write_video
+from pipelines import FPS, frames, small_pipeline, write_inputs
+
+CAUSAL = {"context_timestep": "clean", "context_attention": "causal", "anchor": "session", "page_frames": 2}
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module", params=["release", "causal"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("models") / request.param
+    small_pipeline(**({} if request.param == "release" else CAUSAL)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def command(model: Path, tmp_path: Path) -> list[str]:
+    """A path of 25 video frames in chunks of 3 latent frames."""
+    (tmp_path / "in").mkdir()
+    given = write_inputs(tmp_path / "in")
+    place = given.index("--cameras")
+    given[place : place + 2] = ["--context-pose", "wait-3", "--pose", "right-4, left-3"]
+    return ["generate", "--model", str(model), *given, "--steps", "2", "--seed", "5", "--chunk", "3"]
+
+
+def record_of(video: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(video.with_name(f"{video.stem}.run.json").read_text())
+    return content
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_path_of_any_length_is_made_in_chunks(command: list[str], tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "run" / "out.mp4"
+    assert main([*command, "--out", str(out), "--trace"]) == 0
+    said = capsys.readouterr()
+    streams = "causal" in command[2]
+    video = record_of(out)["outputs"]["video"]
+    assert video["chunks"] == ([9, 12, 4] if streams else [9, 9, 7])
+    assert video["shape"][0] == 25 == probe_video(out).frames == len(read_video(out))
+    assert "3 chunks of 3 latent frames" in said.err and "about 00:" in said.err
+    assert ("encoded anew" in said.err) == (not streams)
+    assert left(out.parent) == ["out.mp4", "out.run.json", "out.trace-2.npz", "out.trace-3.npz", "out.trace.npz"]
+    again = tmp_path / "again.mp4"
+    assert main(["generate", "--replay", str(out.parent / "out.run.json"), "--out", str(again)]) == 0
+    assert "every pixel is equal" in capsys.readouterr().out
+    # the first chunk is what a shorter path gives
+    short = [*command, "--out", str(tmp_path / "short.mp4"), "--frames", "9", "--trace"]
+    assert main(short) == 0
+    assert np.array_equal(read_video(tmp_path / "short.mp4").frames, read_video(out).frames[:9])
+
+
+def test_without_a_size_chunks_are_as_long_as_the_context(command: list[str], tmp_path: Path) -> None:
+    assert main([*command[:-2], "--out", str(tmp_path / "out.mp4")]) == 0
+    assert record_of(tmp_path / "out.mp4")["outputs"]["video"]["chunks"][0] == 9
+
+
+def test_a_killed_rollout_loses_the_chunk_in_work_at_most(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kill -9 while the second chunk is sampled, and again right before the session of that chunk is written."""
+    assert main([*command, "--out", str(tmp_path / "whole.mp4")]) == 0
+    out = tmp_path / "run" / "out.mp4"
+    step, save = console.ConsoleReporter.step, Session.save
+
+    def killed_in(what: str) -> None:
+        child = os.fork()
+        if child == 0:
+            if what == "step":
+                count = [0]
+
+                def stop(self: console.ConsoleReporter, label: str, done: DenoiseStep) -> None:
+                    step(self, label, done)
+                    count[0] += 1
+                    if count[0] == 3:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+                console.ConsoleReporter.step = stop  # type: ignore[method-assign]
+            else:
+
+                def die(self: Session, folder: Path) -> Path:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                    return save(self, folder)
+
+                Session.save = die  # type: ignore[method-assign, assignment]
+            os._exit(main([*command, "--out", str(out)]))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+    killed_in("step")
+    assert probe_video(out.parent / "out.session" / "000001-chunks.mp4").frames == 9
+    killed_in("save")  # the second chunk's video is there, and does not count
+    assert main([*command, "--out", str(out)]) == 0
+    assert "1 of 3 chunks are done" in capsys.readouterr().err
+    assert left(out.parent) == ["out.mp4", "out.run.json"]
+    one, two = (record_of(path)["outputs"]["video"] for path in (tmp_path / "whole.mp4", out))
+    assert one["frames_sha256"] == two["frames_sha256"] and one["chunks"] == two["chunks"]
+
+
+def test_ctrl_c_within_a_later_chunk_keeps_its_steps(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([*command, "--out", str(tmp_path / "whole.mp4")]) == 0
+    out, count = tmp_path / "out.mp4", [0]
+
+    def stop(self: console.ConsoleReporter, label: str, done: DenoiseStep) -> None:
+        count[0] += 1
+        if count[0] == 3:  # the first step of the second chunk
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(console.ConsoleReporter, "step", stop)
+        assert main([*command, "--out", str(out)]) == 130
+    said = capsys.readouterr().err
+    assert "holds 1 chunks" in said and "step 1 of 2 is kept" in said
+    other = [*command[: command.index("--steps")], "--steps", "3", "--seed", "5", "--chunk", "3"]
+    assert main([*other, "--out", str(tmp_path / "other.mp4")]) == 0
+    capsys.readouterr()
+    assert main([*command, "--out", str(out)]) == 0
+    assert "1 of 2 steps are done" in capsys.readouterr().err
+    hashes = [record_of(path)["outputs"]["video"]["frames_sha256"] for path in (tmp_path / "whole.mp4", out)]
+    assert hashes[0] == hashes[1]
+
+
+def test_chunks_of_other_settings_are_not_resumed(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Any, label: str, done: DenoiseStep) -> None:
+        if "chunk 2" in label:
+            signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "out.mp4"
+    with monkeypatch.context() as patch:
+        patch.setattr(console.ConsoleReporter, "step", stop)
+        assert main([*command, "--out", str(out)]) == 130
+    capsys.readouterr()
+    assert main([*command, "--out", str(out), "--guidance", "2"]) == 0
+    said = capsys.readouterr().err
+    assert "out.session is of a run with other settings" in said and "chunks are done" not in said
+
+
+def test_joined_videos_are_their_pictures_one_behind_the_other(tmp_path: Path) -> None:
+    parts = [tmp_path / f"{name}.mp4" for name in "abc"]
+    for number, (part, count) in enumerate(zip(parts, (9, 1, 14), strict=True)):
+        write_video(part, frames(count, seed=number), FPS)
+    join_videos(parts, tmp_path / "all.mp4")
+    found = read_video(tmp_path / "all.mp4")
+    assert found.fps == FPS and probe_video(tmp_path / "all.mp4").frames == 24
+    assert np.array_equal(found.frames, np.concatenate([read_video(part).frames for part in parts]))
+    write_video(parts[1], frames(2, height=48), FPS)
+    with pytest.raises(VideoError, match="must be equal"):
+        join_videos(parts, tmp_path / "all.mp4")
+    assert len(read_video(tmp_path / "all.mp4")) == 24
