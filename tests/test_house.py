@@ -116,7 +116,6 @@ KNOWN_USERS_OF_OUTSIDE = pairs("""
 KNOWN_NAMES = pairs("""
     generation.folders: rendered
     memory.hydra: fov
-    models.estimate: rays reprojection
     models.transformer: hydra pose
     pipeline: rendered
     session: rendered
