@@ -161,16 +161,15 @@ def training_cost(
         precision, checkpointing: as in ``TrainConfig``.
     """
     one, two = (_step(config, layers, trained, clip, precision) for layers in (1, 2))
-    block = _Step(*(b - a for a, b in zip(one, two, strict=True)))
     blocks, dim = config["num_layers"], config["num_attention_heads"] * config["attention_head_dim"]
-    whole = _Step(*(a + (blocks - 1) * more for a, more in zip(one, block, strict=True)))
-    size, operations, kept = 2 if precision == "bf16" else 4, whole.forward + whole.backward, whole.kept
+    _, again, _, kept_in_block, in_a_block, _ = (two - one).tolist()
+    tokens, forward, backward, kept, parameters, learned = (one + (blocks - 1) * (two - one)).tolist()
+    size, operations = 2 if precision == "bf16" else 4, forward + backward
     if checkpointing:  # every block's input is kept, and one block at a time run again and kept whole
-        operations += blocks * block.forward
-        kept += blocks * whole.tokens * dim * size - (blocks - 1) * block.kept
-    kept += whole.tokens * (4 * dim + config["ffn_dim"]) * size
-    outside = one.parameters - block.parameters
-    return TrainingCost(whole.parameters, whole.learned, block.parameters, outside, operations, kept)
+        operations += blocks * again
+        kept += blocks * tokens * dim * size - (blocks - 1) * kept_in_block
+    kept += tokens * (4 * dim + config["ffn_dim"]) * size
+    return TrainingCost(parameters, learned, in_a_block, parameters - blocks * in_a_block, operations, kept)
 
 
 def count_parameters(model: torch.nn.Module) -> int:
@@ -255,18 +254,8 @@ def _working_bytes(run: _Run, size: int) -> int:
     return int(max(attention, queries * (dim * (2 * size + 4) + 2 * config.ffn_dim * size)))
 
 
-class _Step(NamedTuple):
-    """Operations of a forward and a backward pass, bytes kept between them, and sizes."""
-
-    forward: int
-    backward: int
-    kept: int
-    parameters: int
-    learned: int
-    tokens: int
-
-
-def _step(config: Mapping[str, Any], layers: int, trained: Sequence[str], clip: ClipSize, precision: str) -> _Step:
+def _step(config: Mapping[str, Any], layers: int, trained: Sequence[str], clip: ClipSize, precision: str) -> Tensor:
+    """Tokens, operations forward and backward, bytes that autograd keeps, parameters, and those that are trained."""
     run = _Run(config, layers, clip)
     for name, parameter in run.model.named_parameters():
         parameter.requires_grad_(any(part in name for part in trained))
@@ -286,7 +275,7 @@ def _step(config: Mapping[str, Any], layers: int, trained: Sequence[str], clip: 
         out.sum().backward()
     learned = sum(parameter.numel() for parameter in run.model.parameters() if parameter.requires_grad)
     backward = counter.get_total_flops() - forward
-    return _Step(forward, backward, held, count_parameters(run.model), learned, run.tokens)
+    return torch.tensor([run.tokens, forward, backward, held, count_parameters(run.model), learned])
 
 
 def _from_one_weight(x: Tensor) -> bool:
