@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from outofsight.models import PRESETS
-from outofsight.models.training_estimate import GIB, Machine, estimate_training
+from outofsight.models.cost import ClipSize, TrainingCost, training_cost
 from outofsight.recipes import hydra_1_3b
 from outofsight.training import ObjectiveOptions, TrainConfig, batch_loss
 from outofsight.training.dataset import Batch
@@ -31,6 +31,9 @@ from outofsight.training.draws import Draws
 from outofsight.training.optimizers import Optimizer
 from outofsight.training.shared_context import SharedContext
 
+GIB = 2**30
+# what is computed with: sustained FLOP/s, and bytes/s of collectives within a node and between nodes, on each GPU
+FLOPS, INSIDE, BETWEEN, NODE = 400e12, 300e9, 40e9, 8
 CLEAN = {"context_timestep": "clean", "context_attention": "context_only"}
 
 
@@ -183,15 +186,42 @@ def report(options: argparse.Namespace) -> None:
     Console(width=120).print(table)
 
 
+def held(cost: TrainingCost, clips: int, processes: int, sharding: str) -> dict[str, float]:
+    """Bytes on each GPU in training with AdamW, bf16 and EMA; one of its ``clips`` of a step at a time."""
+    shards = processes if sharding == "fsdp2" else 1
+    # autocast's bf16 copies of trained weights; or whole layers: two blocks, one computed and one on its way, and
+    # what is outside the blocks
+    copies = 2 * cost.learned if shards == 1 else 2 * (2 * cost.in_a_block + cost.outside)
+    return {
+        "weights": 4 * cost.parameters / shards,
+        "gradients": 4 * cost.learned / (shards if clips == 1 else 1),  # whole until the last of several clips
+        "optimiser": 8 * cost.learned / shards,
+        "EMA": 4 * cost.learned / shards,
+        "copies": copies,
+        "activations": cost.activations,
+    }
+
+
+def sent(cost: TrainingCost, clips: int, processes: int, sharding: str) -> float:
+    """Bytes that one GPU sends in a step (ring collectives): DDP sums gradients once, FSDP2 gathers weights for the
+    forward and again for the backward pass of every clip, and shares out gradients."""
+    share = (processes - 1) / processes
+    if sharding != "fsdp2":
+        return 2 * share * 4 * cost.learned
+    return share * (2 * 2 * cost.parameters * clips + 4 * cost.learned)
+
+
 def estimate() -> None:
     """The paper's run on 1 to 32 GPUs, computed from the model's sizes; nothing of it was measured."""
-    config, preset, machine = hydra_1_3b(Path("-"), Path("-")), PRESETS["hydra-1.3b"], Machine()
+    config, preset = hydra_1_3b(Path("-"), Path("-")), PRESETS["hydra-1.3b"]
     with torch.device("meta"):
-        model = preset.build_transformer()
+        sizes = preset.build_transformer().config
+    clip = ClipSize(20, 20, preset.height // 8, preset.width // 8)
+    cost = training_cost(sizes, config.trained_names, clip)
     print(
         f"hydra_1_3b, COMPUTED, not measured: batch {config.batch_size}, bf16, gradient checkpointing, AdamW, EMA, at "
-        f"{machine.flops / 1e12:.0f} TFLOP/s sustained per GPU; collectives at {machine.inside / 1e9:.0f} GB/s in a "
-        f"node of {machine.node} and {machine.between / 1e9:.0f} GB/s between nodes, not overlapped\n"
+        f"{FLOPS / 1e12:.0f} TFLOP/s sustained per GPU; collectives at {INSIDE / 1e9:.0f} GB/s in a "
+        f"node of {NODE} and {BETWEEN / 1e9:.0f} GB/s between nodes, not overlapped\n"
     )
     heading = (
         "GPUs", "sharding", "clips each", "weights GiB", "gradients", "optimiser", "EMA", "copies", "activations",
@@ -200,22 +230,12 @@ def estimate() -> None:
     print("| " + " | ".join(heading) + " |\n|" + "---:|" * len(heading))
     for processes in (1, 2, 4, 8, 16, 32):
         for sharding in ("ddp", "fsdp2") if processes > 1 else ("none",):
-            cost = estimate_training(
-                model, config.trained_names, context_frames=20, target_frames=20, latent_height=preset.height // 8,
-                latent_width=preset.width // 8, batch_size=config.batch_size, processes=processes, sharding=sharding,
-            )  # fmt: skip
-            compute, sending = cost.seconds(machine)
+            clips = config.batch_size // processes
+            compute = clips * cost.operations / FLOPS
+            sending = sent(cost, clips, processes, sharding) / (INSIDE if processes <= NODE else BETWEEN)
             hours = (compute + sending) * config.steps / 3600
-            parts = (
-                cost.weights,
-                cost.gradients,
-                cost.optimizer,
-                cost.ema,
-                cost.gathered,
-                cost.activations,
-                cost.memory,
-            )
-            row = [str(processes), sharding, str(cost.clips), *(f"{size / GIB:.1f}" for size in parts)]
+            parts = [*held(cost, clips, processes, sharding).values()]
+            row = [str(processes), sharding, str(clips), *(f"{size / GIB:.1f}" for size in (*parts, sum(parts)))]
             row += [f"{compute:.1f}", f"{sending:.2f}", f"{hours:.1f}", f"{hours * processes:.0f}"]
             print("| " + " | ".join(row) + " |")
 

@@ -95,7 +95,6 @@ KNOWN_USERS_OF_OUTSIDE = pairs("""
 """)
 KNOWN_NAMES = pairs("""
     memory.hydra: fov
-    models.estimate: rays reprojection
     models.transformer: hydra pose
     training.assemble: rendered
     training.config: hydra

@@ -22,3 +22,10 @@ def test_zero_is_refused(given: list[str], capsys: pytest.CaptureFixture[str]) -
     assert main(given) == 2
     told = " ".join(capsys.readouterr().err.split())
     assert f"Invalid value for '{given[-2]}'" in told
+
+
+@pytest.mark.parametrize("speed", ["nan", "inf", "-inf", "0", "-3"])
+def test_a_speed_that_is_none_is_refused(speed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--tflops", speed]) == 2
+    told = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert f"{speed} given, expected a finite number above 0, in TFLOP/s" in told

@@ -16,9 +16,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 from safetensors.torch import load_file
-from test_runs import file_size_limit
 
 from killing import Killed, kill_at
+from limits import file_size_limit
 from outofsight.clips import Clip
 from outofsight.components.codec import encode_video
 from outofsight.datasets import write_clip

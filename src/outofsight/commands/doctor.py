@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,12 @@ _SPEEDS = (
 )  # sustained TFLOP/s, for orientation
 
 
+def _speed(tflops: float | None) -> float | None:
+    if tflops is not None and not (tflops > 0 and math.isfinite(tflops)):
+        raise typer.BadParameter(f"{tflops:g} given, expected a finite number above 0, in TFLOP/s")
+    return tflops
+
+
 @reports_errors
 def doctor(
     preset: Annotated[str, typer.Option(help="Model sizes to estimate.")] = "hydra-1.3b",
@@ -26,7 +33,9 @@ def doctor(
     width: Annotated[int | None, typer.Option(min=1, help="Pixels; the preset's by default.")] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="Context frames, and as many target frames.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; the preset's by default.")] = None,
-    tflops: Annotated[float | None, typer.Option(min=1e-6, help="Sustained speed to compute the time for.")] = None,
+    tflops: Annotated[
+        float | None, typer.Option(callback=_speed, help="Sustained speed to compute the time for.")
+    ] = None,
     weights: Annotated[list[Path] | None, typer.Option(help="Folder to look for weights in; repeatable.")] = None,
 ) -> None:
     """Say which devices, versions, attention backends and weights are here, and what a model would cost."""
@@ -112,7 +121,7 @@ def _estimate(
 
     from ..components.codec import VideoGeometry
     from ..models import PRESETS
-    from ..models.estimate import count_parameters, estimate_transformer
+    from ..models.cost import ClipSize, count_parameters, sampling_cost
 
     if name not in PRESETS:
         raise CheckpointError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
@@ -125,16 +134,8 @@ def _estimate(
     latents = geometry.latent_frames(frames, "the estimate's video")
     steps = steps or preset.steps
     branches = 1 if preset.guidance == 1 else 2
-    cost = estimate_transformer(
-        transformer.config,
-        context_frames=latents,
-        target_frames=latents,
-        latent_height=rows,
-        latent_width=columns,
-        steps=steps,
-        branches=branches,
-        text_tokens=preset.max_text_tokens,
-    )
+    clip = ClipSize(latents, latents, rows, columns, preset.max_text_tokens)
+    cost = sampling_cost(transformer.config, clip, steps=steps, branches=branches)
     yield f"{frames} + {frames} frames of {height} x {width}: {2 * latents} latents, {cost.tokens} tokens"
     counts = {part: count_parameters(model) for part, model in parts.items()}
     yield "parameters: " + ", ".join(f"{part} {_short(count)}" for part, count in counts.items())
@@ -149,7 +150,7 @@ def _estimate(
     branch = "one branch" if branches == 1 else f"{branches} guidance branches"
     yield f"{steps} steps, {branch}: {cost.total / 1e15:.4g} PFLOP"
     for machine, speed in [("your machine", tflops)] if tflops else _SPEEDS:
-        yield f"at {speed:g} TFLOP/s ({machine}): {_duration(cost.seconds(speed))}, VAE and text apart"
+        yield f"at {speed:g} TFLOP/s ({machine}): {_duration(cost.total / (speed * 1e12))}, VAE and text apart"
 
 
 def _meta_parts(preset: Any) -> dict[str, Any]:
@@ -166,7 +167,7 @@ def _meta_parts(preset: Any) -> dict[str, Any]:
 
 
 def _memory(counts: dict[str, int], cost: Any, vae: Any, size: int, height: int, width: int) -> str:
-    from ..models.estimate import vae_decode_bytes
+    from ..models.cost import vae_decode_bytes
 
     weights = {part: count * size for part, count in counts.items()}
     working = cost.activation_bytes * size // 2 + cost.cache_bytes * size // 2

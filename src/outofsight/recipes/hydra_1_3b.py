@@ -21,7 +21,7 @@ def hydra_1_3b(data: Path, out: Path) -> TrainConfig:
     and not in the paper: a running mean of the weights.
 
     Expected, as the paper reports it on HM-World's test clips: PSNR 20.36, SSIM 0.606, LPIPS 0.289. We have not run it.
-    Computed: about 38 GiB on each GPU, 33 hours on 8 at 400 TFLOP/s (docs/training.md).
+    Computed: about 36 GiB on each GPU, 34 hours on 8 at 400 TFLOP/s (docs/training.md).
     """
     return TrainConfig(
         data=data,

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 
 from ..errors import TrainingError
 from ..io import replacing
+from ..models import PRESETS
 from .caption_data import NOT_TOLD, SPLITS, Attributes, told_clips
 from .settings import check_types, plain
 from .small_parts import command, save_part
@@ -32,14 +33,7 @@ from .text_probe import pooled, probe
 from .tokenizer import MASK, Captions, train_tokenizer
 
 TINY_TEXT: Mapping[str, Any] = {
-    "d_model": 128,
-    "d_kv": 32,
-    "d_ff": 256,
-    "num_layers": 2,
-    "num_heads": 4,
-    "feed_forward_proj": "gated-gelu",
-    "dropout_rate": 0.0,
-    "is_encoder_decoder": False,
+    name: size for name, size in PRESETS["tiny"].text_encoder.items() if name != "vocab_size"
 }
 # tables and last layers learn ten times as fast as matrices: measured, docs/tiny.md
 _LOOKED_UP, _LOOKED_UP_LR = ("shared", "relative_attention_bias", "heads", "words"), 10.0
