@@ -73,15 +73,14 @@ KNOWN_EXCEPTIONS = pairs("""
     training.dataset: generation.runs
     training.encode: generation.runs
     training.finder: generation.rendering
-    training.follower: generation.outputs
     training.parameters: generation.folders
     training.parts: generation.codec generation.folders generation.prompts
     training.prepare: generation.inputs generation.rendering
     training.pursuits: generation.rendering
-    training.run_folder: generation.inputs
     training.run_model: generation.folders
     training.shards: generation.runs
     training.tokenizer: generation.prompts
+    training.transformer: generation.inputs
     training.vae: generation.codec
     training.validate: generation.codec
     viewer.collect: evaluation.baselines evaluation.measure evaluation.metrics evaluation.scores
@@ -123,9 +122,8 @@ KNOWN_NAMES = pairs("""
     training.assemble: rendered
     training.config: hydra
     training.dataset: rendered
-    training.run_folder: fov
     training.shards: rendered
-    training.trainer: rendered
+    training.transformer: fov rendered
     training.validate: rendered
 """)
 # a name that is also a common word and means something else there: a field of view, cameras in words

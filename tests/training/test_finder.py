@@ -20,7 +20,7 @@ from outofsight.experiments.rendered.finder import SubjectFinder, finder_inputs
 from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.training.finder import FinderConfig, in_a_mirror, judge, lessons, losses, taught, train_finder
 from outofsight.training.parts import load_finder
-from outofsight.training.small_run import LoopSettings
+from outofsight.training.small_parts import LoopSettings
 
 HEIGHT, WIDTH, FOV, FRAMES = 32, 48, 60.0, 5
 HALF = float(np.tan(np.deg2rad(FOV) / 2))

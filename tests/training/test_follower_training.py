@@ -31,8 +31,7 @@ from outofsight.training.follower import (
 )
 from outofsight.training.parts import load_finder
 from outofsight.training.pursuits import Pursuit, mirrored, pursuits, varied
-from outofsight.training.small_parts import save_part
-from outofsight.training.small_run import LoopSettings
+from outofsight.training.small_parts import LoopSettings, save_part
 
 HEIGHT, WIDTH, FOV, FRAMES, AWAY = 32, 48, 60.0, 10, 4.0
 HALF = float(np.tan(np.deg2rad(FOV) / 2))

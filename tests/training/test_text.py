@@ -18,7 +18,7 @@ from outofsight.errors import PromptError, TrainingError, WorldsError
 from outofsight.generation.prompts import encode_tokens, tokenize
 from outofsight.training import text_probe
 from outofsight.training.caption_data import NOT_TOLD, Attributes, ToldClip, told_clips
-from outofsight.training.small_run import LoopSettings
+from outofsight.training.small_parts import LoopSettings
 from outofsight.training.text import TINY_TEXT, TextConfig, bring_to_unit_variance, build_encoder, train_text
 from outofsight.training.text_probe import pooled, probe
 from outofsight.training.tokenizer import MASK, Captions, train_tokenizer
@@ -155,7 +155,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(tmp_path: Path) -> N
     with pytest.raises(Killed):
         train_text(cut, report=kill_at(3))  # one step after the checkpoint
     seen: list[int] = []
-    train_text(cut, resume=True, report=lambda step, _: seen.append(step))
+    train_text(cut, resume=True, report=lambda step, *_: seen.append(step))
     assert seen == [3, 4, 5, 6]
     one, two = weights(whole.out), weights(cut.out)
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)

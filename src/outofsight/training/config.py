@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ..errors import TrainingError
 from .objective import ObjectiveOptions
-from .settings import check_types, flat, plain
+from .settings import check_types, differences, flat, plain
 from .validation_report import ValidationSettings
 
 # Names of parameters, by substring. "hydra": what the paper trains on top of Wan (docs/hydra.md, "Training as
@@ -186,15 +186,8 @@ class TrainConfig:
         The number of steps may grow where the learning rate does not depend on it. A setting that was not known then
         counts as its default.
         """
-        ours, theirs = flat(self.to_json()), with_defaults(flat(earlier))
-        free = set(_FREE)
-        if self.schedule == "constant" and not self.cooldown:
-            free.add("steps")
-        return [
-            f"{name}: {theirs.get(name, 'not set')!r} then, {ours.get(name, 'not set')!r} now"
-            for name in sorted(ours.keys() | theirs.keys())
-            if name.split(".")[0] not in free and ours.get(name) != theirs.get(name)
-        ]
+        more = {"steps"} if self.schedule == "constant" and not self.cooldown else set()
+        return differences(self.to_json(), with_defaults(flat(earlier)), _FREE | more)
 
 
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:

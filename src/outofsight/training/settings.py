@@ -139,3 +139,13 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[prefix + name] = value
     return out
+
+
+def differences(now: Mapping[str, Any], then: Mapping[str, Any], free: Iterable[str]) -> list[str]:
+    """Where two (nested) settings differ, in words; names and prefixes in ``free`` may."""
+    ours, theirs, may = flat(now), flat(then), set(free)
+    return [
+        f"{name}: {theirs.get(name, 'not set')!r} then, {ours.get(name, 'not set')!r} now"
+        for name in sorted(ours.keys() | theirs.keys())
+        if not {name, name.split(".")[0]} & may and ours.get(name) != theirs.get(name)
+    ]

@@ -10,10 +10,8 @@ embedding, and words that were hidden from it. Afterwards every channel has vari
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..files import replacing
-from .caption_data import NOT_TOLD, SPLITS, Attributes, told_clips
-from .settings import check_types, plain
-from .small_parts import command, save_part
-from .small_run import LoopSettings, Report, SmallRun
+from .caption_data import NOT_TOLD, SPLITS, Attributes, ToldClip, told_clips
+from .checkpointing import Checkpoint
+from .learner import Learner
+from .settings import check_types
+from .small_parts import LoopSettings, PartObjective, command, save_part, train_part
 from .text_probe import pooled, probe
 from .tokenizer import MASK, Captions, train_tokenizer
+from .trainer import Report
 
 TINY_TEXT: Mapping[str, Any] = {
     "d_model": 128,
@@ -42,7 +41,7 @@ TINY_TEXT: Mapping[str, Any] = {
     "is_encoder_decoder": False,
 }
 # tables and last layers learn ten times as fast as matrices: measured, docs/tiny.md
-_LOOKED_UP, _LOOKED_UP_LR = ("shared", "relative_attention_bias", "heads", "words"), 10.0
+_TABLES, _TABLES_LR = ("shared", "relative_attention_bias", "heads", "words"), 10.0
 _HELD_OUT_SEED = 1_000_003  # plans of other seeds than the training's
 _LEAST_SPREAD = 0.05  # channels that hardly vary are not blown up to variance 1
 
@@ -95,7 +94,7 @@ class TextConfig:
         return self.out / "training-text"
 
 
-class Learner(nn.Module):
+class EncoderWithHeads(nn.Module):
     """The encoder, and what is put on it to train it: a linear head for each attribute and one for hidden words."""
 
     def __init__(self, encoder: Any, attributes: Attributes) -> None:
@@ -125,72 +124,88 @@ def train_text(
     config: TextConfig,
     *,
     resume: bool = False,
+    accept_changes: bool = False,
     report: Report | None = None,
     planned: Callable[[int], None] | None = None,
 ) -> dict[str, float]:
     """Plan, tokenize, train, bring to variance 1, save. Returns what report.json holds: accuracies, among others.
 
+    Args:
+        resume, accept_changes, report: see :func:`run_training`.
+        planned: called with the number of clips planned.
+
     Raises:
         PromptError: captions longer than ``tokens``.
-        TrainingError, OutputError: see :class:`SmallRun`.
+        TrainingError, CheckpointError, OutputError: see :func:`run_training`.
     """
-    began = time.perf_counter()
-    seed, preset = config.loop.seed, config.preset
-    clips = told_clips(seed, config.plans, preset=preset, wordings=config.wordings, report=planned)
-    if config.test_words:
-        more = max(1, config.plans // 4)
-        clips += told_clips(seed, more, split="test", preset=preset, wordings=config.wordings)
-    held_out = {split: told_clips(_HELD_OUT_SEED, config.held_out, split=split, preset=preset) for split in SPLITS}
-    attributes = Attributes.of(clips)
-    tokenizer = train_tokenizer([clip.caption for clip in clips], config.vocabulary, config.tokens)
-    data = Captions.of(clips, tokenizer, attributes, config.tokens)
-    judged = {split: Captions.of(some, tokenizer, attributes, config.tokens) for split, some in held_out.items()}
-
-    encoder = build_encoder(config.model, len(tokenizer), seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 1)
-        learner = Learner(encoder, attributes)
-    untrained = probe(build_encoder(config.model, len(tokenizer), seed), data, judged, attributes)
-    settings = {name: value for name, value in plain(asdict(config)).items() if name not in ("out", "loop")}
-    objective = _Objective(config, learner, data, tokenizer.convert_tokens_to_ids(MASK))
-    run = SmallRun(config.folder, config.loop, settings, learner, ("attributes", "words"), _LOOKED_UP, _LOOKED_UP_LR)
-    run.run(objective.step_loss, resume=resume, report=report)
-    bring_to_unit_variance(encoder, data)
-    trained = probe(encoder, data, judged, attributes)
-
-    save_part(tokenizer, config.out / "tokenizer")
-    save_part(encoder, config.out / "text_encoder")
-    results = {f"{name} (untrained)": value for name, value in untrained.items()} | trained
-    results |= {"vocabulary": len(tokenizer), "longest_caption": float(data.mask.sum(dim=1).max())}
-    results["longest_held_out_caption"] = float(max(some.mask.sum(dim=1).max() for some in judged.values()))
-    results["seconds"] = time.perf_counter() - began
-    with replacing(config.folder / "report.json") as beside:
-        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return results
+    return train_part(TextObjective(config, planned), resume=resume, accept_changes=accept_changes, report=report)
 
 
-class _Objective:
-    """What one step computes; a function of the step's number alone."""
+class TextObjective(PartObjective):
+    """What captions tell, from the mean embedding, and words that were hidden."""
 
-    def __init__(self, config: TextConfig, learner: Learner, data: Captions, mask_id: int) -> None:
-        self.config, self.learner, self.data, self.mask_id = config, learner, data, mask_id
+    columns = ("attributes", "words")
 
-    def step_loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        rng = np.random.default_rng([self.config.loop.seed, step])
+    def __init__(self, config: TextConfig, planned: Callable[[int], None] | None = None) -> None:
+        super().__init__(config)
+        seed, preset = config.loop.seed, config.preset
+        clips = told_clips(seed, config.plans, preset=preset, wordings=config.wordings, report=planned)
+        if config.test_words:
+            more = max(1, config.plans // 4)
+            clips += told_clips(seed, more, split="test", preset=preset, wordings=config.wordings)
+        held_out = {split: told_clips(_HELD_OUT_SEED, config.held_out, split=split, preset=preset) for split in SPLITS}
+        self.attributes = Attributes.of(clips)
+        self.tokenizer = train_tokenizer([clip.caption for clip in clips], config.vocabulary, config.tokens)
+        self.data = self._captions(clips)
+        self.held_out = {split: self._captions(some) for split, some in held_out.items()}
+        self.mask_id = self.tokenizer.convert_tokens_to_ids(MASK)
+        self.encoder = build_encoder(config.model, len(self.tokenizer), seed)
+        self.untrained = self._probe()
+
+    def _captions(self, clips: list[ToldClip]) -> Captions:
+        return Captions.of(clips, self.tokenizer, self.attributes, self.config.tokens)
+
+    def _probe(self) -> dict[str, float]:
+        return probe(self.encoder, self.data, self.held_out, self.attributes)
+
+    def build(self, start: Checkpoint | None) -> Learner:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.loop.seed + 1)
+            return self.learner(EncoderWithHeads(self.encoder, self.attributes), _TABLES, _TABLES_LR)
+
+    def batches(self, step: int) -> list[tuple[Captions, Tensor]]:
+        rng = self.drawn(step)
         batch = self.data.rows(rng.integers(len(self.data), size=self.config.batch_size))
         hidden = torch.from_numpy(rng.random(batch.ids.shape) < self.config.hidden) & batch.mask
         # half of the captions are read whole: that is how the encoder is used, and what attributes are told from
         hidden[::2] = False
-        embeddings, scores = self.learner(batch.ids.masked_fill(hidden, self.mask_id), batch.mask)
+        return [(batch, hidden)]
+
+    def loss(self, called: Any, batch: tuple[Captions, Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        captions, hidden = batch
+        embeddings, scores = called(captions.ids.masked_fill(hidden, self.mask_id), captions.mask)
         told = [
-            F.cross_entropy(score, label) for score, label in zip(scores, batch.labels.T, strict=True)
+            F.cross_entropy(score, label) for score, label in zip(scores, captions.labels.T, strict=True)
             if bool((label != NOT_TOLD).any())
         ]  # fmt: skip
-        parts = {
-            "attributes": torch.stack(told).mean(),
-            "words": F.cross_entropy(self.learner.words(embeddings[hidden]), batch.ids[hidden]),
+        attributes = torch.stack(told).mean()
+        words = F.cross_entropy(called.words(embeddings[hidden]), captions.ids[hidden])
+        loss = attributes + self.config.words * words
+        return loss, {"loss": loss, "attributes": attributes, "words": words}
+
+    def finish(self) -> Mapping[str, float]:
+        bring_to_unit_variance(self.encoder, self.data)
+        trained = self._probe()
+        save_part(self.tokenizer, self.config.out / "tokenizer")
+        save_part(self.encoder, self.config.out / "text_encoder")
+        longest = max(some.mask.sum(dim=1).max() for some in self.held_out.values())
+        return {
+            **{f"{name} (untrained)": value for name, value in self.untrained.items()},
+            **trained,
+            "vocabulary": len(self.tokenizer),
+            "longest_caption": float(self.data.mask.sum(dim=1).max()),
+            "longest_held_out_caption": float(longest),
         }
-        return parts["attributes"] + self.config.words * parts["words"], {k: v.detach() for k, v in parts.items()}
 
 
 @torch.no_grad()
