@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from outofsight.datasets import iterate_clips, write_clip
 from outofsight.errors import CameraError, DatasetError, TrainingError
 from outofsight.experiments.rendered.finder import SubjectFinder, finder_inputs
 from outofsight.experiments.rendered.sighting import Sighting
-from outofsight.training.finder import FinderConfig, in_a_mirror, judge, lessons, losses, taught, train_finder
+from outofsight.training.config import LoopSettings
+from outofsight.training.finder import FinderConfig, FinderObjective, in_a_mirror, judge, lessons, losses, taught
 from outofsight.training.parts import load_finder
-from outofsight.training.small_parts import LoopSettings
+from outofsight.training.trainer import run_training
 
 HEIGHT, WIDTH, FOV, FRAMES = 32, 48, 60.0, 5
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
@@ -111,6 +113,10 @@ def test_the_truth_has_no_loss() -> None:
     down[:, 1] += 3
     told = [losses(Sighting(perfect.subject, foot, truth.depth), truth)["foot"] for foot in (aside, down)]
     assert told[0] == pytest.approx(2 * float(told[1]))
+
+
+def train_finder(asked: FinderConfig, **how: Any) -> Mapping[str, float]:
+    return run_training(FinderObjective(asked), **how).results
 
 
 def config(clips: Path, out: Path, **settings: Any) -> FinderConfig:

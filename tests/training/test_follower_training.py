@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,20 @@ from outofsight.experiments.rendered import SubjectFinder
 from outofsight.experiments.rendered.follower import Followed
 from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.training import pursuits as module
+from outofsight.training.config import LoopSettings
 from outofsight.training.follower import (
     FollowerConfig,
+    FollowerObjective,
     collate,
     judge,
     losses,
     missed,
     shown,
-    train_follower,
 )
 from outofsight.training.parts import load_finder
 from outofsight.training.pursuits import Pursuit, mirrored, pursuits, varied
-from outofsight.training.small_parts import LoopSettings, save_part
+from outofsight.training.small_parts import save_part
+from outofsight.training.trainer import run_training
 
 HEIGHT, WIDTH, FOV, FRAMES, AWAY = 32, 48, 60.0, 10, 4.0
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
@@ -180,6 +183,10 @@ def test_variations_stay_true(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < forgot < 24
     with pytest.raises(DatasetError, match="several sizes or lengths"):
         collate([one, replace(one, pictures=one.pictures[:, :, :-2])])
+
+
+def train_follower(asked: FollowerConfig, **how: Any) -> Mapping[str, float]:
+    return run_training(FollowerObjective(asked), **how).results
 
 
 def config(clips: Path, out: Path, **settings: Any) -> FollowerConfig:

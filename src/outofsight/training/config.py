@@ -1,4 +1,4 @@
-"""Everything a training run is told, as one frozen dataclass; recipes return it whole."""
+"""The settings of a training run, as one frozen dataclass; recipes return it whole. And the loop's, of small parts."""
 
 from __future__ import annotations
 
@@ -171,11 +171,7 @@ class TrainConfig:
         """Rate of step ``step`` (from 0), a function of the settings alone, so that resuming cannot shift it."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         fall = min(1.0, (self.steps - step) / self.cooldown) if self.cooldown else 1.0
-        bend = 1.0
-        if self.schedule == "cosine":
-            done = max(0, step - self.warmup) / max(1, self.steps - self.warmup)
-            bend = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        return self.lr * rise * fall * bend
+        return self.lr * rise * fall * (_cosine(self, step) if self.schedule == "cosine" else 1.0)
 
     def to_json(self) -> dict[str, Any]:
         return dict(plain(asdict(self)))
@@ -195,3 +191,61 @@ def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     known = {name.split(".")[0] for name in settings if "." in name}  # mappings that are there count as they are
     defaults = flat(TrainConfig(Path(), Path()).to_json())
     return {**{name: value for name, value in defaults.items() if name not in known}, **settings}
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long, how fast, and what is kept.
+
+    Args:
+        steps: of the whole run.
+        lr: highest learning rate; it rises over ``warmup`` steps and falls along a cosine to ``final`` times it.
+        ema: decay of the running mean of the weights, which are the result.
+        max_grad_norm: clipping of the gradient's norm.
+        checkpoint_every, judge_every, log_every: in steps; 0 judges at the end alone.
+        seed: of the first weights and of every draw.
+    """
+
+    steps: int = 1000
+    lr: float = 4e-3
+    warmup: int = 50
+    final: float = 0.01
+    ema: float = 0.998
+    max_grad_norm: float = 1.0
+    checkpoint_every: int = 500
+    judge_every: int = 0
+    log_every: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        for name in ("steps", "checkpoint_every", "log_every"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}, expected 1 or more")
+        if self.lr <= 0 or not 0 <= self.final <= 1 or not 0 < self.ema < 1 or self.max_grad_norm <= 0:
+            raise TrainingError(
+                f"lr {self.lr}, final {self.final}, ema {self.ema}, max_grad_norm {self.max_grad_norm}: expected "
+                "above 0, 0 to 1, between 0 and 1, above 0"
+            )
+        if min(self.warmup, self.judge_every, self.seed) < 0 or self.warmup >= self.steps:
+            raise TrainingError(f"warmup {self.warmup}, judge_every {self.judge_every}, seed {self.seed}: expected 0 "
+                                f"or more, and a warmup below the {self.steps} steps")  # fmt: skip
+
+    @property
+    def keep(self) -> int:
+        return 2
+
+    @property
+    def validate_every(self) -> int:
+        return self.judge_every
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of step ``step``, from 0."""
+        rise = min(1.0, (step + 1) / (self.warmup + 1))
+        return self.lr * rise * (self.final + (1 - self.final) * _cosine(self, step))
+
+
+def _cosine(pace: TrainConfig | LoopSettings, step: int) -> float:
+    """From 1 after the warmup to 0 at the end."""
+    done = max(0, step - pace.warmup) / max(1, pace.steps - pace.warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

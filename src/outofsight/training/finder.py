@@ -29,11 +29,11 @@ from ..experiments.rendered.sweep import half_width
 from ..experiments.rendered.truth import Truth
 from ..generation.rendering import check_cameras
 from .checkpointing import Checkpoint
+from .config import LoopSettings
 from .learner import Learner
 from .prepare import naming
 from .settings import check_counts, check_types
-from .small_parts import LoopSettings, PartObjective, command, save_part, train_part
-from .trainer import Report
+from .small_parts import PartObjective, command, save_part
 
 _SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
 _FARTHEST = 8.0  # units, that a foot's error counts to
@@ -155,21 +155,11 @@ def losses(sighting: Sighting, truth: Taught) -> dict[str, Tensor]:
     }
 
 
-def train_finder(
-    config: FinderConfig, *, resume: bool = False, accept_changes: bool = False, report: Report | None = None
-) -> dict[str, float]:
-    """Train and save; see :func:`run_training`. Returns what report.json holds (:func:`judge`, where there are held-out
-    clips).
-
-    Raises:
-        LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
-        TrainingError, CheckpointError, OutputError: see :func:`run_training`.
-    """
-    return train_part(FinderObjective(config), resume=resume, accept_changes=accept_changes, report=report)
-
-
 class FinderObjective(PartObjective):
-    """Masks, feet and depths of frames drawn at random."""
+    """Masks, feet and depths of frames drawn at random.
+
+    Raises LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
+    """
 
     columns = ("subject", "overlap", "foot", "depth")
 
@@ -252,4 +242,4 @@ def judge(finder: SubjectFinder, data: list[Lesson], every: int = 6) -> Mapping[
 
 
 if __name__ == "__main__":
-    command(FinderConfig, train_finder)
+    command(FinderConfig, FinderObjective)

@@ -24,13 +24,13 @@ from ..experiments.rendered.finder import SubjectFinder
 from ..experiments.rendered.follower import Followed, Follower, follow_twice
 from ..experiments.rendered.motion import carried_on, fitted
 from .checkpointing import Checkpoint
+from .config import LoopSettings
 from .hashes import finder_hash
 from .learner import Learner
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied
 from .settings import check_counts, check_types
-from .small_parts import LoopSettings, PartObjective, command, save_part, train_part
-from .trainer import Report
+from .small_parts import PartObjective, command, save_part
 
 _STRAY = 3.0  # degrees of freedom of the Student-t that errors are told of by: some are far off
 _NEAR, _FAR = 0.25, 8.0  # of a subject's size in the picture: an error ahead that counts one, and the most that counts
@@ -126,22 +126,11 @@ def missed(told: Followed, batch: Pursuit) -> Tensor:
     return torch.where(batch.sizes > 0, angle / batch.sizes.clamp(min=1e-6), 0.0)
 
 
-def train_follower(
-    config: FollowerConfig, *, resume: bool = False, accept_changes: bool = False, report: Report | None = None
-) -> dict[str, float]:
-    """Train and save; see :func:`run_training`. Returns what report.json holds (:func:`judge`, where there are held-out
-    clips).
-
-    Raises:
-        LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
-        CheckpointError: no finder.
-        TrainingError, OutputError: see :func:`run_training`.
-    """
-    return train_part(FollowerObjective(config), resume=resume, accept_changes=accept_changes, report=report)
-
-
 class FollowerObjective(PartObjective):
-    """Where the subjects that a finder finds truly are, over all frames at once, and will be."""
+    """Where the subjects that a finder finds truly are, over all frames at once, and will be.
+
+    Raises CheckpointError where there is no finder; :meth:`build` as :class:`FinderObjective` does.
+    """
 
     columns = ("aside", "wander", "doubt", "ahead")
 
@@ -257,4 +246,4 @@ def judge(follower: Follower, data: list[Pursuit], at_once: int = 16) -> Mapping
 
 
 if __name__ == "__main__":
-    command(FollowerConfig, train_follower)
+    command(FollowerConfig, FollowerObjective)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shutil
 import sys
@@ -13,76 +12,23 @@ import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, fields
+from dataclasses import MISSING, Field, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from ..errors import OutOfSightError, OutputError, TrainingError
+from ..errors import OutOfSightError, OutputError
 from ..files import reason, replacing
 from .learner import Learner
 from .optimizers import part_optimizer
 from .run_folder import BegunRun
-from .settings import check_types, differences, plain, with_settings
+from .settings import differences, plain, with_settings
 from .shown import shown_steps
-from .trainer import Objective, Report, run_training
+from .trainer import Objective, run_training
 
 _FREE = frozenset({"loop.checkpoint_every", "loop.judge_every", "loop.log_every"})
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How long, how fast, and what is kept.
-
-    Args:
-        steps: of the whole run.
-        lr: highest learning rate; it rises over ``warmup`` steps and falls along a cosine to ``final`` times it.
-        ema: decay of the running mean of the weights, which are the result.
-        max_grad_norm: clipping of the gradient's norm.
-        checkpoint_every, judge_every, log_every: in steps; 0 judges at the end alone.
-        seed: of the first weights and of every draw.
-    """
-
-    steps: int = 1000
-    lr: float = 4e-3
-    warmup: int = 50
-    final: float = 0.01
-    ema: float = 0.998
-    max_grad_norm: float = 1.0
-    checkpoint_every: int = 500
-    judge_every: int = 0
-    log_every: int = 50
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("steps", "checkpoint_every", "log_every"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if self.lr <= 0 or not 0 <= self.final <= 1 or not 0 < self.ema < 1 or self.max_grad_norm <= 0:
-            raise TrainingError(
-                f"lr {self.lr}, final {self.final}, ema {self.ema}, max_grad_norm {self.max_grad_norm}: expected "
-                "above 0, 0 to 1, between 0 and 1, above 0"
-            )
-        if min(self.warmup, self.judge_every, self.seed) < 0 or self.warmup >= self.steps:
-            raise TrainingError(f"warmup {self.warmup}, judge_every {self.judge_every}, seed {self.seed}: expected 0 "
-                                f"or more, and a warmup below the {self.steps} steps")  # fmt: skip
-
-    @property
-    def keep(self) -> int:
-        return 2
-
-    @property
-    def validate_every(self) -> int:
-        return self.judge_every
-
-    def learning_rate(self, step: int) -> float:
-        """Rate of step ``step``, from 0."""
-        rise = min(1.0, (step + 1) / (self.warmup + 1))
-        done = max(0, step - self.warmup) / (self.steps - self.warmup)
-        return self.lr * rise * (self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 class PartObjective(Objective):
@@ -129,14 +75,6 @@ class PartObjective(Objective):
         return results
 
 
-def train_part(
-    objective: PartObjective, *, resume: bool, accept_changes: bool, report: Report | None
-) -> dict[str, float]:
-    """Train and save a small part. Returns what report.json holds; raises what :func:`run_training` does."""
-    how = {"resume": resume, "accept_changes": accept_changes}
-    return dict(run_training(objective, report=report, **how).results)
-
-
 def save_part(part: Any, folder: Path) -> None:
     """``part.save_pretrained`` into ``folder``, which is replaced whole or not at all. Raises OutputError."""
     made: Path | None = None
@@ -160,8 +98,8 @@ def save_part(part: Any, folder: Path) -> None:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def command(config_type: type[Any], train: Callable[..., Mapping[str, float]]) -> None:
-    """Run ``train`` as its module's docstring says: options for paths, ``--set name=value`` for the rest."""
+def command(config_type: type[Any], objective: Callable[[Any], Objective]) -> None:
+    """Train as the module's docstring says: options for paths, ``--set name=value`` for the rest."""
     parser = argparse.ArgumentParser(description=(sys.modules["__main__"].__doc__ or "").split("\n")[0])
     paths = _places(config_type)
     for field in paths:
@@ -176,7 +114,7 @@ def command(config_type: type[Any], train: Callable[..., Mapping[str, float]]) -
     try:
         config = with_settings(config_type(**given), options["set"])
         with shown_steps(config.loop.steps) as report:
-            results = train(config, report=report, **how)
+            results = run_training(objective(config), report=report, **how).results
     except OutOfSightError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt as stop:

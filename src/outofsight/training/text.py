@@ -10,7 +10,7 @@ embedding, and words that were hidden from it. Afterwards every channel has vari
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,12 @@ from torch.nn import functional as F
 from ..errors import TrainingError
 from .caption_data import NOT_TOLD, SPLITS, Attributes, ToldClip, told_clips
 from .checkpointing import Checkpoint
+from .config import LoopSettings
 from .learner import Learner
 from .settings import check_types
-from .small_parts import LoopSettings, PartObjective, command, save_part, train_part
+from .small_parts import PartObjective, command, save_part
 from .text_probe import pooled, probe
 from .tokenizer import MASK, Captions, train_tokenizer
-from .trainer import Report
 
 TINY_TEXT: Mapping[str, Any] = {
     "d_model": 128,
@@ -120,36 +120,18 @@ def build_encoder(model: Mapping[str, Any], vocabulary: int, seed: int) -> Any:
         return UMT5EncoderModel(UMT5Config(**{**model, "vocab_size": vocabulary})).eval()
 
 
-def train_text(
-    config: TextConfig,
-    *,
-    resume: bool = False,
-    accept_changes: bool = False,
-    report: Report | None = None,
-    planned: Callable[[int], None] | None = None,
-) -> dict[str, float]:
-    """Plan, tokenize, train, bring to variance 1, save. Returns what report.json holds: accuracies, among others.
-
-    Args:
-        resume, accept_changes, report: see :func:`run_training`.
-        planned: called with the number of clips planned.
-
-    Raises:
-        PromptError: captions longer than ``tokens``.
-        TrainingError, CheckpointError, OutputError: see :func:`run_training`.
-    """
-    return train_part(TextObjective(config, planned), resume=resume, accept_changes=accept_changes, report=report)
-
-
 class TextObjective(PartObjective):
-    """What captions tell, from the mean embedding, and words that were hidden."""
+    """What captions tell, from the mean embedding, and words that were hidden.
+
+    Raises PromptError for captions longer than the config's ``tokens``.
+    """
 
     columns = ("attributes", "words")
 
-    def __init__(self, config: TextConfig, planned: Callable[[int], None] | None = None) -> None:
+    def __init__(self, config: TextConfig) -> None:
         super().__init__(config)
         seed, preset = config.loop.seed, config.preset
-        clips = told_clips(seed, config.plans, preset=preset, wordings=config.wordings, report=planned)
+        clips = told_clips(seed, config.plans, preset=preset, wordings=config.wordings)
         if config.test_words:
             more = max(1, config.plans // 4)
             clips += told_clips(seed, more, split="test", preset=preset, wordings=config.wordings)
@@ -218,4 +200,4 @@ def bring_to_unit_variance(encoder: Any, data: Captions, most: int = 2048) -> No
 
 
 if __name__ == "__main__":
-    command(TextConfig, train_text)
+    command(TextConfig, TextObjective)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from ..errors import TrainingError
 from ..processes import locked
 from .checkpointing import Checkpoint, latest_checkpoint
+from .config import LoopSettings, TrainConfig
 from .learner import Learner
 from .logs import Line, MetricsLog
 from .run_folder import BegunRun, find_start, resume_command, write_config
@@ -32,36 +33,18 @@ from .sharding import no_sync
 Report = Callable[[int, float, Line | None], None]  # steps done, the step's loss, the line of metrics if one was logged
 
 
-class Pace(Protocol):
-    """How long a run is and what is kept of it: fields of ``TrainConfig`` and of ``LoopSettings``."""
-
-    @property
-    def steps(self) -> int: ...
-    @property
-    def log_every(self) -> int: ...
-    @property
-    def checkpoint_every(self) -> int: ...
-    @property
-    def keep(self) -> int: ...
-    @property
-    def validate_every(self) -> int: ...
-    @property
-    def max_grad_norm(self) -> float | None: ...
-    def learning_rate(self, step: int) -> float: ...
-
-
 class Objective(ABC):
     """What a run trains: hooks that the loop calls.
 
     Attributes:
-        out: the run's folder. pace: see :class:`Pace`.
+        out: the run's folder. pace: how long the run is and what is kept of it.
         columns: names of what :meth:`loss` returns beside "loss", for metrics.csv.
         clips_per_step: over all processes, for the log; None leaves that column out.
         validates: whether :meth:`validate` is to be called, at the end at least.
     """
 
     out: Path
-    pace: Pace
+    pace: TrainConfig | LoopSettings
     columns: tuple[str, ...] = ()
     clips_per_step: int | None = None
     validates: bool = False

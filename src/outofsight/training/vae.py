@@ -11,7 +11,7 @@ network judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,11 +25,11 @@ from ..errors import TrainingError
 from ..generation.codec import VideoGeometry, channels_last
 from ..models import PRESETS
 from .checkpointing import Checkpoint
+from .config import LoopSettings
 from .frames import FrameCache, cache_frames
 from .learner import Learner
 from .settings import check_counts, check_types
-from .small_parts import LoopSettings, PartObjective, command, save_part, train_part
-from .trainer import Report
+from .small_parts import PartObjective, command, save_part
 from .vae_forward import decode_whole, encode_whole
 
 TINY_VAE: Mapping[str, Any] = PRESETS["tiny"].vae
@@ -114,40 +114,23 @@ def build_vae(model: Mapping[str, Any], seed: int) -> Any:
     return vae
 
 
-def train_vae(
-    config: VaeConfig,
-    *,
-    resume: bool = False,
-    accept_changes: bool = False,
-    report: Report | None = None,
-    decoded: Callable[[int], None] | None = None,
-) -> dict[str, float]:
-    """Train, measure the latents' statistics, save. Returns what report.json holds: PSNR in dB, among others.
-
-    Args:
-        resume, accept_changes, report: see :func:`run_training`.
-        decoded: called with the number of clips decoded into the frame cache.
-
-    Raises:
-        LayoutError, VideoError, DatasetError: no clips, or such as cannot be read or are too small.
-        GeometryError: pieces that the VAE's strides do not divide.
-        TrainingError, CheckpointError, OutputError: see :func:`run_training`.
-    """
-    return train_part(VaeObjective(config, decoded), resume=resume, accept_changes=accept_changes, report=report)
-
-
 _WEIGHTED = ("edges", "squares", "kl")
 
 
 class VaeObjective(PartObjective):
-    """Reconstruction of pieces of videos."""
+    """Reconstruction of pieces of videos.
+
+    Raises:
+        LayoutError, VideoError, DatasetError: no clips, or such as cannot be read or are too small.
+        GeometryError: pieces that the VAE's strides do not divide.
+    """
 
     columns = ("pixels", *_WEIGHTED)
 
-    def __init__(self, config: VaeConfig, decoded: Callable[[int], None] | None = None) -> None:
+    def __init__(self, config: VaeConfig) -> None:
         super().__init__(config)
         self.vae = build_vae(config.model, config.loop.seed)
-        self.data = cache_frames(config.clips, self.out / "frames", limit=config.limit, report=decoded)
+        self.data = cache_frames(config.clips, self.out / "frames", limit=config.limit)
         self.held_out = None
         if config.held_out is not None:
             self.held_out = cache_frames(config.held_out, self.out / "held-out", limit=config.held_out_limit)
@@ -249,4 +232,4 @@ def latent_statistics(vae: Any, data: FrameCache, most: int = 128) -> tuple[list
 
 
 if __name__ == "__main__":
-    command(VaeConfig, train_vae)
+    command(VaeConfig, VaeObjective)
