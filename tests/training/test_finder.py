@@ -166,5 +166,5 @@ def test_what_cannot_teach_is_named(clips: Path, tmp_path: Path) -> None:
         lessons(clip(subjects=(replace(somewhere, positions=None),)))
     with pytest.raises(TrainingError, match="multiples of 8"):
         config(clips, tmp_path, widths=(12,))
-    with pytest.raises(TrainingError, match="batch_size 0"):
+    with pytest.raises(TrainingError, match="batch_size is 0"):
         config(clips, tmp_path, batch_size=0)

@@ -270,5 +270,5 @@ def test_what_cannot_teach_is_named(clips: Path, tmp_path: Path) -> None:
     for widths in ((12,), (), (8,) * 5):
         with pytest.raises(TrainingError, match="1 to 4 multiples of 8"):
             config(clips, tmp_path, widths=widths)
-    with pytest.raises(TrainingError, match="batch_size 0"):
+    with pytest.raises(TrainingError, match="batch_size is 0"):
         config(clips, tmp_path, batch_size=0)

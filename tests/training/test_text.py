@@ -212,7 +212,7 @@ def test_variance_is_brought_to_one_and_hardly_varying_channels_are_left_small(c
     ("settings", "words"),
     [
         ({"plans": 0}, "plans is 0"),
-        ({"hidden": 1.0}, r"hidden 1\.0"),
+        ({"hidden": 1.0}, r"hidden is 1\.0, expected above 0 and below 1"),
         ({"vocabulary": 99}, "a vocabulary of 99"),
         ({"held_out": 0}, "held_out is 0"),
     ],

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .settings import check_counts
-
 if TYPE_CHECKING:
     from ..worlds.plan import Staging
 
@@ -81,12 +79,10 @@ def told_clips(
         preset: of the worlds.
 
     Raises:
-        TrainingError: numbers below 1.
         WorldsError: no such split or preset.
     """
     from ..worlds.plan import lay_out, plan_clip
 
-    check_counts(plans=plans, wordings=wordings)
     clips = []
     for index in range(plans):
         clips += _worded(lay_out(plan_clip(seed, index, preset, split, MIX)), wordings)

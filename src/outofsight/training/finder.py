@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
 from ..clips import Clip
@@ -29,10 +30,10 @@ from ..experiments.rendered.sweep import half_width
 from ..experiments.rendered.truth import Truth
 from ..generation.rendering import check_cameras
 from .checkpointing import Checkpoint
-from .config import LoopSettings
+from .config import Count, LoopSettings
 from .learner import Learner
 from .prepare import naming
-from .settings import check_counts, check_types
+from .settings import check_settings
 from .small_parts import PartObjective, command, save_part
 
 _SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
@@ -59,19 +60,16 @@ class FinderConfig:
     out: Path
     held_out: Path | None = None
     widths: tuple[int, ...] = (24, 48, 80, 112)
-    limit: int | None = None
-    held_out_limit: int = 16
-    batch_size: int = 8
-    tint: float = 0.25
+    limit: Annotated[int | None, Ge(1)] = None
+    held_out_limit: Count = 16
+    batch_size: Count = 8
+    tint: Annotated[float, Interval(ge=0, lt=1)] = 0.25
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=6000, lr=4e-3))
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
-        if not 0 <= self.tint < 1 or not self.widths or any(width < 8 or width % 8 for width in self.widths):
-            raise TrainingError(
-                f"tint {self.tint}, widths {self.widths}: expected a share below 1, and multiples of 8 that are"
-            )
+        check_settings(self)
+        if not self.widths or any(width < 8 or width % 8 for width in self.widths):
+            raise TrainingError(f"widths are {self.widths}, expected one or more multiples of 8")
 
     @property
     def folder(self) -> Path:

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from ..datasets import detect_layout, iterate_clips
@@ -24,12 +25,12 @@ from ..experiments.rendered.finder import SubjectFinder
 from ..experiments.rendered.follower import Followed, Follower, follow_twice
 from ..experiments.rendered.motion import carried_on, fitted
 from .checkpointing import Checkpoint
-from .config import LoopSettings
+from .config import Count, LoopSettings
 from .hashes import finder_hash
 from .learner import Learner
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied
-from .settings import check_counts, check_types
+from .settings import check_settings
 from .small_parts import PartObjective, command, save_part
 
 _STRAY = 3.0  # degrees of freedom of the Student-t that errors are told of by: some are far off
@@ -59,20 +60,16 @@ class FollowerConfig:
     out: Path
     held_out: Path | None = None
     widths: tuple[int, ...] = (16, 24, 32)
-    limit: int | None = None
-    held_out_limit: int = 48
-    batch_size: int = 8
-    jitter: float = 0.05
+    limit: Annotated[int | None, Ge(1)] = None
+    held_out_limit: Count = 48
+    batch_size: Count = 8
+    jitter: Annotated[float, Ge(0)] = 0.05
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=6000, lr=2e-3))
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
-        if self.jitter < 0 or not 1 <= len(self.widths) <= _WIDTHS or any(w < 8 or w % 8 for w in self.widths):
-            raise TrainingError(
-                f"jitter {self.jitter}, widths {self.widths}: expected 0 or more, and 1 to {_WIDTHS} multiples of 8 "
-                "that are"
-            )
+        check_settings(self)
+        if not 1 <= len(self.widths) <= _WIDTHS or any(w < 8 or w % 8 for w in self.widths):
+            raise TrainingError(f"widths are {self.widths}, expected 1 to {_WIDTHS} multiples of 8")
 
     @property
     def folder(self) -> Path:

@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import TrainingError
 from .caption_data import NOT_TOLD, SPLITS, Attributes, ToldClip, told_clips
 from .checkpointing import Checkpoint
-from .config import LoopSettings
+from .config import Count, LoopSettings
 from .learner import Learner
-from .settings import check_types
+from .settings import check_settings
 from .small_parts import PartObjective, command, save_part
 from .text_probe import pooled, probe
 from .tokenizer import MASK, Captions, train_tokenizer
@@ -67,27 +67,22 @@ class TextConfig:
 
     out: Path
     preset: str = "tiny"
-    plans: int = 6000
-    wordings: int = 3
+    plans: Count = 6000
+    wordings: Count = 3
     test_words: bool = True
-    held_out: int = 1000
+    held_out: Count = 1000
     vocabulary: int = 1024
-    tokens: int = 128
+    tokens: Count = 128
     model: Mapping[str, Any] = field(default_factory=lambda: dict(TINY_TEXT))
-    batch_size: int = 32
-    hidden: float = 0.2
-    words: float = 1.0
+    batch_size: Count = 32
+    hidden: Annotated[float, Interval(gt=0, lt=1)] = 0.2
+    words: Annotated[float, Ge(0)] = 1.0
     loop: LoopSettings = field(
         default_factory=lambda: LoopSettings(steps=2000, lr=6e-3, warmup=20, ema=0.995, checkpoint_every=250)
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("plans", "wordings", "held_out", "tokens", "batch_size"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not 0 < self.hidden < 1 or self.words < 0:
-            raise TrainingError(f"hidden {self.hidden}, words {self.words}: expected between 0 and 1, and 0 or more")
+        check_settings(self)
 
     @property
     def folder(self) -> Path:

@@ -15,20 +15,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..generation.codec import VideoGeometry, channels_last
 from ..models import PRESETS
 from .checkpointing import Checkpoint
-from .config import LoopSettings
+from .config import Count, LoopSettings, Share
 from .frames import FrameCache, cache_frames
 from .learner import Learner
-from .settings import check_counts, check_types
+from .settings import check_settings
 from .small_parts import PartObjective, command, save_part
 from .vae_forward import decode_whole, encode_whole
 
@@ -60,31 +61,25 @@ class VaeConfig:
     out: Path
     held_out: Path | None = None
     model: Mapping[str, Any] = field(default_factory=lambda: dict(TINY_VAE))
-    limit: int | None = None
-    held_out_limit: int = 32
-    batch_size: int = 4
+    limit: Annotated[int | None, Ge(1)] = None
+    held_out_limit: Count = 32
+    batch_size: Count = 4
     frames: int = 5
     crop: tuple[int, int] = (64, 64)
-    finish: float = 0.3
+    finish: Share = 0.3
     finish_frames: int = 13
-    edges: float = 0.25
-    squares: float = 4.0
-    kl: float = 1e-6
+    edges: Annotated[float, Ge(0)] = 0.25
+    squares: Annotated[float, Ge(0)] = 4.0
+    kl: Annotated[float, Ge(0)] = 1e-6
     precision: Literal["no", "bf16"] = "bf16"
     loop: LoopSettings = field(default_factory=LoopSettings)
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
+        check_settings(self)
         for name in ("frames", "finish_frames"):
             count = getattr(self, name)
             if count < 1 or (count - 1) % _CHUNK:
                 raise TrainingError(f"{name} is {count}, expected {_CHUNK} n + 1: 5, 9 ...")
-        if min(self.edges, self.squares, self.kl) < 0 or not 0 <= self.finish <= 1:
-            raise TrainingError(
-                f"edges {self.edges}, squares {self.squares}, kl {self.kl}, finish {self.finish}: expected 0 or more, "
-                "and a share of at most 1 to finish"
-            )
 
     @property
     def folder(self) -> Path:
