@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1] / "src" / "outofsight"
 # from the bottom up: a module imports from lower rows and its own sub-package only, not from its neighbours in the row
 LAYERS = (
     "errors",
-    "io files records",
+    "io files records fingerprints",
     "local_code processes progress",
     "cameras",
     "framing",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shlex
 import warnings
@@ -13,6 +12,7 @@ from typing import Any
 
 from ..errors import TrainingError
 from ..files import replacing
+from ..fingerprints import value_hash
 from ..records import fitted, read_json
 from .checkpointing import Checkpoint, latest_checkpoint
 from .dataset import LatentDataset
@@ -42,7 +42,7 @@ def data_fingerprint(data: LatentDataset) -> str:
     """SHA-256 of what decides the clips and their order, wherever the folder lies."""
     settings = {name: value for name, value in data.settings.to_json().items() if name != "sources"}
     clips = [(entry.name, entry.digest) for entry in data.clips]
-    return hashlib.sha256(json.dumps([settings, clips], sort_keys=True).encode()).hexdigest()
+    return value_hash([[settings, clips]])
 
 
 def find_start(

@@ -22,6 +22,7 @@ from ..errors import DatasetError
 from ..files import replacing
 from ..generation.runs import WeightDtype
 from ..records import fitted, parse_json, read_object
+from .hashes import tensors_hash
 
 INDEX, VERSION = "index.json", 1
 EMPTY_TEXT = "empty_text"
@@ -145,7 +146,7 @@ def write_shard(
         "version": VERSION,
         "settings": settings.to_json(),
         "clips": [asdict(entry) for entry in entries],
-        "content": content_digest(tensors),
+        "content": tensors_hash(tensors),
     }
     with replacing(folder / name, SafetensorError) as beside:
         save_file(tensors, beside, metadata={_HEADER: json.dumps(header, sort_keys=True)})
@@ -168,16 +169,6 @@ def _stored(clip: EncodedClip, dtype: str) -> dict[str, Tensor]:
     return {name: tensor.contiguous().clone() for name, tensor in stored.items()}
 
 
-def content_digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipEntry, ...]]:
     """What a shard's header says. Raises DatasetError where it is broken, or (verify) its contents are others'."""
     from safetensors import SafetensorError, safe_open
@@ -195,7 +186,7 @@ def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipE
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as cause:
         raise DatasetError(f"{file}: no whole shard of encoded clips ({cause})") from cause
-    if verify and content_digest(tensors) != content:
+    if verify and tensors_hash(tensors) != content:
         raise DatasetError(f"{file}: its contents have changed since it was written; delete it and encode again")
     return settings, entries
 

@@ -6,7 +6,6 @@ taken away, the same model is run again from the same noise.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from ..evaluation.measure import measure
 from ..evaluation.pictures import named_side_by_side
 from ..evaluation.scores import Scores
 from ..experiments.rendered import nothing_rendered
+from ..fingerprints import value_seed
 from ..generation.codec import channels_last, decode_videos
 from ..memory import RetrievalTrace
 from ..sampling import denoise
@@ -182,5 +182,4 @@ class Validator:
 
 def clip_noise(name: str, seed: int, shape: tuple[int, ...] | torch.Size) -> Tensor:
     """A clip's noise: of the seed and its name alone."""
-    number = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(number))
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(value_seed(f"{seed}:{name}")))
