@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from ..generation.folders import read_settings, resolve_model
 from ..models.presets import PRESETS
 from ..models.transformer import WorldTransformer3DModel
 from ..pipeline import WorldModelPipeline
-from .checkpointing import verify_part
+from .checkpointing import verify_part, writing_folder
 from .parts import RANDOM, load_parts
 from .shards import LatentSettings
-from .small_parts import save_part
 
 MARK = ".made_from.json"
 
@@ -85,20 +83,10 @@ def assemble(
         max_text_tokens=coders.text_tokens,
         **settings,
     )
-    save_part(_Marked(pipe, mark or {}), out)
-
-
-@dataclass(frozen=True, eq=False)
-class _Marked:
-    """A pipeline that is saved together with what it was made from."""
-
-    pipe: WorldModelPipeline
-    mark: Mapping[str, str]
-
-    def save_pretrained(self, folder: Path) -> None:
-        self.pipe.save_pretrained(folder)
-        if self.mark:
-            (folder / MARK).write_text(json.dumps(dict(self.mark), indent=1) + "\n", encoding="utf-8")
+    with writing_folder(out) as unfinished:
+        pipe.save_pretrained(unfinished)
+        if mark:
+            (unfinished / MARK).write_text(json.dumps(dict(mark), indent=1) + "\n", encoding="utf-8")
 
 
 def _sampling(parts: str, preset: str | None) -> dict[str, Any]:

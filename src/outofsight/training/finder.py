@@ -71,10 +71,6 @@ class FinderConfig:
         if not self.widths or any(width < 8 or width % 8 for width in self.widths):
             raise TrainingError(f"widths are {self.widths}, expected one or more multiples of 8")
 
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-finder"
-
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
@@ -159,6 +155,7 @@ class FinderObjective(PartObjective):
     Raises LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
     """
 
+    name = "finder"
     columns = ("subject", "overlap", "foot", "depth")
 
     def __init__(self, config: FinderConfig) -> None:

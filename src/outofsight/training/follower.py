@@ -71,10 +71,6 @@ class FollowerConfig:
         if not 1 <= len(self.widths) <= _WIDTHS or any(w < 8 or w % 8 for w in self.widths):
             raise TrainingError(f"widths are {self.widths}, expected 1 to {_WIDTHS} multiples of 8")
 
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-follower"
-
 
 def losses(told: Followed, batch: Pursuit) -> dict[str, Tensor]:
     """Errors of feet (metres, in units), what they wander (the same less its mean over a path), the likelihood of
@@ -129,6 +125,7 @@ class FollowerObjective(PartObjective):
     Raises CheckpointError where there is no finder; :meth:`build` as :class:`FinderObjective` does.
     """
 
+    name = "follower"
     columns = ("aside", "wander", "doubt", "ahead")
 
     def __init__(self, config: FollowerConfig) -> None:

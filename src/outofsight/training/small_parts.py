@@ -5,10 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
 import sys
-import tempfile
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,8 +16,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from ..errors import OutOfSightError, OutputError
-from ..files import reason, replacing
+from ..errors import OutOfSightError
+from ..files import replacing
+from .checkpointing import writing_folder
 from .learner import Learner
 from .optimizers import part_optimizer
 from .run_folder import BegunRun
@@ -35,12 +33,14 @@ class PartObjective(Objective):
     """The objective of a small part; a subclass has ``batches`` and ``loss``, and :meth:`finish` what is trained.
 
     Args:
-        config: the part's; its ``loop`` is the pace, its ``folder`` the run's.
+        config: the part's; its ``loop`` is the pace, and the run's folder lies in its ``out``.
     """
+
+    name: str
 
     def __init__(self, config: Any) -> None:
         self.began = time.perf_counter()
-        self.config, self.out, self.pace = config, config.folder, config.loop
+        self.config, self.out, self.pace = config, config.out / f"training-{self.name}", config.loop
         elsewhere = {"held_out_limit", *(place.name for place in _places(type(config)))}
         given = plain(asdict(config))
         self.settings: dict[str, Any] = {name: value for name, value in given.items() if name not in elsewhere}
@@ -77,25 +77,8 @@ class PartObjective(Objective):
 
 def save_part(part: Any, folder: Path) -> None:
     """``part.save_pretrained`` into ``folder``, which is replaced whole or not at all. Raises OutputError."""
-    made: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        made.chmod(0o755)
-        part.save_pretrained(made)
-        if folder.exists():
-            # a folder cannot be renamed over another that is not empty: the old one makes way first
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-            os.replace(folder, old)
-            os.replace(made, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(made, folder)
-    except OSError as error:
-        raise OutputError(f"cannot write {folder}: {reason(error)}") from error
-    finally:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
+    with writing_folder(folder) as unfinished:
+        part.save_pretrained(unfinished)
 
 
 def command(config_type: type[Any], objective: Callable[[Any], Objective]) -> None:

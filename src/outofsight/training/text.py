@@ -84,10 +84,6 @@ class TextConfig:
     def __post_init__(self) -> None:
         check_settings(self)
 
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-text"
-
 
 class EncoderWithHeads(nn.Module):
     """The encoder, and what is put on it to train it: a linear head for each attribute and one for hidden words."""
@@ -121,6 +117,7 @@ class TextObjective(PartObjective):
     Raises PromptError for captions longer than the config's ``tokens``.
     """
 
+    name = "text"
     columns = ("attributes", "words")
 
     def __init__(self, config: TextConfig) -> None:

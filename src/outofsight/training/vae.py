@@ -81,10 +81,6 @@ class VaeConfig:
             if count < 1 or (count - 1) % _CHUNK:
                 raise TrainingError(f"{name} is {count}, expected {_CHUNK} n + 1: 5, 9 ...")
 
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-vae"
-
 
 def build_vae(model: Mapping[str, Any], seed: int) -> Any:
     """An AutoencoderKLWan whose residual blocks begin as nothing: it learns its linear part first, and faster.
@@ -120,6 +116,7 @@ class VaeObjective(PartObjective):
         GeometryError: pieces that the VAE's strides do not divide.
     """
 
+    name = "vae"
     columns = ("pixels", *_WEIGHTED)
 
     def __init__(self, config: VaeConfig) -> None:
