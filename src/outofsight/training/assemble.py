@@ -54,8 +54,11 @@ def assemble(
         OutputError: ``out`` cannot be written.
     """
     coders, settings = load_parts(parts), _sampling(parts, preset)
-    if encoded is not None:
-        _check_encoded(parts, coders.hashes(), encoded)
+    if encoded is not None and (others := encoded.other_parts(coders.hashes(rendered=False))):
+        raise CheckpointError(
+            f"the clips of the training were encoded with {' and '.join(others)} than {parts} has: name the model that "
+            "encoded them, when training, by --set parts=FOLDER"
+        )
     verify_part(transformer)
     try:
         model = WorldTransformer3DModel.from_pretrained(transformer, torch_dtype=dtype, use_safetensors=True)
@@ -104,16 +107,6 @@ def _sampling(parts: str, preset: str | None) -> dict[str, Any]:
         }
     settings = dict(read_settings(resolve_model(parts)))
     return {name: value for name, value in settings.items() if name != "max_text_tokens"}
-
-
-def _check_encoded(parts: str, found: Mapping[str, str], encoded: LatentSettings) -> None:
-    for part in ("vae", "text_encoder", "tokenizer"):
-        if found[part] != getattr(encoded, part):
-            raise CheckpointError(
-                f"{parts} has another {part.replace('_', ' ')} than the one that the training clips were encoded with "
-                f"(hash {found[part][:12]}, theirs {getattr(encoded, part)[:12]}): name the model that encoded them, "
-                "when training, by --set parts=FOLDER"
-            )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -27,6 +27,7 @@ from .hashes import tensors_hash
 INDEX, VERSION = "index.json", 1
 EMPTY_TEXT = "empty_text"
 STORED_DTYPES: dict[str, torch.dtype] = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_PARTS = {"vae": "VAE", "text_encoder": "text encoder", "tokenizer": "tokenizer", "finder": "finder or renderer"}
 _Count = Annotated[int, Interval(ge=1, le=1 << 20)]
 _HEADER = "outofsight"  # one key: safetensors keeps several in no fixed order, and equal clips should be equal files
 
@@ -89,6 +90,14 @@ class LatentSettings:
     @classmethod
     def from_json(cls, content: Any, where: Path) -> LatentSettings:
         return fitted(cls, content, f"{where}: settings", DatasetError, "encode the clips anew")
+
+    def other_parts(self, hashes: Mapping[str, str]) -> list[str]:
+        """Of parts by name (``Parts.hashes``), in words those that are not the ones that made the latents."""
+        return [
+            f"another {_PARTS[name]} (hash {_short(getattr(self, name)) or 'none'}, here {_short(found) or 'none'})"
+            for name, found in hashes.items()
+            if found != getattr(self, name)
+        ]
 
     def differences(self, other: LatentSettings) -> list[str]:
         """Names and both values of what differs, in words."""

@@ -252,9 +252,9 @@ def _check_parts(config: TrainConfig, data: LatentDataset, rendered: bool) -> No
     from .parts import load_parts
 
     parts = load_parts(str(folder))
-    finder = parts.finder if data.settings.finder else None  # clips without rendered targets serve other models
     if rendered and parts.finder is None:
         raise DatasetError(
             f"the model is conditioned on rendered targets, and {folder} has no finder/ that would make them later"
         )
-    data.check_parts(vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer, finder=finder)
+    # clips without rendered targets serve other models, and rendered ones those that do not look at them
+    data.check_parts(parts.hashes(rendered=bool(data.settings.finder) and parts.finder is not None))

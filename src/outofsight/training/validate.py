@@ -30,6 +30,7 @@ from ..memory import RetrievalTrace
 from ..sampling import denoise
 from ..video import write_video
 from .dataset import Batch, LatentDataset
+from .hashes import vae_hash
 from .objective import batch_conditions
 from .sources import clip_digest, list_clips
 from .validation_report import MODEL, ValidationResult, ValidationSettings
@@ -52,7 +53,7 @@ class Validator:
     """
 
     def __init__(self, vae: Any, latents: LatentDataset, clips: list[Path], settings: ValidationSettings) -> None:
-        latents.check_parts(vae=vae)
+        latents.check_parts({"vae": vae_hash(vae)})
         if latents.settings.true_places:
             raise DatasetError(
                 f"{latents.folder} was encoded with --true-places: its rendered targets give the answer away, so "
