@@ -294,3 +294,14 @@ def test_a_folder_with_a_run_is_not_written_over(clips: Path, tmp_path: Path) ->
         train_vae(replace(asked, kl=0.5), resume=True)
     with pytest.raises(TrainingError, match=r"data\.|data: "):
         train_vae(replace(asked, limit=2), resume=True)
+
+
+def test_a_run_of_the_loop_before_is_refused_and_left_as_it_is(clips: Path, tmp_path: Path) -> None:
+    asked = config(clips, tmp_path)
+    train_vae(asked)
+    file = tmp_path / "training-vae" / "config.json"
+    settings = json.loads(file.read_text())["settings"]
+    file.write_text(json.dumps(settings))  # as it was written then
+    with pytest.raises(TrainingError, match=r"config\.json was written by an earlier version.*train anew in another"):
+        train_vae(asked, resume=True)
+    assert json.loads(file.read_text()) == settings

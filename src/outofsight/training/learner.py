@@ -118,15 +118,10 @@ class Learner:
     def restore(self, checkpoint: Checkpoint) -> tuple[int, list[list[float]]]:
         """Everything but weights from folders, which were loaded before the model was placed; returns step and window.
 
-        Raises CheckpointError where the state is of another model, or of an earlier version's loop.
+        Raises CheckpointError where the state is of another model.
         """
-        file, content = checkpoint.folder / STATE, checkpoint.state()
-        if "optimizers" in content:
-            raise CheckpointError(
-                f"{file} was written by an earlier version of outofsight, which kept a small part's state in another "
-                "form: train anew in another folder"
-            )
-        state = fitted_values(_State, content, file, CheckpointError, GO_BACK)
+        file = checkpoint.folder / STATE
+        state = fitted_values(_State, checkpoint.state(), file, CheckpointError, GO_BACK)
         try:
             self.optimizer.load_state(state["optimizer"])
             kept = {**state.get("heads", {}), **(state["trained"] if self._in_state else {})}
