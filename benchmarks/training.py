@@ -28,7 +28,7 @@ from outofsight.recipes import hydra_1_3b
 from outofsight.training import ObjectiveOptions, TrainConfig, batch_loss
 from outofsight.training.dataset import Batch
 from outofsight.training.draws import Draws
-from outofsight.training.optimizers import Optimizer
+from outofsight.training.optimizers import transformer_optimizer
 from outofsight.training.shared_context import SharedContext
 
 GIB = 2**30
@@ -81,7 +81,7 @@ class Step:
             self.optimizer = torch.optim.AdamW(self.named.values(), lr=1e-6, foreach=False, fused=False)
         else:
             config = TrainConfig(Path("-"), Path("-"))
-            self.optimizer = Optimizer(config, self.named, self.model)
+            self.optimizer = transformer_optimizer(config, self.named, self.model)
         self.batch = clips(options, self.model)
         self.draws = Draws(0, 0, range(options.clips), copies=draws)
 

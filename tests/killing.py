@@ -10,8 +10,8 @@ class Killed(Exception):
     pass
 
 
-def kill_at(step: int) -> Callable[[int, Any], None]:
-    def report(done: int, _: Any) -> None:
+def kill_at(step: int) -> Callable[[int, float, Any], None]:
+    def report(done: int, _: float, __: Any) -> None:
         if done == step:
             raise Killed
 

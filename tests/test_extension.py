@@ -15,8 +15,8 @@ from models import narrow_inputs, narrow_model
 from outofsight.datasets import detect_layout, iterate_clips
 from outofsight.memory import RetrievalTrace
 from outofsight.sampling import SamplingOptions, denoise
+from outofsight.training import train
 from outofsight.training.config import TrainConfig
-from outofsight.training.trainer import train
 from pipelines import cameras, frames, small_pipeline
 
 

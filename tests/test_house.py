@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1] / "src" / "outofsight"
 # from the bottom up: a module imports from lower rows and its own sub-package only, not from its neighbours in the row
 LAYERS = (
     "errors",
-    "io records",
+    "io records fingerprints",
     "local_code processes progress provenance",
     "cameras",
     "framing",
@@ -99,9 +99,8 @@ KNOWN_NAMES = pairs("""
     training.assemble: rendered
     training.config: hydra
     training.dataset: rendered
-    training.run_folder: fov
     training.shards: rendered
-    training.trainer: rendered
+    training.transformer: fov rendered
     training.validate: rendered
 """)
 # a name that is also a common word and means something else there: a field of view, cameras in words

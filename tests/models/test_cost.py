@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from outofsight.generation.codec import VideoGeometry
 from torch.utils.flop_counter import FlopCounterMode
 
 from models import CACHEABLE, MECHANISMS, narrow_inputs, narrow_model
+from outofsight.components.codec import VideoGeometry
 from outofsight.models import PRESETS, WorldTransformer3DModel
 from outofsight.models.conditioners import Conditions
 from outofsight.models.cost import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,8 @@ def names(parts: list[Part]) -> list[str]:
 
 def test_reading_ahead_gives_the_same_parts(tmp_path: Path) -> None:
     folder = write_latents(tmp_path / "latents")
-    with loader(folder, "cpu") as now, loader(folder, "cuda") as ahead:  # a GPU's loader reads in a thread
+    # a GPU's loader reads in a thread
+    with closing(loader(folder, "cpu")) as now, closing(loader(folder, "cuda")) as ahead:
         for step in (0, 1, 2, 7, 8, 3):
             ours, theirs = now.parts(step), ahead.parts(step)
             assert len(ours) == 2 and names(ours) == names(theirs)
@@ -36,13 +38,9 @@ def test_reading_ahead_gives_the_same_parts(tmp_path: Path) -> None:
 
 def test_processes_share_out_the_batch_of_one(tmp_path: Path) -> None:
     folder = write_latents(tmp_path / "latents")
-    with loader(folder, "cpu", accumulation=1) as one:
-        with (
-            loader(folder, "cpu", 0, 2, accumulation=1) as first,
-            loader(folder, "cpu", 1, 2, accumulation=1) as second,
-        ):
-            for step in range(5):
-                assert names(one.parts(step)) == names(first.parts(step)) + names(second.parts(step))
-        with loader(folder, "cpu", clips=2) as few:
-            seen = {name for step in range(4) for name in names(few.parts(step))}
-    assert seen == {"clip-000", "clip-001"}
+    one = loader(folder, "cpu", accumulation=1)
+    first, second = (loader(folder, "cpu", process, 2, accumulation=1) for process in range(2))
+    for step in range(5):
+        assert names(one.parts(step)) == names(first.parts(step)) + names(second.parts(step))
+    few = loader(folder, "cpu", clips=2)
+    assert {name for step in range(4) for name in names(few.parts(step))} == {"clip-000", "clip-001"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from outofsight.datasets import iterate_clips, write_clip
 from outofsight.errors import CameraError, DatasetError, TrainingError
 from outofsight.experiments.rendered.finder import SubjectFinder, finder_inputs
 from outofsight.experiments.rendered.sighting import Sighting
-from outofsight.training.finder import FinderConfig, in_a_mirror, judge, lessons, losses, taught, train_finder
+from outofsight.training.config import LoopSettings
+from outofsight.training.finder import FinderConfig, FinderObjective, in_a_mirror, judge, lessons, losses, taught
 from outofsight.training.parts import load_finder
-from outofsight.training.small_run import LoopSettings
+from outofsight.training.trainer import run_training
 
 HEIGHT, WIDTH, FOV, FRAMES = 32, 48, 60.0, 5
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
@@ -113,6 +115,10 @@ def test_the_truth_has_no_loss() -> None:
     assert told[0] == pytest.approx(2 * float(told[1]))
 
 
+def train_finder(asked: FinderConfig, **how: Any) -> Mapping[str, float]:
+    return run_training(FinderObjective(asked), **how).results
+
+
 def config(clips: Path, out: Path, **settings: Any) -> FinderConfig:
     loop = {"steps": 6, "warmup": 1, "checkpoint_every": 3, "log_every": 1, **settings.pop("loop", {})}
     return FinderConfig(clips, out, **{"widths": (8, 16), "batch_size": 4, "loop": LoopSettings(**loop), **settings})
@@ -160,5 +166,5 @@ def test_what_cannot_teach_is_named(clips: Path, tmp_path: Path) -> None:
         lessons(clip(subjects=(replace(somewhere, positions=None),)))
     with pytest.raises(TrainingError, match="multiples of 8"):
         config(clips, tmp_path, widths=(12,))
-    with pytest.raises(TrainingError, match="batch_size 0"):
+    with pytest.raises(TrainingError, match="batch_size is 0"):
         config(clips, tmp_path, batch_size=0)

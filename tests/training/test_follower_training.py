@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,20 @@ from outofsight.experiments.rendered import SubjectFinder
 from outofsight.experiments.rendered.follower import Followed
 from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.training import pursuits as module
+from outofsight.training.config import LoopSettings
 from outofsight.training.follower import (
     FollowerConfig,
+    FollowerObjective,
     collate,
     judge,
     losses,
     missed,
     shown,
-    train_follower,
 )
 from outofsight.training.parts import load_finder
 from outofsight.training.pursuits import Pursuit, mirrored, pursuits, varied
 from outofsight.training.small_parts import save_part
-from outofsight.training.small_run import LoopSettings
+from outofsight.training.trainer import run_training
 
 HEIGHT, WIDTH, FOV, FRAMES, AWAY = 32, 48, 60.0, 10, 4.0
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
@@ -183,6 +185,10 @@ def test_variations_stay_true(monkeypatch: pytest.MonkeyPatch) -> None:
         collate([one, replace(one, pictures=one.pictures[:, :, :-2])])
 
 
+def train_follower(asked: FollowerConfig, **how: Any) -> Mapping[str, float]:
+    return run_training(FollowerObjective(asked), **how).results
+
+
 def config(clips: Path, out: Path, **settings: Any) -> FollowerConfig:
     loop = {"steps": 6, "warmup": 1, "checkpoint_every": 3, "log_every": 1, **settings.pop("loop", {})}
     given = {"widths": (8, 8, 8), "batch_size": 4, "loop": LoopSettings(**loop), **settings}
@@ -264,5 +270,5 @@ def test_what_cannot_teach_is_named(clips: Path, tmp_path: Path) -> None:
     for widths in ((12,), (), (8,) * 5):
         with pytest.raises(TrainingError, match="1 to 4 multiples of 8"):
             config(clips, tmp_path, widths=widths)
-    with pytest.raises(TrainingError, match="batch_size 0"):
+    with pytest.raises(TrainingError, match="batch_size is 0"):
         config(clips, tmp_path, batch_size=0)

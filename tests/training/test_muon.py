@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from outofsight.training.muon import KernelMuon, muon_and_adamw, orthogonalised, set_rate
+from outofsight.training.muon import KernelMuon, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (4, 50), (50, 4)])
@@ -36,18 +36,3 @@ def test_a_step_is_as_large_as_adamw_would_make_it() -> None:
     parameter.grad = torch.randn(32, 64)
     KernelMuon([parameter], lr=0.01).step()
     assert parameter.detach().square().mean().sqrt() == pytest.approx(0.2 * 0.01, rel=0.2)
-
-
-def test_every_parameter_is_moved_by_one_of_the_two_at_its_rate() -> None:
-    model = nn.ModuleDict({"table": nn.Embedding(5, 4), "inner": nn.Linear(4, 4), "norm": nn.LayerNorm(4)})
-    optimizers = muon_and_adamw(model, 0.1, looked_up=("table",), looked_up_lr=10.0)
-    held = [id(p) for o in optimizers for group in o.param_groups for p in group["params"]]
-    assert sorted(held) == sorted(id(p) for p in model.parameters())
-    muon = optimizers[0]
-    assert isinstance(muon, KernelMuon) and [p is model["inner"].weight for p in muon.param_groups[0]["params"]] == [
-        True
-    ]
-    set_rate(optimizers, 0.02)
-    rates = {id(p): group["lr"] for o in optimizers for group in o.param_groups for p in group["params"]}
-    assert rates[id(model["table"].weight)] == pytest.approx(0.2)
-    assert {rates[id(p)] for name, p in model.named_parameters() if name != "table.weight"} == {0.02}

@@ -16,7 +16,7 @@ from outofsight.errors import CheckpointError, TrainingError
 from outofsight.training import TrainConfig
 from outofsight.training.ema import Ema
 from outofsight.training.muon import KernelMuon
-from outofsight.training.optimizers import Optimizer
+from outofsight.training.optimizers import part_optimizer, transformer_optimizer
 
 
 def config(**settings: Any) -> TrainConfig:
@@ -37,7 +37,7 @@ def named(model: Any) -> dict[str, Any]:
 
 def test_adamw_is_torchs_with_decay_on_matrices_alone() -> None:
     model, twin = with_gradients(), with_gradients()
-    optimizer = Optimizer(config(lr=0.01, weight_decay=0.1, betas=(0.8, 0.9)), named(model), model)
+    optimizer = transformer_optimizer(config(lr=0.01, weight_decay=0.1, betas=(0.8, 0.9)), named(model), model)
     matrices = [m.weight for m in twin.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv3d)]
     rest = [p for p in twin.parameters() if not any(p is m for m in matrices)]
     torchs = torch.optim.AdamW(
@@ -53,7 +53,7 @@ def test_adamw_is_torchs_with_decay_on_matrices_alone() -> None:
 def test_muon_takes_the_blocks_matrices_and_adamw_the_rest() -> None:
     model = with_gradients()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = Optimizer(config(optimizer="muon", lr=0.01, weight_decay=0.0), named(model), model)
+    optimizer = transformer_optimizer(config(optimizer="muon", lr=0.01, weight_decay=0.0), named(model), model)
     muon, kernels, adamw = optimizer.parts
     assert isinstance(muon, torch.optim.Muon) and isinstance(kernels, KernelMuon)
     assert isinstance(adamw, torch.optim.AdamW)
@@ -75,7 +75,9 @@ def test_adamw_takes_its_share_of_the_rate_beside_muon() -> None:
     for share in (1.0, 0.25):
         model = with_gradients()
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        Optimizer(config(optimizer="muon", weight_decay=0.0, adamw_lr=share), named(model), model).step(0.01)
+        transformer_optimizer(config(optimizer="muon", weight_decay=0.0, adamw_lr=share), named(model), model).step(
+            0.01
+        )
         steps.append({name: (p - before[name]).norm().item() for name, p in model.named_parameters()})
     for name in ("blocks.0.attn1.to_q.weight", "blocks.0.attn1.tokenizer.conv.weight"):
         assert steps[1][name] == pytest.approx(steps[0][name])
@@ -83,15 +85,31 @@ def test_adamw_takes_its_share_of_the_rate_beside_muon() -> None:
         assert steps[1][name] == pytest.approx(0.25 * steps[0][name], rel=1e-3)
 
 
+def test_every_parameter_of_a_small_part_is_moved_by_one_of_the_two_at_its_rate() -> None:
+    kinds = {"table": torch.nn.Embedding(5, 4), "inner": torch.nn.Linear(4, 4), "norm": torch.nn.LayerNorm(4)}
+    model = torch.nn.ModuleDict(kinds)
+    optimizer = part_optimizer(named(model), 0.1, tables=("table",), tables_lr=10.0)
+    held = [id(p) for part in optimizer.parts for group in part.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in model.parameters())
+    muon = optimizer.parts[0]
+    assert isinstance(muon, KernelMuon) and [id(p) for p in muon.param_groups[0]["params"]] == [
+        id(model["inner"].weight)
+    ]
+    optimizer.step(0.02)
+    rates = {id(p): group["lr"] for part in optimizer.parts for group in part.param_groups for p in group["params"]}
+    assert rates[id(model["table"].weight)] == pytest.approx(0.2)
+    assert {rates[id(p)] for name, p in model.named_parameters() if name != "table.weight"} == {0.02}
+
+
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_state_goes_by_name_and_comes_back(optimizer: Any) -> None:
     model = with_gradients()
     settings = config(optimizer=optimizer)
-    first = Optimizer(settings, named(model), model)
+    first = transformer_optimizer(settings, named(model), model)
     first.step(0.01)
     state = copy.deepcopy(first.state())
     twin = copy.deepcopy(model)
-    second = Optimizer(settings, dict(reversed(named(twin).items())), twin)  # order does not matter
+    second = transformer_optimizer(settings, dict(reversed(named(twin).items())), twin)  # order does not matter
     second.load_state(state)
     for number, (ours, theirs) in enumerate(zip(model.parameters(), twin.parameters(), strict=True)):
         ours.grad = torch.randn(ours.shape, generator=torch.Generator().manual_seed(number))
@@ -107,10 +125,10 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
     model = with_gradients()
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     with pytest.raises(TrainingError, match=r"bitsandbytes.*outofsight\[train\]"):
-        Optimizer(config(optimizer="adamw8bit"), named(model), model)
+        transformer_optimizer(config(optimizer="adamw8bit"), named(model), model)
     monkeypatch.delattr(torch.optim, "Muon")
     with pytest.raises(TrainingError, match=r"torch 2\.9"):
-        Optimizer(config(optimizer="muon"), named(model), model)
+        transformer_optimizer(config(optimizer="muon"), named(model), model)
 
 
 def test_ema_is_a_running_mean_that_can_be_put_in_place_and_kept() -> None:

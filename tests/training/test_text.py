@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from outofsight.components.prompts import encode_tokens, tokenize
 from outofsight.errors import PromptError, TrainingError, WorldsError
 from outofsight.training import text_probe
 from outofsight.training.caption_data import NOT_TOLD, Attributes, ToldClip, told_clips
-from outofsight.training.small_run import LoopSettings
-from outofsight.training.text import TINY_TEXT, TextConfig, bring_to_unit_variance, build_encoder, train_text
+from outofsight.training.config import LoopSettings
+from outofsight.training.text import TINY_TEXT, TextConfig, TextObjective, bring_to_unit_variance, build_encoder
 from outofsight.training.text_probe import pooled, probe
 from outofsight.training.tokenizer import MASK, Captions, train_tokenizer
+from outofsight.training.trainer import run_training
 from outofsight.worlds.subjects import SUBJECTS_BY_NAME
 
 NARROW = {**TINY_TEXT, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
@@ -37,6 +39,10 @@ def _quick_readers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 @pytest.fixture(scope="module")
 def clips() -> list[ToldClip]:
     return told_clips(3, 24, wordings=2)
+
+
+def train_text(asked: TextConfig, **how: Any) -> Mapping[str, float]:
+    return run_training(TextObjective(asked), **how).results
 
 
 def config(out: Path, **settings: Any) -> TextConfig:
@@ -155,7 +161,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(tmp_path: Path) -> N
     with pytest.raises(Killed):
         train_text(cut, report=kill_at(3))  # one step after the checkpoint
     seen: list[int] = []
-    train_text(cut, resume=True, report=lambda step, _: seen.append(step))
+    train_text(cut, resume=True, report=lambda step, *_: seen.append(step))
     assert seen == [3, 4, 5, 6]
     one, two = weights(whole.out), weights(cut.out)
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
@@ -206,7 +212,7 @@ def test_variance_is_brought_to_one_and_hardly_varying_channels_are_left_small(c
     ("settings", "words"),
     [
         ({"plans": 0}, "plans is 0"),
-        ({"hidden": 1.0}, r"hidden 1\.0"),
+        ({"hidden": 1.0}, r"hidden is 1\.0, expected above 0 and below 1"),
         ({"vocabulary": 99}, "a vocabulary of 99"),
         ({"held_out": 0}, "held_out is 0"),
     ],

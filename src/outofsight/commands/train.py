@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import _console, byte_bar, note, quiet_libraries, reports_errors, say
+from .console import byte_bar, note, quiet_libraries, reports_errors, say
 
 if TYPE_CHECKING:
     from ..training.config import TrainConfig
-    from ..training.logs import StepMetrics
-    from ..training.trainer import Validate
+    from ..training.transformer import Validate
 
 
 def _option(text: str, *names: str, **more: Any) -> Any:
@@ -44,17 +43,18 @@ def train(
     """
     quiet_libraries()
     from ..training import train as run
+    from ..training.shown import shown_steps
 
     config = _config(recipe, data, out or Path("runs") / recipe, steps, setting or [])
     main = int(os.environ.get("RANK", "0")) == 0
     validate = _telling(config, main) if config.validate_every else None
-    with _progress(config, shown=main) as report, _memory_advice():
+    with shown_steps(config.steps) if main else nullcontext() as report, _memory_advice():
         result = run(
             config, resume=resume, accept_changes=accept_changes, validate=validate, report=report, byte_bar=byte_bar
         )
     if main:
         last = result.metrics
-        note(f"{result.step} steps done" + (f", loss {last.loss:.4f}" if last is not None else ""))
+        note(f"{result.step} steps done" + (f", loss {last['loss']:.4f}" if last is not None else ""))
         if result.checkpoint is not None:
             say(str(result.checkpoint.folder))
             run_folder = shlex.quote(str(config.out))
@@ -90,7 +90,7 @@ def _memory_advice() -> Iterator[None]:
 
 def _telling(config: TrainConfig, shown: bool) -> Validate:
     """Validation that says how the model did on the target and when someone is back, and where to look."""
-    from ..training.trainer import make_validator
+    from ..training.transformer import make_validator
 
     validator = make_validator(config)
 
@@ -104,49 +104,3 @@ def _telling(config: TrainConfig, shown: bool) -> Validate:
         return results
 
     return validate
-
-
-@contextmanager
-def _progress(config: TrainConfig, shown: bool) -> Iterator[Any]:
-    """A bar with loss, throughput and time left on a terminal; a line per logged step elsewhere."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = _console()
-    if not shown:
-        yield None
-        return
-    if not console.is_terminal:
-
-        def line(_: int, __: float, metrics: StepMetrics | None) -> None:
-            if metrics is not None:
-                left = (config.steps - metrics.step) * metrics.seconds
-                console.print(f"step {metrics.step} of {config.steps}: {_told(metrics)}, {_duration(left)} left")
-
-        yield line
-        return
-    columns = (
-        TextColumn("steps"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=config.steps)
-        told = [""]
-
-        def show(step: int, loss: float, metrics: StepMetrics | None) -> None:
-            if metrics is not None:
-                told[0] = _told(metrics)
-            bar.update(task, completed=step, description=told[0] or f"loss {loss:.4f}")
-
-        yield show
-
-
-def _told(metrics: StepMetrics) -> str:
-    return f"loss {metrics.loss:.4f}, {metrics.seconds:.3g} s a step, {metrics.clips_per_second:.3g} clips/s"
-
-
-def _duration(seconds: float) -> str:
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours} h {rest // 60:02d} min" if hours else f"{rest // 60} min {rest % 60:02d} s"

@@ -6,9 +6,7 @@ ground truth itself, its reconstruction by a VAE). ``outofsight evaluate`` is th
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import os
 import pickle
 import tempfile
@@ -22,6 +20,7 @@ from typing import Any
 import torch
 
 from ..errors import LayoutError, OutOfSightError, OutputError
+from ..fingerprints import value_hash
 from ..generation.outputs import check_writable
 from ..io import locked, sha256_file
 from ..processes import in_processes
@@ -160,7 +159,7 @@ def _mark(
     names = [metric.name for metric in metrics]
     files_of = {name: identity["files"] for name, identity in weights.items()}  # wherever they lie
     content = [names, dict(settings), files_of, kept, [sha256_file(file) for file in sorted(files)]]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return value_hash([content])
 
 
 def _source(function: Any) -> str | None:

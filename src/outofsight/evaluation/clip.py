@@ -6,7 +6,6 @@ what is missing is said in notes, and every metric that needs it is skipped with
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +18,8 @@ from ..clips import Clip, RedMasks, VideoFile
 from ..datasets import detect_layout, iterate_clips
 from ..datasets.world_extras import Fates, read_fates
 from ..errors import LayoutError
-from ..io import sha256_array, sha256_file
+from ..fingerprints import value_hash
+from ..io import sha256_file
 from .metrics.subject import boxes_from_masks
 from .regions import PHASES, Regions, all_returned, fate_region, hidden_frames, in_boxes, phase_words
 
@@ -124,14 +124,15 @@ class EvalClip:
         """SHA-256 of all that a measurement reads of the clip."""
         clip = self.clip
         span = f"{self.skipped} {self.target_frames}"
-        digest = hashlib.sha256(f"{clip.name}\n{clip.fps}\n{self.numbers}\n{self.masked}\n{span}\n".encode())
-        for path in (clip.context_cameras, clip.target_cameras):
-            digest.update(f"{path.horizontal_fov} {path.frame_stride} {sha256_array(path.c2w)}\n".encode())
-        if self.seen is not None:
-            digest.update(sha256_array(self.seen).encode())
-        for name, content in _files(clip, self.fate_files):
-            digest.update(f"{name} {content}\n".encode())
-        return digest.hexdigest()
+        paths = (clip.context_cameras, clip.target_cameras)
+        return value_hash(
+            [
+                f"{clip.name}\n{clip.fps}\n{self.numbers}\n{self.masked}\n{span}\n",
+                *(f"{path.horizontal_fov} {path.frame_stride} {value_hash([path.c2w])}\n" for path in paths),
+                *([] if self.seen is None else [value_hash([self.seen])]),
+                *(f"{name} {content}\n" for name, content in _files(clip, self.fate_files)),
+            ]
+        )
 
     # --- decoded ------------------------------------------------------------------------------------------------
 
@@ -309,7 +310,7 @@ def _files(clip: Clip, fates: Fates | None) -> Iterator[tuple[str, str]]:
         sources |= {"vanished": fates.vanished, "frozen": fates.frozen, "frozen masks": fates.frozen_masks}
     for name, source in sources.items():
         if isinstance(source, np.ndarray):
-            yield name, sha256_array(source)
+            yield name, value_hash([source])
         elif source is not None:
             indices = source.indices if isinstance(source, VideoFile) else None
             yield name, f"{sha256_file(source.path)} {None if indices is None else indices.tolist()}"

@@ -7,7 +7,6 @@ nothing stale is ever taken up.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any
 import torch
 
 from ..errors import OutOfSightError, OutputError
+from ..fingerprints import value_hash
 from ..io import replacing, sha256_file
 from ..records import read_object
 from .baselines import CEILINGS, FLOORS, SHUFFLED, Continuation, make
@@ -130,7 +130,7 @@ class Worker:
 def file_name(mark: str, prediction: bool, row: str, sources: dict[str, str]) -> str:
     """A floor or ceiling is decided by what it is; a prediction by its files, whatever the row is called."""
     content = [mark, "prediction" if prediction else row, sources]
-    return f"{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}.json"
+    return f"{value_hash([content])}.json"
 
 
 def write_scores(file: Path, content: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ the versions and device, the time each part took, and the SHA-256 of what was wr
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from annotated_types import Ge, Gt, Interval
 from typing_extensions import TypedDict
 
 from ..errors import LayoutError, OutOfSightError
+from ..fingerprints import value_hash
 from ..io import sha256_file
 from ..records import MOST_STEPS, WeightDtype, fitted, read_json
 
@@ -120,7 +120,7 @@ def fingerprint(settings: Settings, inputs: Mapping[str, str], model: Mapping[st
     ``inputs`` are SHA-256s by name, ``model`` is a :func:`model_identity`.
     """
     content = {"settings": asdict(settings), "inputs": dict(inputs), "model": _identity(model)}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return value_hash([content])
 
 
 def _identity(model: Mapping[str, Any]) -> Any:

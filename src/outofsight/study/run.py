@@ -20,7 +20,7 @@ from ..training import train
 from ..training.checkpointing import verify_part
 from ..training.config import TrainConfig
 from ..training.dataset import LatentDataset
-from ..training.logs import StepMetrics, read_metrics
+from ..training.logs import Line, read_metrics
 from ..training.parts import load_parts
 from ..training.run_folder import data_fingerprint
 from ..training.trainer import TrainingInterrupted
@@ -31,6 +31,8 @@ from .values import Floors, RunValues, read_any, refuse_different, value_file
 
 # the model's mean answer from pure noise, as the shipped model gives it (docs/tiny.md)
 JUDGED = ValidationSettings(steps=TINY.steps, guidance=TINY.guidance, shift=TINY.shift, videos=2, batch=8)
+
+_CURVE = ("error", "reentry_error")
 
 
 @dataclass(frozen=True)
@@ -158,15 +160,15 @@ def measure_floors(study: Study, report: Callable[[str, int, int], None] | None 
     return floors
 
 
-def _seconds(lines: Sequence[StepMetrics]) -> float:
+def _seconds(lines: Sequence[Line]) -> float:
     """Of the training, on the clock; what checkpoints took is in it, what a stop took is not."""
-    before = [0, *(line.step for line in lines)]
-    return sum(line.seconds * (line.step - last) for line, last in zip(lines, before, strict=False))
+    before = [0, *(line["step"] for line in lines)]
+    return sum(line["seconds"] * (line["step"] - last) for line, last in zip(lines, before, strict=False))
 
 
-def _curve(lines: Sequence[StepMetrics]) -> tuple[tuple[float | None, ...], ...]:
+def _curve(lines: Sequence[Line]) -> tuple[tuple[float | None, ...], ...]:
     return tuple(
-        (line.step, *(round(value, 4) if math.isfinite(value) else None for value in (line.error, line.reentry_error)))
+        (line["step"], *(round(line[name], 4) if math.isfinite(line[name]) else None for name in _CURVE))
         for line in lines
     )
 

@@ -6,7 +6,8 @@ from .config import TrainConfig
 from .objective import ObjectiveOptions, batch_loss, training_loss, training_schedule
 from .run_model import model_of_run
 from .settings import with_settings
-from .trainer import TrainingInterrupted, TrainResult, train
+from .trainer import TrainingInterrupted, TrainResult
+from .transformer import train
 
 __all__ = [
     "ObjectiveOptions",

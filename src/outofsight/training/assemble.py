@@ -12,7 +12,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from ..errors import CheckpointError, OutOfSightError
 from ..models.presets import PRESETS
 from ..models.transformer import WorldTransformer3DModel
 from ..pipeline import WorldModelPipeline
-from .checkpointing import verify_part
+from .checkpointing import verify_part, writing_folder
 from .parts import RANDOM, load_parts
 from .shards import LatentSettings
-from .small_parts import save_part
 
 MARK = ".made_from.json"
 
@@ -56,8 +54,11 @@ def assemble(
         OutputError: ``out`` cannot be written.
     """
     coders, settings = load_parts(parts), _sampling(parts, preset)
-    if encoded is not None:
-        _check_encoded(parts, coders.hashes(), encoded)
+    if encoded is not None and (others := encoded.other_parts(coders.hashes(rendered=False))):
+        raise CheckpointError(
+            f"the clips of the training were encoded with {' and '.join(others)} than {parts} has: name the model that "
+            "encoded them, when training, by --set parts=FOLDER"
+        )
     verify_part(transformer)
     try:
         model = WorldTransformer3DModel.from_pretrained(transformer, torch_dtype=dtype, use_safetensors=True)
@@ -85,20 +86,10 @@ def assemble(
         max_text_tokens=coders.text_tokens,
         **settings,
     )
-    save_part(_Marked(pipe, mark or {}), out)
-
-
-@dataclass(frozen=True, eq=False)
-class _Marked:
-    """A pipeline that is saved together with what it was made from."""
-
-    pipe: WorldModelPipeline
-    mark: Mapping[str, str]
-
-    def save_pretrained(self, folder: Path) -> None:
-        self.pipe.save_pretrained(folder)
-        if self.mark:
-            (folder / MARK).write_text(json.dumps(dict(self.mark), indent=1) + "\n", encoding="utf-8")
+    with writing_folder(out) as unfinished:
+        pipe.save_pretrained(unfinished)
+        if mark:
+            (unfinished / MARK).write_text(json.dumps(dict(mark), indent=1) + "\n", encoding="utf-8")
 
 
 def _sampling(parts: str, preset: str | None) -> dict[str, Any]:
@@ -116,16 +107,6 @@ def _sampling(parts: str, preset: str | None) -> dict[str, Any]:
         }
     settings = dict(read_settings(resolve_model(parts)))
     return {name: value for name, value in settings.items() if name != "max_text_tokens"}
-
-
-def _check_encoded(parts: str, found: Mapping[str, str], encoded: LatentSettings) -> None:
-    for part in ("vae", "text_encoder", "tokenizer"):
-        if found[part] != getattr(encoded, part):
-            raise CheckpointError(
-                f"{parts} has another {part.replace('_', ' ')} than the one that the training clips were encoded with "
-                f"(hash {found[part][:12]}, theirs {getattr(encoded, part)[:12]}): name the model that encoded them, "
-                "when training, by --set parts=FOLDER"
-            )
 
 
 if __name__ == "__main__":

@@ -41,10 +41,8 @@ class PartLoader:
         self._clips: dict[int, EncodedClip] = {}
         self._bytes = 0
 
-    def __enter__(self) -> PartLoader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End reading ahead."""
         if self._ahead is not None:
             self._ahead.shutdown(cancel_futures=True)
 

@@ -6,13 +6,11 @@ the language it makes no difference, and a plan takes hundredths of a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from .settings import check_counts
 
 if TYPE_CHECKING:
     from ..worlds.plan import Staging
@@ -72,7 +70,6 @@ def told_clips(
     split: str = "train",
     preset: str = "tiny",
     wordings: int = 1,
-    report: Callable[[int], None] | None = None,
 ) -> list[ToldClip]:
     """Captions of ``plans`` planned clips, each worded ``wordings`` times.
 
@@ -80,20 +77,15 @@ def told_clips(
         seed: of the plans.
         split: whose scene families and subjects they are made of.
         preset: of the worlds.
-        report: called with the number of plans made.
 
     Raises:
-        TrainingError: numbers below 1.
         WorldsError: no such split or preset.
     """
     from ..worlds.plan import lay_out, plan_clip
 
-    check_counts(plans=plans, wordings=wordings)
     clips = []
     for index in range(plans):
         clips += _worded(lay_out(plan_clip(seed, index, preset, split, MIX)), wordings)
-        if report is not None:
-            report(index + 1)
     return clips
 
 

@@ -15,7 +15,8 @@ import re
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,24 +88,19 @@ class _Index:
     files: Mapping[str, StoredFile | int]
 
 
-def list_checkpoints(out: Path) -> list[Checkpoint]:
-    """Complete checkpoints of a run, oldest first.
+def latest_checkpoint(out: Path) -> Checkpoint | None:
+    """The newest complete checkpoint of a run, or None.
 
     Raises:
         CheckpointError: one was changed since it was written (files missing or of another size).
     """
     found = []
-    for folder in sorted((out / FOLDER).glob("step-*")):
+    for folder in (out / FOLDER).glob("step-*"):
         match = _NAME.fullmatch(folder.name)
         if match and folder.is_dir():
             _check(folder)
             found.append(Checkpoint(folder, int(match[1])))
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
-
-
-def latest_checkpoint(out: Path) -> Checkpoint | None:
-    """The newest complete checkpoint of a run, or None."""
-    return max(list_checkpoints(out), key=lambda checkpoint: checkpoint.step, default=None)
+    return max(found, key=lambda checkpoint: checkpoint.step, default=None)
 
 
 def verify_part(folder: Path) -> None:
@@ -172,27 +168,44 @@ def write_checkpoint(
         OutputError: it cannot be written (disk full, no permission); earlier checkpoints stay.
     """
     place = out / FOLDER / f"step-{step:07d}"
-    unfinished: Path | None = None
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place.parent))
-        for name, write in models.items():
-            write(unfinished / name)
-        torch.save(dict(state), unfinished / STATE)
-        _write_index(unfinished, step, facts or {})
-        unfinished.chmod(0o777 & ~_umask())
-        if place.exists():  # of a run that is done anew from an earlier checkpoint
-            shutil.rmtree(place)
-        os.replace(unfinished, place)
-        _sync(place.parent)
-    except (OSError, SafetensorError, RuntimeError) as error:
+        with writing_folder(place, SafetensorError, RuntimeError) as unfinished:
+            for name, write in models.items():
+                write(unfinished / name)
+            torch.save(dict(state), unfinished / STATE)
+            _write_index(unfinished, step, facts or {})
+    except OutputError as error:
         earlier = [found.name for found in sorted((out / FOLDER).glob("step-*"))]
         kept = f"the checkpoint {earlier[-1]} stays" if earlier else "there is no earlier one"
-        raise OutputError(f"cannot write {place}: {reason(error)}; nothing of it was kept, {kept}") from error
-    finally:
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        raise OutputError(f"{error}, {kept}") from error
     return Checkpoint(place, step)
+
+
+@contextmanager
+def writing_folder(place: Path, *also: type[Exception]) -> Iterator[Path]:
+    """A folder beside ``place`` to write to; it takes its place when the block ends well, else it is removed.
+
+    ``also``: errors of the writing library that mean the same as OSError.
+
+    Raises OutputError where it cannot be written (disk full, no permission).
+    """
+    made: Path | None = None
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place.parent))
+        yield made
+        made.chmod(0o777 & ~_umask())
+        if place.exists():
+            # a folder cannot be renamed over another that is not empty: the old one makes way first
+            os.replace(place, made.with_name(f"{made.name}-old"))
+        os.replace(made, place)
+        _sync(place.parent)
+    except (OSError, *also) as error:  # type: ignore[misc]
+        raise OutputError(f"cannot write {place}: {reason(error)}; nothing of it was kept") from error
+    finally:
+        if made is not None:
+            for left in place.parent.glob(f"{made.name}*"):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_index(folder: Path, step: int, facts: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Everything a training run is told, as one frozen dataclass; recipes return it whole."""
+"""The settings of a training run, as one frozen dataclass; recipes return it whole. And the loop's, of small parts."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Interval
 
 from ..errors import TrainingError
 from .objective import ObjectiveOptions
-from .settings import check_types, flat, plain
+from .settings import check_settings, differences, flat, plain
 from .validation_report import ValidationSettings
 
+Count = Annotated[int, Ge(1)]
+Share = Annotated[float, Interval(ge=0, le=1)]
 # Names of parameters, by substring. "hydra": what the paper trains on top of Wan (docs/hydra.md, "Training as
 # released"; self_attn is attn1 in diffusers' naming). "additions": what Wan does not have at all.
 TRAINABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -87,71 +91,46 @@ class TrainConfig:
     model: str | Mapping[str, Any] = "tiny"
     model_options: Mapping[str, Any] = field(default_factory=dict)
     parts: Path | None = None
-    clips: int | None = None
-    steps: int = 1000
-    batch_size: int = 8
-    accumulation: int = 1
-    draws: int = 1
-    lr: float = 1e-4
-    warmup: int = 0
+    clips: Annotated[int | None, Ge(1)] = None
+    steps: Count = 1000
+    batch_size: Count = 8
+    accumulation: Count = 1
+    draws: Count = 1
+    lr: Annotated[float, Gt(0)] = 1e-4
+    warmup: Annotated[int, Ge(0)] = 0
     schedule: Literal["constant", "cosine"] = "constant"
-    cooldown: int = 0
+    cooldown: Annotated[int, Ge(0)] = 0
     optimizer: Literal["adamw", "adamw8bit", "muon"] = "adamw"
-    adamw_lr: float = 1.0
+    adamw_lr: Annotated[float, Gt(0)] = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = 0.01
-    max_grad_norm: float | None = 1.0
-    ema: float | None = None
+    weight_decay: Annotated[float, Ge(0)] = 0.01
+    max_grad_norm: Annotated[float | None, Gt(0)] = 1.0
+    ema: Annotated[float | None, Interval(gt=0, lt=1)] = None
     precision: Literal["no", "bf16"] = "no"
     gradient_checkpointing: bool = False
     trainable: str | tuple[str, ...] = "all"
-    lora: int | None = None
+    lora: Annotated[int | None, Ge(1)] = None
     objective: ObjectiveOptions = field(default_factory=ObjectiveOptions)
     sharding: Literal["ddp", "fsdp2"] = "ddp"
-    checkpoint_every: int = 500
-    keep: int = 2
-    validate_every: int = 0
+    checkpoint_every: Count = 500
+    keep: Count = 2
+    validate_every: Annotated[int, Ge(0)] = 0
     held_out: Path | None = None
     held_out_clips: tuple[Path, ...] = ()
     validation: ValidationSettings = field(default_factory=ValidationSettings)
-    log_every: int = 10
-    seed: int = 0
+    log_every: Count = 10
+    seed: Annotated[int, Ge(0)] = 0
     compile: Literal["no", "blocks", "model"] = "no"
     device: Literal["auto", "cpu"] = "auto"
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_types(self.validation)
-        least = {
-            "steps": 1,
-            "batch_size": 1,
-            "accumulation": 1,
-            "draws": 1,
-            "checkpoint_every": 1,
-            "keep": 1,
-            "log_every": 1,
-        }
-        least |= {"warmup": 0, "cooldown": 0, "validate_every": 0, "seed": 0}
-        for name, smallest in least.items():
-            if getattr(self, name) < smallest:
-                raise TrainingError(f"{name} is {getattr(self, name)}, expected {smallest} or more")
-        if not self.lr > 0 or self.weight_decay < 0:
-            raise TrainingError(f"lr is {self.lr}, weight_decay {self.weight_decay}: expected above 0, and at least 0")
+        check_settings(self)
+        check_settings(self.validation)
         if self.warmup + self.cooldown > self.steps:
             raise TrainingError(
                 f"warmup {self.warmup} and cooldown {self.cooldown} do not fit in {self.steps} steps; set them too "
                 "(--set warmup=0 --set cooldown=0)"
             )
-        if not self.adamw_lr > 0:
-            raise TrainingError(f"adamw_lr is {self.adamw_lr}, expected a share of lr above 0, such as 0.25")
-        if self.ema is not None and not 0 < self.ema < 1:
-            raise TrainingError(f"ema is {self.ema}, expected a decay between 0 and 1, such as 0.999, or none")
-        if self.max_grad_norm is not None and not self.max_grad_norm > 0:
-            raise TrainingError(f"max_grad_norm is {self.max_grad_norm}, expected above 0, or none")
-        if self.clips is not None and self.clips < 1:
-            raise TrainingError(f"clips is {self.clips}, expected 1 or more, or none for all")
-        if self.lora is not None and self.lora < 1:
-            raise TrainingError(f"lora is {self.lora}, expected a rank of 1 or more, or none")
         if self.lora is not None and self.trainable == "all":
             raise TrainingError(
                 "lora trains adapters instead of the weights, so trainable='all' contradicts it: name what is to be "
@@ -171,11 +150,7 @@ class TrainConfig:
         """Rate of step ``step`` (from 0), a function of the settings alone, so that resuming cannot shift it."""
         rise = min(1.0, (step + 1) / (self.warmup + 1))
         fall = min(1.0, (self.steps - step) / self.cooldown) if self.cooldown else 1.0
-        bend = 1.0
-        if self.schedule == "cosine":
-            done = max(0, step - self.warmup) / max(1, self.steps - self.warmup)
-            bend = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
-        return self.lr * rise * fall * bend
+        return self.lr * rise * fall * (_cosine(self, step) if self.schedule == "cosine" else 1.0)
 
     def to_json(self) -> dict[str, Any]:
         return dict(plain(asdict(self)))
@@ -186,15 +161,8 @@ class TrainConfig:
         The number of steps may grow where the learning rate does not depend on it. A setting that was not known then
         counts as its default.
         """
-        ours, theirs = flat(self.to_json()), with_defaults(flat(earlier))
-        free = set(_FREE)
-        if self.schedule == "constant" and not self.cooldown:
-            free.add("steps")
-        return [
-            f"{name}: {theirs.get(name, 'not set')!r} then, {ours.get(name, 'not set')!r} now"
-            for name in sorted(ours.keys() | theirs.keys())
-            if name.split(".")[0] not in free and ours.get(name) != theirs.get(name)
-        ]
+        more = {"steps"} if self.schedule == "constant" and not self.cooldown else set()
+        return differences(self.to_json(), with_defaults(flat(earlier)), _FREE | more)
 
 
 def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,3 +170,52 @@ def with_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     known = {name.split(".")[0] for name in settings if "." in name}  # mappings that are there count as they are
     defaults = flat(TrainConfig(Path(), Path()).to_json())
     return {**{name: value for name, value in defaults.items() if name not in known}, **settings}
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How long, how fast, and what is kept.
+
+    Args:
+        steps: of the whole run.
+        lr: highest learning rate; it rises over ``warmup`` steps and falls along a cosine to ``final`` times it.
+        ema: decay of the running mean of the weights, which are the result.
+        max_grad_norm: clipping of the gradient's norm.
+        checkpoint_every, judge_every, log_every: in steps; 0 judges at the end alone.
+        seed: of the first weights and of every draw.
+    """
+
+    steps: Count = 1000
+    lr: Annotated[float, Gt(0)] = 4e-3
+    warmup: Annotated[int, Ge(0)] = 50
+    final: Share = 0.01
+    ema: Annotated[float, Interval(gt=0, lt=1)] = 0.998
+    max_grad_norm: Annotated[float, Gt(0)] = 1.0
+    checkpoint_every: Count = 500
+    judge_every: Annotated[int, Ge(0)] = 0
+    log_every: Count = 50
+    seed: Annotated[int, Ge(0)] = 0
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.warmup >= self.steps:
+            raise TrainingError(f"warmup is {self.warmup}, expected a warmup below the {self.steps} steps")
+
+    @property
+    def keep(self) -> int:
+        return 2
+
+    @property
+    def validate_every(self) -> int:
+        return self.judge_every
+
+    def learning_rate(self, step: int) -> float:
+        """Rate of step ``step``, from 0."""
+        rise = min(1.0, (step + 1) / (self.warmup + 1))
+        return self.lr * rise * (self.final + (1 - self.final) * _cosine(self, step))
+
+
+def _cosine(pace: TrainConfig | LoopSettings, step: int) -> float:
+    """From 1 after the warmup to 0 at the end."""
+    done = max(0, step - pace.warmup) / max(1, pace.steps - pace.warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

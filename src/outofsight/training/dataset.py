@@ -14,7 +14,6 @@ from torch import Tensor
 from ..errors import DatasetError
 from ..io import sha256_file
 from ..models.conditioners import conditioner_names
-from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 from .shards import EMPTY_TEXT, ClipEntry, EncodedClip, LatentSettings, read_index
 
 _verified: set[tuple[Path, int, int, str]] = set()  # shards, by size and time, that this process has read whole
@@ -193,27 +192,18 @@ class LatentDataset:
             extra={"rendered": torch.stack(rendered)} if rendered else {},
         )
 
-    def check_parts(
-        self, *, vae: Any = None, text_encoder: Any = None, tokenizer: Any = None, finder: Any = None
-    ) -> None:
-        """Hold a model's parts against those that made the latents; a part that is None is not asked about.
+    def check_parts(self, hashes: Mapping[str, str]) -> None:
+        """Hold a model's parts (``Parts.hashes``, or some of them) against those that made the latents.
 
         Raises:
             DatasetError: another VAE, text encoder, tokenizer or finder (or another version of the renderer): what was
                 learned would not fit it.
         """
-        for what, part, hashed, recorded in (
-            ("VAE", vae, vae_hash, self.settings.vae),
-            ("text encoder", text_encoder, text_encoder_hash, self.settings.text_encoder),
-            ("tokenizer", tokenizer, tokenizer_hash, self.settings.tokenizer),
-            ("finder or renderer", finder, finder_hash, self.settings.finder),
-        ):
-            if part is not None and (found := hashed(part)) != recorded:
-                raise DatasetError(
-                    f"{self.folder} was encoded with another {what} (hash {recorded[:12]}, the model's is "
-                    f"{found[:12]}): encode the clips again with this model, or train with the parts they were "
-                    "encoded with"
-                )
+        if others := self.settings.other_parts(hashes):
+            raise DatasetError(
+                f"{self.folder} was encoded with {' and '.join(others)}: encode the clips again with this model, or "
+                "train with the parts they were encoded with"
+            )
 
     def check_model(self, config: Any) -> None:
         """Hold a transformer's configuration against the latents. Raises DatasetError where sizes do not fit."""

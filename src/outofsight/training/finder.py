@@ -9,17 +9,17 @@ positions, which those of ``outofsight worlds`` have. Expected on one CPU core: 
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from annotated_types import Ge, Interval
+from torch import Tensor, nn
 
 from ..clips import Clip
 from ..datasets import iterate_clips
@@ -29,14 +29,13 @@ from ..experiments.rendered.sighting import Sighting
 from ..experiments.rendered.sweep import half_width
 from ..experiments.rendered.target import check_cameras
 from ..experiments.rendered.truth import Truth
-from ..io import replacing
+from .checkpointing import Checkpoint
+from .config import Count, LoopSettings
+from .learner import Learner
 from .prepare import naming
-from .settings import check_counts, check_types, plain
-from .small_parts import command, save_part
-from .small_run import LoopSettings, Report, SmallRun
+from .settings import check_settings
+from .small_parts import PartObjective, command, save_part
 
-_PARTS = ("subject", "overlap", "foot", "depth")
-_PLACES = {"clips", "out", "held_out", "held_out_limit"}
 _SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
 _FARTHEST = 8.0  # units, that a foot's error counts to
 _ASIDE = 2.0  # times, that a foot's error aside counts one up or down: distance follows from level ground
@@ -61,23 +60,16 @@ class FinderConfig:
     out: Path
     held_out: Path | None = None
     widths: tuple[int, ...] = (24, 48, 80, 112)
-    limit: int | None = None
-    held_out_limit: int = 16
-    batch_size: int = 8
-    tint: float = 0.25
+    limit: Annotated[int | None, Ge(1)] = None
+    held_out_limit: Count = 16
+    batch_size: Count = 8
+    tint: Annotated[float, Interval(ge=0, lt=1)] = 0.25
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=6000, lr=4e-3))
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
-        if not 0 <= self.tint < 1 or not self.widths or any(width < 8 or width % 8 for width in self.widths):
-            raise TrainingError(
-                f"tint {self.tint}, widths {self.widths}: expected a share below 1, and multiples of 8 that are"
-            )
-
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-finder"
+        check_settings(self)
+        if not self.widths or any(width < 8 or width % 8 for width in self.widths):
+            raise TrainingError(f"widths are {self.widths}, expected one or more multiples of 8")
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,39 +149,46 @@ def losses(sighting: Sighting, truth: Taught) -> dict[str, Tensor]:
     }
 
 
-def train_finder(config: FinderConfig, *, resume: bool = False, report: Report | None = None) -> dict[str, float]:
-    """Train and save. Returns what report.json holds (:func:`judge`, where there are held-out clips).
+class FinderObjective(PartObjective):
+    """Masks, feet and depths of frames drawn at random.
 
-    Raises:
-        LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
-        TrainingError, OutputError: see :class:`SmallRun`.
+    Raises LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
     """
-    began = time.perf_counter()
-    data = _read(config.clips, config.limit)
-    held_out = _read(config.held_out, config.held_out_limit) if config.held_out is not None else None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.loop.seed)
-        finder = SubjectFinder(tuple(config.widths))
-    settings = {key: value for key, value in plain(asdict(config)).items() if key not in _PLACES | {"loop"}}
-    run = SmallRun(config.folder, config.loop, {**settings, "lessons": len(data)}, finder, _PARTS)
 
-    def step_loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        rng = np.random.default_rng([config.loop.seed, step])
-        drawn = [_draw(rng, data, config.tint) for _ in range(config.batch_size)]
-        truth = Taught(
-            *(torch.cat([getattr(t, name) for _, t in drawn]) for name in ("subject", "foot", "depth", "weight"))
-        )
-        parts = losses(finder(torch.cat([inputs for inputs, _ in drawn])), truth)
+    name = "finder"
+    columns = ("subject", "overlap", "foot", "depth")
+
+    def __init__(self, config: FinderConfig) -> None:
+        super().__init__(config)
+        self.data = _read(config.clips, config.limit)
+        self.held_out = _read(config.held_out, config.held_out_limit) if config.held_out is not None else None
+        self.validates = self.held_out is not None
+        self.settings["lessons"] = len(self.data)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.loop.seed)
+            self.finder = SubjectFinder(tuple(config.widths))
+
+    def build(self, start: Checkpoint | None) -> Learner:
+        return self.learner(self.finder)
+
+    def batches(self, step: int) -> list[tuple[Tensor, Taught]]:
+        rng = self.drawn(step)
+        drawn = [_draw(rng, self.data, self.config.tint) for _ in range(self.config.batch_size)]
+        truth = [torch.cat([getattr(t, part.name) for _, t in drawn]) for part in fields(Taught)]
+        return [(torch.cat([inputs for inputs, _ in drawn]), Taught(*truth))]
+
+    def loss(self, called: nn.Module, batch: tuple[Tensor, Taught]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        parts = losses(called(batch[0]), batch[1])
         loss = 4 * parts["subject"] + parts["overlap"] + parts["foot"] + parts["depth"]
-        return loss, {name: value.detach() for name, value in parts.items()}
+        return loss, {"loss": loss, **parts}
 
-    judging = None if held_out is None else lambda: judge(finder, held_out)
-    results = run.run(step_loss, judge=judging, resume=resume, report=report)
-    save_part(finder, config.out / "finder")
-    results |= {"steps": config.loop.steps, "seconds": time.perf_counter() - began, "lessons": len(data)}
-    with replacing(config.folder / "report.json") as beside:
-        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return results
+    def validate(self, model: Any, step: int) -> Mapping[str, float]:
+        assert self.held_out is not None
+        return judge(model, self.held_out)
+
+    def finish(self) -> Mapping[str, float]:
+        save_part(self.finder, self.config.out / "finder")
+        return {"steps": self.pace.steps, "lessons": len(self.data)}
 
 
 def _read(folder: Path, limit: int | None) -> list[Lesson]:
@@ -238,4 +237,4 @@ def judge(finder: SubjectFinder, data: list[Lesson], every: int = 6) -> Mapping[
 
 
 if __name__ == "__main__":
-    command(FinderConfig, train_finder)
+    command(FinderConfig, FinderObjective)

@@ -8,32 +8,31 @@ masks and subjects' positions, which those of ``outofsight worlds`` have. Expect
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from annotated_types import Ge
+from torch import Tensor, nn
 
 from ..datasets import detect_layout, iterate_clips
 from ..errors import DatasetError, TrainingError
 from ..experiments.rendered.finder import SubjectFinder
 from ..experiments.rendered.follower import Followed, Follower, follow_twice
 from ..experiments.rendered.motion import carried_on, fitted
-from ..io import write_json
-from ..progress import counted
+from .checkpointing import Checkpoint
+from .config import Count, LoopSettings
 from .hashes import finder_hash
+from .learner import Learner
 from .parts import load_finder
 from .pursuits import Pursuit, pursuits, varied
-from .settings import check_counts, check_types, plain
-from .small_parts import command, save_part
-from .small_run import LoopSettings, Report, SmallRun
+from .settings import check_settings
+from .small_parts import PartObjective, command, save_part
 
-_PARTS = ("aside", "wander", "doubt", "ahead")
-_PLACES = {"clips", "finder", "out", "held_out", "held_out_limit"}
 _STRAY = 3.0  # degrees of freedom of the Student-t that errors are told of by: some are far off
 _NEAR, _FAR = 0.25, 8.0  # of a subject's size in the picture: an error ahead that counts one, and the most that counts
 _ASIDE, _WANDER = 0.1, 0.05  # metres, that count one: of a foot, and of what is left when all of a path's are off alike
@@ -61,24 +60,16 @@ class FollowerConfig:
     out: Path
     held_out: Path | None = None
     widths: tuple[int, ...] = (16, 24, 32)
-    limit: int | None = None
-    held_out_limit: int = 48
-    batch_size: int = 8
-    jitter: float = 0.05
+    limit: Annotated[int | None, Ge(1)] = None
+    held_out_limit: Count = 48
+    batch_size: Count = 8
+    jitter: Annotated[float, Ge(0)] = 0.05
     loop: LoopSettings = field(default_factory=lambda: LoopSettings(steps=6000, lr=2e-3))
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
-        if self.jitter < 0 or not 1 <= len(self.widths) <= _WIDTHS or any(w < 8 or w % 8 for w in self.widths):
-            raise TrainingError(
-                f"jitter {self.jitter}, widths {self.widths}: expected 0 or more, and 1 to {_WIDTHS} multiples of 8 "
-                "that are"
-            )
-
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-follower"
+        check_settings(self)
+        if not 1 <= len(self.widths) <= _WIDTHS or any(w < 8 or w % 8 for w in self.widths):
+            raise TrainingError(f"widths are {self.widths}, expected 1 to {_WIDTHS} multiples of 8")
 
 
 def losses(told: Followed, batch: Pursuit) -> dict[str, Tensor]:
@@ -128,45 +119,57 @@ def missed(told: Followed, batch: Pursuit) -> Tensor:
     return torch.where(batch.sizes > 0, angle / batch.sizes.clamp(min=1e-6), 0.0)
 
 
-def train_follower(config: FollowerConfig, *, resume: bool = False, report: Report | None = None) -> dict[str, float]:
-    """Train and save. Returns what report.json holds (:func:`judge`, where there are held-out clips).
+class FollowerObjective(PartObjective):
+    """Where the subjects that a finder finds truly are, over all frames at once, and will be.
 
-    Raises:
-        LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
-        CheckpointError: no finder.
-        TrainingError, OutputError: see :class:`SmallRun`.
+    Raises CheckpointError where there is no finder; :meth:`build` as :class:`FinderObjective` does.
     """
-    began = time.perf_counter()
-    finder, follower, hashed = _begun(config)
-    settings = {key: value for key, value in plain(asdict(config)).items() if key not in _PLACES | {"loop"}}
-    run = SmallRun(config.folder, config.loop, {**settings, "finder": hashed}, follower, _PARTS)
-    run.check(resume)  # what follows takes minutes
-    data = _read(finder, config.clips, config.limit)
-    held_out = None
-    if config.held_out is not None:
-        held_out = [one for one in _read(finder, config.held_out, config.held_out_limit) if bool((one.sizes > 0).any())]
-        if not held_out:
-            raise DatasetError(f"nobody whom the finder finds in {config.held_out} is seen later: nothing to judge by")
-    # who is seen in the target too teaches most: how they went on
-    weights = np.array([3.0 if bool((one.sizes > 0).any()) else 1.0 for one in data])
 
-    def step_loss(step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        rng = np.random.default_rng([config.loop.seed, step])
-        drawn = rng.choice(len(data), config.batch_size, p=weights / weights.sum())
-        batch = collate([varied(data[i], rng, config.jitter) for i in drawn])
+    name = "follower"
+    columns = ("aside", "wander", "doubt", "ahead")
+
+    def __init__(self, config: FollowerConfig) -> None:
+        super().__init__(config)
+        self.finder, self.follower, self.settings["finder"] = _begun(config)
+        self.validates = config.held_out is not None
+
+    def build(self, start: Checkpoint | None) -> Learner:
+        config = self.config
+        self.data = _read(self.finder, config.clips, config.limit)
+        self.held_out: list[Pursuit] = []
+        if config.held_out is not None:
+            read = _read(self.finder, config.held_out, config.held_out_limit)
+            self.held_out = [one for one in read if bool((one.sizes > 0).any())]
+            if not self.held_out:
+                raise DatasetError(
+                    f"nobody whom the finder finds in {config.held_out} is seen later: nothing to judge by"
+                )
+        # who is seen in the target too teaches most: how they went on
+        weights = np.array([3.0 if bool((one.sizes > 0).any()) else 1.0 for one in self.data])
+        self.chances = weights / weights.sum()
+        return self.learner(self.follower)
+
+    def batches(self, step: int) -> list[tuple[Pursuit, int]]:
+        rng = self.drawn(step)
+        drawn = rng.choice(len(self.data), self.config.batch_size, p=self.chances)
+        batch = collate([varied(self.data[i], rng, self.config.jitter) for i in drawn])
+        return [(batch, int(rng.integers(2**31)))]
+
+    def loss(self, called: nn.Module, batch: tuple[Pursuit, int]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        paths, seed = batch
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**31)))  # of what is dropped
-            told = [losses(answer, batch) for answer in follower(*shown(batch))]
-        parts = {name: torch.stack([one[name] for one in told]).mean() for name in _PARTS}
+            torch.manual_seed(seed)  # of what is dropped
+            told = [losses(answer, paths) for answer in called(*shown(paths))]
+        parts = {name: torch.stack([one[name] for one in told]).mean() for name in self.columns}
         loss = 0.2 * parts["aside"] + 0.3 * parts["wander"] + 0.2 * parts["doubt"] + 0.5 * parts["ahead"]
-        return loss, {name: value.detach() for name, value in parts.items()}
+        return loss, {"loss": loss, **parts}
 
-    judging = None if held_out is None else lambda: judge(follower, held_out)
-    results = run.run(step_loss, judge=judging, resume=resume, report=report)
-    save_part(finder, config.out / "finder")
-    results |= {"steps": config.loop.steps, "seconds": time.perf_counter() - began, "paths": len(data)}
-    write_json(config.folder / "report.json", results)
-    return results
+    def validate(self, model: Any, step: int) -> Mapping[str, float]:
+        return judge(model, self.held_out)
+
+    def finish(self) -> Mapping[str, float]:
+        save_part(self.finder, self.config.out / "finder")
+        return {"steps": self.pace.steps, "paths": len(self.data)}
 
 
 def _begun(config: FollowerConfig) -> tuple[SubjectFinder, Follower, str]:
@@ -184,10 +187,12 @@ def _begun(config: FollowerConfig) -> tuple[SubjectFinder, Follower, str]:
 
 
 def _read(finder: SubjectFinder, folder: Path, limit: int | None) -> list[Pursuit]:
+    from tqdm.auto import tqdm
+
     count = len(detect_layout(folder).samples)
     clips = islice(iterate_clips(folder), limit)
     found: list[Pursuit] = []
-    for clip in counted(clips, f"finding who moves in {folder.name}", min(count, limit or count)):
+    for clip in tqdm(clips, f"finding who moves in {folder.name}", min(count, limit or count), unit="clip"):
         more = pursuits(finder, clip)
         if found and any(_shape(one) != _shape(found[0]) for one in more):
             raise DatasetError(f'clip "{clip.name}": it is of another size or length than others: take one kind')
@@ -235,4 +240,4 @@ def judge(follower: Follower, data: list[Pursuit], at_once: int = 16) -> Mapping
 
 
 if __name__ == "__main__":
-    command(FollowerConfig, train_follower)
+    command(FollowerConfig, FollowerObjective)

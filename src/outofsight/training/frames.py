@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -67,16 +66,13 @@ class FrameCache:
             )
 
 
-def cache_frames(
-    clips: Path, folder: Path, *, limit: int | None = None, report: Callable[[int], None] | None = None
-) -> FrameCache:
+def cache_frames(clips: Path, folder: Path, *, limit: int | None = None) -> FrameCache:
     """Decode the clips of a data folder into ``folder``; what was decoded of the same files before is used again.
 
     Args:
         clips: a folder in one of HM-World's layouts.
         folder: for frames.json and frames.u8 (H * W * 3 bytes a frame).
         limit: take the first so many clips alone.
-        report: called with the number of clips decoded.
 
     Raises:
         LayoutError, VideoError: there is no clip, or one that cannot be read.
@@ -100,8 +96,6 @@ def cache_frames(
                 counts.append(len(video))
                 file.write(np.ascontiguousarray(video).data)
             names.append(clip.name)
-            if report is not None:
-                report(len(names))
     content = {"version": VERSION, "size": size, "counts": counts, "clips": names, "listing": listing}
     with replacing(folder / INDEX) as beside:
         beside.write_text(json.dumps(content) + "\n", encoding="utf-8")

@@ -1,17 +1,20 @@
-"""Which VAE, text encoder and tokenizer made the latents: hashes of what they compute, not of files.
+"""Which VAE, text encoder and tokenizer made the latents, and which tensors these are: hashes of values, not of files.
 
 Weights are hashed as float32, so a part stored in half precision has one hash however it is loaded.
 """
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..experiments.rendered import RENDERER
+from ..fingerprints import value_hash
 
 
 def vae_hash(vae: Any) -> str:
@@ -46,14 +49,22 @@ def tokenizer_hash(tokenizer: Any) -> str:
         rules = {name: value for name, value in rules.items() if name not in ("padding", "truncation")}
     else:
         rules = {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
-    return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
+    return value_hash([rules])
+
+
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, dtypes, shapes and bytes."""
+    return value_hash(_in_parts(tensors))
 
 
 def _weights_hash(module: torch.nn.Module, facts: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+    return value_hash(itertools.chain([facts], _in_parts(module.state_dict(), as_float32=True)))
+
+
+def _in_parts(tensors: Mapping[str, Tensor], as_float32: bool = False) -> Iterator[Any]:
+    """Names, dtypes, shapes and bytes, in the order of the names; or floating point as float32, and no dtypes."""
+    for name, tensor in sorted(tensors.items()):
         values = tensor.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
-        digest.update(values.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        values = values.float() if as_float32 and values.is_floating_point() else values
+        yield f"{name} {tuple(values.shape)}\n" if as_float32 else f"{name} {values.dtype} {tuple(values.shape)}\n"
+        yield values.contiguous().reshape(-1).view(torch.uint8).numpy().data

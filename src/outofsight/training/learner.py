@@ -4,55 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
 import torch
 from annotated_types import Ge
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
 from typing_extensions import TypedDict
 
 from ..errors import CheckpointError
 from ..records import fitted_values
 from .auxiliary import heads_alone, without_heads
 from .checkpointing import GO_BACK, STATE, Checkpoint, drop_old, model_writer, write_checkpoint
-from .config import TrainConfig
 from .ema import Ema
 from .optimizers import Optimizer
 from .parameters import merged_tensors
-from .sharding import distribute, gradient_norm, like_parameter, whole_state
+from .sharding import OneProcess, gradient_norm, like_parameter, whole_state
 
 
 class Learner:
     """A model being trained.
 
     Args:
-        config: the run's settings.
-        model: a ``WorldTransformer3DModel`` whose trained parameters require gradients; it is placed (moved, wrapped
-            or sharded) here. ``called`` is what the step calls.
-        accelerator: the processes.
+        model: where it is computed (wrapped in place where it is sharded).
+        optimizer: over the trained parameters.
+        ema: decay of their running mean, or None.
+        called: what the step calls, where that is a wrapper of the model.
+        processes: an Accelerator, or one process.
+        folders: checkpoints hold the model (and its means) as folders to be loaded by others, from which ``model``
+            was loaded when a run is resumed.
+        adapted: and the folders hold it with LoRA adapters merged in, so that the state has the parameters too, as it
+            has without folders.
     """
 
-    def __init__(self, config: TrainConfig, model: Any, accelerator: Any) -> None:
-        self.config, self.model, self.accelerator = config, model, accelerator
-        if config.gradient_checkpointing:
-            model.enable_gradient_checkpointing()
+    def __init__(
+        self,
+        model: Any,
+        optimizer: Optimizer,
+        ema: float | None,
+        *,
+        called: nn.Module | None = None,
+        processes: Any = None,
+        folders: bool = False,
+        adapted: bool = False,
+    ) -> None:
+        self.model, self.optimizer, self.named = model, optimizer, optimizer.named
+        self.called: nn.Module = called or model
+        self.processes = processes or OneProcess()
+        self.folders, self._in_state = folders, adapted or not folders
+        self.ema = Ema(self.named, ema) if ema is not None else None
+        self.main: bool = self.processes.is_main_process
+        self.sharded = isinstance(model, FSDPModule)
         model.train()
-        if config.compile == "blocks":
-            model.compile_repeated_blocks()
-        elif config.compile == "model":
-            model.compile()
-        self.called = distribute(model, accelerator, config)
-        # sharding puts other objects in the parameters' places, so they are listed now
-        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = Optimizer(config, self.named, model)
-        self.ema = Ema(self.named, config.ema) if config.ema is not None else None
 
-    def clip(self) -> float:
+    def clip(self, limit: float | None) -> float:
         """Clip the gradients; returns their norm before."""
-        return gradient_norm(list(self.named.values()), self.config.max_grad_norm)
+        return gradient_norm(list(self.named.values()), limit)
 
-    def update(self, step: int) -> None:
-        """Apply the gradients of step ``step`` (from 0)."""
-        self.optimizer.step(self.config.learning_rate(step))
+    def update(self, rate: float) -> None:
+        """Apply the gradients at this learning rate."""
+        self.optimizer.step(rate)
         if self.ema is not None:
             self.ema.update()
 
@@ -70,10 +82,10 @@ class Learner:
         finally:
             self.model.train()
 
-    def save(self, step: int, window: list[list[float]]) -> Checkpoint | None:
+    def save(self, out: Path, step: int, window: list[list[float]], keep: int) -> Checkpoint | None:
         """A checkpoint of ``step`` steps, written by the first process; the others give their shards.
 
-        ``window``: steps that no line of metrics has covered yet.
+        ``window``: steps that no line of metrics has covered yet. keep: how many of the newest stay.
         """
         tensors = whole_state(self.model)
         means = self.ema.state() if self.ema is not None else None
@@ -87,32 +99,36 @@ class Learner:
         }
         tensors = without_heads(tensors)
         means = None if means is None else without_heads(means)
-        if self.config.lora is not None:  # the folders hold the adapters merged into what they adapt
-            state["trained"] = {name: tensors[name] for name in without_heads(self.named)}
-            state["means"] = means
+        if self._in_state:
+            state |= {"trained": {name: tensors[name] for name in without_heads(self.named)}, "means": means}
         checkpoint = None
-        if self.accelerator.is_main_process:
-            models = {"transformer": model_writer(self.model, merged_tensors(tensors))}
-            if means is not None:
-                models["ema"] = model_writer(self.model, merged_tensors({**tensors, **means}))
-            facts = {"processes": self.accelerator.num_processes, "sharding": self.config.sharding}
-            checkpoint = write_checkpoint(self.config.out, step, models, state, facts)
-            drop_old(self.config.out, self.config.keep)
-        self.accelerator.wait_for_everyone()
+        if self.main:
+            models = {}
+            if self.folders:
+                models["transformer"] = model_writer(self.model, merged_tensors(tensors))
+                if means is not None:
+                    models["ema"] = model_writer(self.model, merged_tensors({**tensors, **means}))
+            facts = {"processes": self.processes.num_processes, "sharding": "fsdp2" if self.sharded else "ddp"}
+            checkpoint = write_checkpoint(out, step, models, state, facts)
+            drop_old(out, keep)
+        self.processes.wait_for_everyone()
         return checkpoint
 
     @torch.no_grad()
     def restore(self, checkpoint: Checkpoint) -> tuple[int, list[list[float]]]:
-        """Everything but the weights, which were loaded before the model was placed; returns step and window."""
+        """Everything but weights from folders, which were loaded before the model was placed; returns step and window.
+
+        Raises CheckpointError where the state is of another model.
+        """
         file = checkpoint.folder / STATE
         state = fitted_values(_State, checkpoint.state(), file, CheckpointError, GO_BACK)
         try:
             self.optimizer.load_state(state["optimizer"])
-            kept = {**state.get("heads", {}), **(state["trained"] if self.config.lora is not None else {})}
+            kept = {**state.get("heads", {}), **(state["trained"] if self._in_state else {})}
             for name in self.named.keys() & kept.keys():
                 self.named[name].copy_(like_parameter(name, kept[name], self.named[name]))
             if self.ema is not None:
-                means = state["means"] if self.config.lora is not None else checkpoint.weights("ema")
+                means = state["means"] if self._in_state else checkpoint.weights("ema")
                 self.ema.load_state({**(means or {}), **state.get("head_means", {})}, state["ema_updates"])
         except (LookupError, TypeError, AttributeError, RuntimeError) as cause:
             raise CheckpointError(f"{file} does not hold what this run trains ({cause}); {GO_BACK}") from cause
@@ -120,7 +136,7 @@ class Learner:
 
 
 class _State(TypedDict):
-    """What state.pt holds; "heads" of auxiliary losses; "trained" and "means" in runs with LoRA."""
+    """What state.pt holds; "heads" of auxiliary losses; "trained" and "means" where folders do not hold them."""
 
     step: Annotated[int, Ge(0)]
     window: list[list[float]]

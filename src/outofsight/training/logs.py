@@ -6,66 +6,43 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError, TrainingError
 from ..io import reason, replacing
 
-
-@dataclass(frozen=True)
-class StepMetrics:
-    """One line of metrics.csv: means over the steps since the line before.
-
-    Args:
-        step: steps done.
-        loss: the objective.
-        error: mean squared error of the velocity, unweighted; over subjects' cells; over frames of re-entry (NaN
-            where no clip had any).
-        gradient_norm: before clipping.
-        lr: of the last of the steps.
-        seconds: per step, on the clock.
-        clips_per_second: over all processes.
-    """
-
-    step: int
-    loss: float
-    error: float
-    subject_error: float
-    reentry_error: float
-    gradient_norm: float
-    lr: float
-    seconds: float
-    clips_per_second: float
+# One line of metrics.csv, means over the steps since the line before: "step" (done), "loss", what the objective
+# measures (NaN where no clip had any), "gradient_norm" (before clipping), "lr" (of the last step), "seconds" (of
+# a step, on the clock), and "clips_per_second" over all processes where clips are counted.
+Line = dict[str, float]
 
 
 class MetricsLog:
-    """metrics.csv and TensorBoard events in a run's folder.
+    """metrics.csv, validation.csv and TensorBoard events in a run's folder.
 
     Args:
         out: the run's folder.
+        columns: of metrics.csv, after "step".
         resumed_at: steps that the checkpoint has done; later lines, of the run that was cut off, are removed.
     """
 
-    def __init__(self, out: Path, resumed_at: int = 0) -> None:
-        self.path = out / "metrics.csv"
-        cut_after(self.path, [field.name for field in fields(StepMetrics)], resumed_at)
-        if (out / "validation.csv").exists():
-            cut_after(out / "validation.csv", None, resumed_at)
+    def __init__(self, out: Path, columns: Sequence[str], resumed_at: int = 0) -> None:
+        self.path, self.validation = out / "metrics.csv", out / "validation.csv"
+        cut_after(self.path, ["step", *columns], resumed_at)
+        if self.validation.exists():
+            cut_after(self.validation, None, resumed_at)
         self._board = _tensorboard(out / "tensorboard", resumed_at)
 
-    def add(self, metrics: StepMetrics) -> None:
-        values = asdict(metrics)
-        append_row(self.path, list(values.values()))
-        self._to_board(metrics.step, values)
+    def add(self, line: Line) -> None:
+        append_row(self.path, list(line.values()))
+        self._to_board(int(line["step"]), line)
 
-    def add_validation(self, out: Path, step: int, results: Mapping[str, float]) -> None:
+    def add_validation(self, step: int, results: Mapping[str, float]) -> None:
         """A line of validation.csv."""
-        path = out / "validation.csv"
-        if not path.exists():
-            cut_after(path, ["step", *results], step)
-        append_row(path, [step, *results.values()])
+        if not self.validation.exists():
+            cut_after(self.validation, ["step", *results], step)
+        append_row(self.validation, [step, *results.values()])
         self._to_board(step, {f"validation/{name}": value for name, value in results.items()})
 
     def _to_board(self, step: int, values: Mapping[str, Any]) -> None:
@@ -112,16 +89,15 @@ def cut_after(path: Path, columns: Sequence[str] | None, step: int) -> None:
         csv.writer(file, lineterminator="\n").writerows([heading, *whole])
 
 
-def read_metrics(path: Path) -> list[StepMetrics]:
+def read_metrics(path: Path) -> list[Line]:
     """The lines of a run's metrics.csv. Raises TrainingError where it is missing or not one."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return [
-            StepMetrics(int(row["step"]), **{name.name: float(row[name.name]) for name in fields(StepMetrics)[1:]})
-            for row in rows
-        ]
-    except (OSError, ValueError, KeyError, TypeError) as cause:
+            reader = csv.DictReader(file)
+            if missing := {"step", "loss", "seconds"} - set(reader.fieldnames or ()):
+                raise ValueError(f"no column {', '.join(sorted(missing))}")
+            return [{"step": int(row.pop("step")), **{name: float(row[name]) for name in row}} for row in reader]
+    except (OSError, ValueError, TypeError) as cause:
         raise TrainingError(f"{path} cannot be read as a run's metrics ({cause})") from cause
 
 

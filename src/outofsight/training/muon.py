@@ -1,4 +1,4 @@
-"""Muon for any weight of two or more dimensions, AdamW for the rest: the optimiser of the small parts.
+"""Muon for any weight of two or more dimensions.
 
 torch.optim.Muon takes matrices alone; almost every weight of a video VAE is a convolution's. Here a kernel
 ``[out, in, ...]`` is orthogonalised as the matrix ``[out, in * ...]``. At equal time it is worth 2 dB over AdamW in
@@ -8,7 +8,6 @@ the first minutes of the VAE (docs/tiny.md).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,38 +51,3 @@ class KernelMuon(torch.optim.Optimizer):
                 change = orthogonalised(parameter.grad.lerp(mean, group["momentum"]).flatten(1))
                 size = 0.2 * max(change.shape) ** 0.5
                 parameter.sub_(change.view_as(parameter), alpha=group["lr"] * size)
-
-
-def muon_and_adamw(
-    model: nn.Module, lr: float, looked_up: tuple[str, ...] = (), looked_up_lr: float = 1.0
-) -> list[torch.optim.Optimizer]:
-    """Both optimisers over all of a model's parameters; :func:`set_rate` moves them.
-
-    Args:
-        lr: of both, before the schedule.
-        looked_up: parts of names of what AdamW takes although it has two dimensions: tables, whose rows are looked up
-            and not multiplied, and last layers, whose rows are classes.
-        looked_up_lr: learning rate of these, of ``lr``.
-    """
-    weights, tables, rest = list[nn.Parameter](), list[nn.Parameter](), list[nn.Parameter]()
-    for name, parameter in model.named_parameters():
-        if any(part in name for part in looked_up):
-            tables.append(parameter)
-        elif parameter.ndim > 1 and min(len(parameter), parameter[0].numel()) > 1:
-            weights.append(parameter)
-        else:
-            rest.append(parameter)
-    made: list[Any] = [KernelMuon(weights, lr)] if weights else []
-    groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
-    if tables:
-        groups.append({"params": tables, "times": looked_up_lr})
-    if groups:
-        made.append(torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.99), weight_decay=0.0, fused=True))
-    return made
-
-
-def set_rate(optimizers: Iterable[torch.optim.Optimizer], lr: float) -> None:
-    """Set the learning rate of every group, times what :func:`muon_and_adamw` gave it."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = lr * group.get("times", 1.0)

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 
 from ..cameras import rebase_poses
 from ..errors import GeometryError, TrainingError
 from ..models.conditioners import Conditions, square_intrinsics
 from ..sampling import TIMESTEPS, anchor_of, flow_sigmas
-from .settings import check_types
+from .settings import check_settings
 
 if TYPE_CHECKING:
     from .dataset import Batch
@@ -49,34 +50,25 @@ class ObjectiveOptions:
             memory tokens learn what it would say ("reprojection").
     """
 
-    shift: float = 5.0
+    shift: Annotated[float, Gt(0)] = 5.0
     noise: Literal["shared", "clip", "even", "frame"] = "shared"
     weighting: Literal["release", "none"] = "release"
     sigma_range: tuple[float, float] = (0.0, 1.0)
-    subject_weight: float = 0.0
-    reentry_weight: float = 0.0
-    presence_weight: float = 0.0
-    text_dropout: float = 0.0
-    camera_dropout: float = 0.0
+    subject_weight: Annotated[float, Ge(0)] = 0.0
+    reentry_weight: Annotated[float, Ge(0)] = 0.0
+    presence_weight: Annotated[float, Ge(0)] = 0.0
+    text_dropout: Annotated[float, Interval(ge=0, le=1)] = 0.0
+    camera_dropout: Annotated[float, Interval(ge=0, le=1)] = 0.0
     condition_dropout: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_types(self)
+        check_settings(self)
         low, high = self.sigma_range
-        if not self.shift > 0 or not 0 <= low < high <= 1:
+        if not 0 <= low < high <= 1:
+            raise TrainingError(f"sigma_range is {self.sigma_range}, expected 0 <= lowest < highest <= 1")
+        if not all(0 <= dropped <= 1 for dropped in self.condition_dropout.values()):
             raise TrainingError(
-                f"shift is {self.shift} and sigma_range {self.sigma_range}: expected a shift above 0 and "
-                "0 <= lowest < highest <= 1"
-            )
-        if min(self.subject_weight, self.reentry_weight, self.presence_weight) < 0:
-            raise TrainingError(
-                f"weights {self.subject_weight}, {self.reentry_weight}, {self.presence_weight}: expected 0 or more"
-            )
-        dropouts = (self.text_dropout, self.camera_dropout, *self.condition_dropout.values())
-        if not all(0 <= dropped <= 1 for dropped in dropouts):
-            raise TrainingError(
-                f"dropout is {', '.join(map(str, dropouts))} of text, cameras and conditions, expected "
-                "probabilities from 0 to 1"
+                f"condition_dropout is {dict(self.condition_dropout)}, expected probabilities from 0 to 1"
             )
         if not len(self.level_indices()):
             raise TrainingError(f"no noise level of shift {self.shift} lies in sigma_range {self.sigma_range}")

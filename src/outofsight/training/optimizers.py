@@ -1,12 +1,13 @@
 """Optimisers: AdamW (fused where torch has it), 8-bit AdamW (bitsandbytes), Muon with AdamW for the rest.
 
-Their state is read and written by parameter name, so that it does not depend on the order of parameters, on how
-they are sharded or on how many processes there were.
+Which parameter goes where is decided here: :func:`transformer_optimizer` and :func:`part_optimizer`. State is read and
+written by parameter name, so that it does not depend on the order of parameters, on how they are sharded or on how many
+processes there were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -17,21 +18,19 @@ from .config import TrainConfig
 from .muon import KernelMuon
 from .sharding import like_parameter, whole
 
+Named = Mapping[str, nn.Parameter]
+
 
 class Optimizer:
-    """One or two torch optimisers over named parameters, driven as one.
+    """Several torch optimisers over named parameters, driven as one.
 
     Args:
-        config: names the optimiser and its settings.
         named: the trained parameters.
-
-    Raises:
-        TrainingError: the optimiser is not there, or cannot work with parameters sharded like these.
+        parts: optimisers that together hold them; a group with "times" takes so many times the learning rate.
     """
 
-    def __init__(self, config: TrainConfig, named: Mapping[str, nn.Parameter], modules: nn.Module) -> None:
-        self.named = dict(named)
-        self.parts = _make(config, self.named, _matrix_names(modules))
+    def __init__(self, named: Named, parts: list[torch.optim.Optimizer]) -> None:
+        self.named, self.parts = dict(named), parts
 
     def step(self, lr: float) -> None:
         """One step at learning rate ``lr``; gradients are freed."""
@@ -57,51 +56,99 @@ class Optimizer:
                 f"the optimiser's state is of other parameters than are trained ({len(strays)}, such as {strays[0]}); "
                 "resume with the settings that the run was begun with"
             )
+        names = {id(p): name for name, p in self.named.items()}
         for part in self.parts:
             for group in part.param_groups:
                 for p in group["params"]:
-                    name = self._names[id(p)]
+                    name = names[id(p)]
                     if name in state:
                         part.state[p] = {key: like_parameter(key, v, p) for key, v in state[name].items()}
 
-    @property
-    def _names(self) -> dict[int, str]:
-        return {id(p): name for name, p in self.named.items()}
 
+def transformer_optimizer(config: TrainConfig, named: Named, model: nn.Module) -> Optimizer:
+    """The optimiser that ``config`` names.
 
-def _matrix_names(model: nn.Module) -> frozenset[str]:
-    """Weights of linear and convolution layers: what decays; norms, biases and tables do not."""
+    Weights of linear and convolution layers decay; norms, biases and tables do not. Muon (K. Jordan 2024) takes the
+    blocks' weights, its steps scaled to AdamW's usual size (Liu et al. 2025); AdamW takes embeddings, cameras, head
+    and vectors at ``config.adamw_lr`` of the rate.
+
+    Raises:
+        TrainingError: the optimiser is not there, or cannot work with parameters sharded like these.
+    """
     kinds = (nn.Linear, nn.modules.conv._ConvNd)
-    return frozenset(
+    weights = {
         f"{name}.weight" if name else "weight" for name, module in model.named_modules() if isinstance(module, kinds)
+    }
+    muon = config.optimizer == "muon"
+    if muon and not hasattr(torch.optim, "Muon"):
+        raise TrainingError(
+            f"optimizer 'muon' is torch.optim.Muon, which torch {torch.__version__} has not: torch 2.9 or later, or "
+            "optimizer 'adamw'"
+        )
+    hidden, groups = _partition(
+        named,
+        lambda name, _: muon and name in weights and "blocks." in name and ".conditioners." not in name,
+        lambda name: (config.weight_decay if name in weights else 0.0, config.adamw_lr if muon else 1.0),
     )
+    parts: list[torch.optim.Optimizer] = []
+    if matrices := [p for p in hidden if p.ndim == 2]:
+        parts.append(
+            torch.optim.Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+        )
+    if kernels := [p for p in hidden if p.ndim > 2]:
+        # torch's takes matrices alone; AdamW at Muon's rate would scramble a memory's tokenizer
+        parts.append(KernelMuon(kernels, lr=config.lr))
+    if groups and config.optimizer == "adamw8bit":
+        parts.append(_adamw_8bit(config, groups))
+    elif groups:
+        parts.append(_adamw(groups, config.lr, config.betas))
+    return Optimizer(named, parts)
 
 
-def _make(
-    config: TrainConfig, named: Mapping[str, nn.Parameter], decaying: frozenset[str]
-) -> list[torch.optim.Optimizer]:
-    if config.optimizer == "adamw8bit":
-        return [_adamw_8bit(config, _groups(config, named, decaying), named.values())]
-    if config.optimizer == "muon":
-        return _muon(config, named, decaying)
-    return [_adamw(config, _groups(config, named, decaying), named.values())]
+def part_optimizer(named: Named, lr: float, tables: tuple[str, ...] = (), tables_lr: float = 1.0) -> Optimizer:
+    """The small parts' optimiser: Muon for all weights of two or more dimensions, AdamW for the rest, without decay.
+
+    Args:
+        lr: of both, before the schedule.
+        tables: parts of names of what AdamW takes although it has two dimensions: tables, whose rows are looked up and
+            not multiplied, and last layers, whose rows are classes.
+        tables_lr: learning rate of these, of ``lr``.
+    """
+
+    def is_table(name: str) -> bool:
+        return any(part in name for part in tables)
+
+    hidden, groups = _partition(
+        named,
+        lambda name, p: not is_table(name) and p.ndim > 1 and min(len(p), p[0].numel()) > 1,
+        lambda name: (0.0, tables_lr if is_table(name) else 1.0),
+    )
+    parts: list[torch.optim.Optimizer] = [KernelMuon(hidden, lr)] if hidden else []
+    return Optimizer(named, [*parts, _adamw(groups, lr, (0.9, 0.99))] if groups else parts)
 
 
-def _groups(config: TrainConfig, named: Mapping[str, nn.Parameter], decaying: frozenset[str]) -> list[dict[str, Any]]:
-    with_decay = [p for name, p in named.items() if name in decaying]
-    without = [p for name, p in named.items() if name not in decaying]
-    groups = [{"params": with_decay, "weight_decay": config.weight_decay}, {"params": without, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+def _partition(
+    named: Named, is_hidden: Callable[[str, nn.Parameter], bool], facts: Callable[[str], tuple[float, float]]
+) -> tuple[list[nn.Parameter], list[dict[str, Any]]]:
+    """What Muon takes, and the rest in AdamW's groups by ``facts`` of their names: decay, and times the rate."""
+    hidden = [p for name, p in named.items() if is_hidden(name, p)]
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, p in named.items():
+        if not is_hidden(name, p):
+            groups.setdefault(facts(name), []).append(p)
+    return hidden, [{"params": ps, "weight_decay": decay, "times": times} for (decay, times), ps in groups.items()]
 
 
-def _adamw(config: TrainConfig, groups: list[dict[str, Any]], parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-    fused = {p.device.type for p in parameters} <= {"cpu", "cuda", "xpu", "mps"}
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
+def _parameters(groups: list[dict[str, Any]]) -> list[Tensor]:
+    return [p for group in groups for p in group["params"]]
 
 
-def _adamw_8bit(
-    config: TrainConfig, groups: list[dict[str, Any]], parameters: Iterable[Tensor]
-) -> torch.optim.Optimizer:
+def _adamw(groups: list[dict[str, Any]], lr: float, betas: tuple[float, float]) -> torch.optim.Optimizer:
+    fused = {p.device.type for p in _parameters(groups)} <= {"cpu", "cuda", "xpu", "mps"}
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=fused)
+
+
+def _adamw_8bit(config: TrainConfig, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError as missing:
@@ -111,41 +158,7 @@ def _adamw_8bit(
         ) from missing
     if config.sharding == "fsdp2":
         raise TrainingError("optimizer 'adamw8bit' cannot hold sharded parameters: sharding 'ddp', or 'adamw'")
-    if any(p.device.type == "cpu" for p in parameters):
+    if any(p.device.type == "cpu" for p in _parameters(groups)):
         raise TrainingError("optimizer 'adamw8bit' works on a GPU alone; choose 'adamw' or 'muon' on a CPU")
     made: torch.optim.Optimizer = AdamW8bit(groups, lr=config.lr, betas=config.betas)
     return made
-
-
-def _muon(
-    config: TrainConfig, named: Mapping[str, nn.Parameter], decaying: frozenset[str]
-) -> list[torch.optim.Optimizer]:
-    """Muon (K. Jordan 2024) for the blocks' matrices and convolutions, AdamW for embeddings, cameras, head and vectors.
-
-    Steps are scaled to AdamW's usual size (Liu et al. 2025); AdamW takes ``config.adamw_lr`` of the rate.
-    """
-    if not hasattr(torch.optim, "Muon"):
-        raise TrainingError(
-            f"optimizer 'muon' is torch.optim.Muon, which torch {torch.__version__} has not: torch 2.9 or later, or "
-            "optimizer 'adamw'"
-        )
-    hidden = {name: p for name, p in named.items() if name in decaying and _is_hidden(name) and p.ndim == 2}
-    kernels = {name: p for name, p in named.items() if name in decaying and _is_hidden(name) and p.ndim > 2}
-    rest = {name: p for name, p in named.items() if name not in hidden and name not in kernels}
-    parts: list[torch.optim.Optimizer] = []
-    if hidden:
-        parts.append(
-            torch.optim.Muon(
-                hidden.values(), lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw"
-            )
-        )
-    if kernels:  # torch's takes matrices alone; AdamW at Muon's rate would scramble a memory's tokenizer
-        parts.append(KernelMuon(kernels.values(), lr=config.lr))
-    if rest:
-        groups = [group | {"times": config.adamw_lr} for group in _groups(config, rest, decaying)]
-        parts.append(_adamw(config, groups, rest.values()))
-    return parts
-
-
-def _is_hidden(name: str) -> bool:
-    return "blocks." in name and ".conditioners." not in name

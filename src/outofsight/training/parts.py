@@ -44,14 +44,14 @@ class Parts:
         patch = self.transformer.get("patch_size", (1, 1, 1))
         return VideoGeometry.of(self.vae, SimpleNamespace(config=SimpleNamespace(patch_size=patch)))
 
-    def hashes(self) -> dict[str, str]:
-        """Of the parts as they are: take them before :meth:`compute_in` changes their precision."""
-        return {
-            "vae": vae_hash(self.vae),
-            "text_encoder": text_encoder_hash(self.text_encoder),
-            "tokenizer": tokenizer_hash(self.tokenizer),
-            "finder": finder_hash(self.finder),
-        }
+    def hashes(self, *, rendered: bool = True) -> dict[str, str]:
+        """Of the parts as they are: take them before :meth:`compute_in` changes their precision.
+
+        ``rendered``: with the finder's, which clips without rendered targets do not depend on.
+        """
+        found = {"vae": vae_hash(self.vae), "text_encoder": text_encoder_hash(self.text_encoder)}
+        found |= {"tokenizer": tokenizer_hash(self.tokenizer)}
+        return {**found, "finder": finder_hash(self.finder)} if rendered else found
 
     def compute_in(self, precision: str, device: str) -> None:
         """Move the networks to a device and a precision ("float32", "bfloat16" or "float16")."""

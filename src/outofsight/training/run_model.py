@@ -74,8 +74,7 @@ def _parts_of(begun: BegunRun, encoded: LatentSettings | None) -> str:
     if begun.encoded_with is not None:
         return begun.encoded_with
     for shipped in shipped_models():
-        found = load_parts(shipped).hashes()
-        if encoded is not None and all(found[p] == getattr(encoded, p) for p in ("vae", "text_encoder", "tokenizer")):
+        if encoded is not None and not encoded.other_parts(load_parts(shipped).hashes(rendered=False)):
             return shipped
     raise CheckpointError(
         "it is not known which model encoded the clips of this run, and no shipped one did: name it by the same "

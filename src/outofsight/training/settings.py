@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from ..errors import TrainingError
 
@@ -68,27 +69,44 @@ def _value(text: str) -> Any:
         return text
 
 
-def check_counts(**counts: int | None) -> None:
-    """Raises TrainingError where one is less than 1; None is no limit."""
-    if any(count is not None and count < 1 for count in counts.values()):
-        given = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise TrainingError(f"{given}: expected 1 or more")
-
-
-def check_types(instance: Any) -> None:
-    """Hold a dataclass's fields against their annotations; lists become tuples, text paths, whole numbers floats.
+def check_settings(instance: Any) -> None:
+    """Hold a dataclass's fields against their annotations (``Annotated[int, Ge(1)]``; None is within any limit); lists
+    become tuples, text paths, whole numbers floats.
 
     Raises:
-        TrainingError: a value of another kind.
+        TrainingError: a value of another kind, or beyond its limits.
     """
-    for name, hint in typing.get_type_hints(type(instance)).items():
+    for name, annotated in typing.get_type_hints(type(instance), include_extras=True).items():
+        hint, *limits = (annotated.__origin__, *annotated.__metadata__) if _is_annotated(annotated) else (annotated,)
         try:
-            object.__setattr__(instance, name, _fitted(getattr(instance, name), hint))
+            value = _fitted(getattr(instance, name), hint)
         except TypeError:
             expected = getattr(hint, "__name__", None) if isinstance(hint, type) else None
             choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
             told = ", ".join(map(repr, choices)) or expected or str(hint).replace("typing.", "")
             raise TrainingError(f"{name} is {getattr(instance, name)!r}, expected {told}") from None
+        object.__setattr__(instance, name, value)
+        known = [(_LIMITS[kind], getattr(one, kind, None)) for one in limits for kind in _LIMITS]
+        bounds = [(word, holds, bound) for (word, holds), bound in known if bound is not None]
+        if value is not None and not all(holds(value, bound) for _, holds, bound in bounds):
+            told = " and ".join(f"{word} {bound}" for word, _, bound in bounds)
+            raise TrainingError(f"{name} is {value}, expected {told}{', or none' if _takes_none(hint) else ''}")
+
+
+_LIMITS = {
+    "gt": ("above", operator.gt),
+    "ge": ("at least", operator.ge),
+    "lt": ("below", operator.lt),
+    "le": ("at most", operator.le),
+}
+
+
+def _is_annotated(hint: Any) -> bool:
+    return typing.get_origin(hint) is Annotated
+
+
+def _takes_none(hint: Any) -> bool:
+    return types.NoneType in typing.get_args(hint)
 
 
 def _fitted(value: Any, hint: Any) -> Any:
@@ -139,3 +157,13 @@ def flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[prefix + name] = value
     return out
+
+
+def differences(now: Mapping[str, Any], then: Mapping[str, Any], free: Iterable[str]) -> list[str]:
+    """Where two (nested) settings differ, in words; names and prefixes in ``free`` may."""
+    ours, theirs, may = flat(now), flat(then), set(free)
+    return [
+        f"{name}: {theirs.get(name, 'not set')!r} then, {ours.get(name, 'not set')!r} now"
+        for name in sorted(ours.keys() | theirs.keys())
+        if not {name, name.split(".")[0]} & may and ours.get(name) != theirs.get(name)
+    ]

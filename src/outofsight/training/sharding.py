@@ -24,6 +24,19 @@ from .shared_context import SharedContext
 _PATIENCE = timedelta(hours=2)  # others wait while the first process validates or writes
 
 
+class OneProcess:
+    """What a run on one CPU uses of an Accelerator."""
+
+    device = torch.device("cpu")
+    is_main_process, process_index, num_processes = True, 0, 1
+
+    def gather(self, value: Tensor) -> Tensor:
+        return value
+
+    def wait_for_everyone(self) -> None:
+        """There is nobody to wait for."""
+
+
 def make_accelerator(config: TrainConfig, *, idle_parameters: bool) -> Any:
     """The processes of this run, as the launcher set them up (``torchrun``, ``accelerate launch``, or one).
 

@@ -7,9 +7,8 @@ index is written last and removed before anything changes, so a folder without o
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -21,10 +20,12 @@ from torch import Tensor
 from ..errors import DatasetError
 from ..io import replacing, sha256_file
 from ..records import WeightDtype, fitted, parse_json, read_object
+from .hashes import tensors_hash
 
 INDEX, VERSION = "index.json", 1
 EMPTY_TEXT = "empty_text"
 STORED_DTYPES: dict[str, torch.dtype] = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+_PARTS = {"vae": "VAE", "text_encoder": "text encoder", "tokenizer": "tokenizer", "finder": "finder or renderer"}
 _Count = Annotated[int, Interval(ge=1, le=1 << 20)]
 _HEADER = "outofsight"  # one key: safetensors keeps several in no fixed order, and equal clips should be equal files
 
@@ -88,6 +89,14 @@ class LatentSettings:
     def from_json(cls, content: Any, where: Path) -> LatentSettings:
         return fitted(cls, content, f"{where}: settings", DatasetError, "encode the clips anew")
 
+    def other_parts(self, hashes: Mapping[str, str]) -> list[str]:
+        """Of parts by name (``Parts.hashes``), in words those that are not the ones that made the latents."""
+        return [
+            f"another {_PARTS[name]} (hash {_short(getattr(self, name)) or 'none'}, here {_short(found) or 'none'})"
+            for name, found in hashes.items()
+            if found != getattr(self, name)
+        ]
+
     def differences(self, other: LatentSettings) -> list[str]:
         """Names and both values of what differs, in words."""
         ours, theirs = self.to_json(), other.to_json()
@@ -144,7 +153,7 @@ def write_shard(
         "version": VERSION,
         "settings": settings.to_json(),
         "clips": [asdict(entry) for entry in entries],
-        "content": content_digest(tensors),
+        "content": tensors_hash(tensors),
     }
     with replacing(folder / name, SafetensorError) as beside:
         save_file(tensors, beside, metadata={_HEADER: json.dumps(header, sort_keys=True)})
@@ -167,16 +176,6 @@ def _stored(clip: EncodedClip, dtype: str) -> dict[str, Tensor]:
     return {name: tensor.contiguous().clone() for name, tensor in stored.items()}
 
 
-def content_digest(tensors: dict[str, Tensor]) -> str:
-    """SHA-256 over names, dtypes, shapes and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipEntry, ...]]:
     """What a shard's header says. Raises DatasetError where it is broken, or (verify) its contents are others'."""
     from safetensors import SafetensorError, safe_open
@@ -194,7 +193,7 @@ def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipE
         raise
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as cause:
         raise DatasetError(f"{file}: no whole shard of encoded clips ({cause})") from cause
-    if verify and content_digest(tensors) != content:
+    if verify and tensors_hash(tensors) != content:
         raise DatasetError(f"{file}: its contents have changed since it was written; delete it and encode again")
     return settings, entries
 

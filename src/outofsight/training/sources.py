@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from ..clips import Clip, InstanceMasks, RedMasks, VideoFile
 from ..datasets import detect_layout, iterate_clips
 from ..datasets.world_extras import FATES, read_world
 from ..errors import DatasetError
+from ..fingerprints import value_hash
 from ..io import sha256_file
 from ..records import fitted, parse_json
 
@@ -115,22 +115,18 @@ class _Listed(TypedDict):
 
 def clip_digest(clip: Clip) -> str:
     """SHA-256 of what encoding reads of a clip: videos, masks, cameras, visibility, caption."""
-    digest = hashlib.sha256(f"{clip.name}\n{clip.caption}\n{clip.fps}\n".encode())
+    parts: list[str | bytes] = [f"{clip.name}\n{clip.caption}\n{clip.fps}\n"]
     for path in (clip.context_cameras, clip.target_cameras):
-        digest.update(f"{path.horizontal_fov} {path.frame_stride}\n".encode())
-        digest.update(path.c2w.tobytes())
-        digest.update(b"" if path.intrinsics is None else path.intrinsics.tobytes())
+        parts += [f"{path.horizontal_fov} {path.frame_stride}\n", path.c2w.tobytes()]
+        parts += [] if path.intrinsics is None else [path.intrinsics.tobytes()]
     for subject in clip.subjects:
-        for seen in (subject.visible_pixels, subject.in_frame):
-            digest.update(b"-" if seen is None else seen.tobytes())
+        parts += ["-" if seen is None else seen.tobytes() for seen in (subject.visible_pixels, subject.in_frame)]
     files = [half.path for half in (clip.context, clip.target) if isinstance(half, VideoFile)]
     if isinstance(clip.masks, InstanceMasks):
         files.append(clip.masks.path)
     elif isinstance(clip.masks, RedMasks):
         files += [half.path for half in (clip.masks.context, clip.masks.target) if half is not None]
-    for file in files:
-        digest.update(sha256_file(file).encode())
-    return digest.hexdigest()
+    return value_hash([*parts, *map(sha256_file, files)])
 
 
 def world_kind(source: Source) -> str | None:

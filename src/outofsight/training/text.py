@@ -10,33 +10,38 @@ embedding, and words that were hidden from it. Afterwards every channel has vari
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import TrainingError
-from ..io import replacing
-from ..models import PRESETS
-from .caption_data import NOT_TOLD, SPLITS, Attributes, told_clips
-from .settings import check_types, plain
-from .small_parts import command, save_part
-from .small_run import LoopSettings, Report, SmallRun
+from .caption_data import NOT_TOLD, SPLITS, Attributes, ToldClip, told_clips
+from .checkpointing import Checkpoint
+from .config import Count, LoopSettings
+from .learner import Learner
+from .settings import check_settings
+from .small_parts import PartObjective, command, save_part
 from .text_probe import pooled, probe
 from .tokenizer import MASK, Captions, train_tokenizer
 
 TINY_TEXT: Mapping[str, Any] = {
-    name: size for name, size in PRESETS["tiny"].text_encoder.items() if name != "vocab_size"
+    "d_model": 128,
+    "d_kv": 32,
+    "d_ff": 256,
+    "num_layers": 2,
+    "num_heads": 4,
+    "feed_forward_proj": "gated-gelu",
+    "dropout_rate": 0.0,
+    "is_encoder_decoder": False,
 }
 # tables and last layers learn ten times as fast as matrices: measured, docs/tiny.md
-_LOOKED_UP, _LOOKED_UP_LR = ("shared", "relative_attention_bias", "heads", "words"), 10.0
+_TABLES, _TABLES_LR = ("shared", "relative_attention_bias", "heads", "words"), 10.0
 _HELD_OUT_SEED = 1_000_003  # plans of other seeds than the training's
 _LEAST_SPREAD = 0.05  # channels that hardly vary are not blown up to variance 1
 
@@ -62,34 +67,25 @@ class TextConfig:
 
     out: Path
     preset: str = "tiny"
-    plans: int = 6000
-    wordings: int = 3
+    plans: Count = 6000
+    wordings: Count = 3
     test_words: bool = True
-    held_out: int = 1000
+    held_out: Count = 1000
     vocabulary: int = 1024
-    tokens: int = 128
+    tokens: Count = 128
     model: Mapping[str, Any] = field(default_factory=lambda: dict(TINY_TEXT))
-    batch_size: int = 32
-    hidden: float = 0.2
-    words: float = 1.0
+    batch_size: Count = 32
+    hidden: Annotated[float, Interval(gt=0, lt=1)] = 0.2
+    words: Annotated[float, Ge(0)] = 1.0
     loop: LoopSettings = field(
         default_factory=lambda: LoopSettings(steps=2000, lr=6e-3, warmup=20, ema=0.995, checkpoint_every=250)
     )
 
     def __post_init__(self) -> None:
-        check_types(self)
-        for name in ("plans", "wordings", "held_out", "tokens", "batch_size"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} is {getattr(self, name)}, expected 1 or more")
-        if not 0 < self.hidden < 1 or self.words < 0:
-            raise TrainingError(f"hidden {self.hidden}, words {self.words}: expected between 0 and 1, and 0 or more")
-
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-text"
+        check_settings(self)
 
 
-class Learner(nn.Module):
+class EncoderWithHeads(nn.Module):
     """The encoder, and what is put on it to train it: a linear head for each attribute and one for hidden words."""
 
     def __init__(self, encoder: Any, attributes: Attributes) -> None:
@@ -115,76 +111,75 @@ def build_encoder(model: Mapping[str, Any], vocabulary: int, seed: int) -> Any:
         return UMT5EncoderModel(UMT5Config(**{**model, "vocab_size": vocabulary})).eval()
 
 
-def train_text(
-    config: TextConfig,
-    *,
-    resume: bool = False,
-    report: Report | None = None,
-    planned: Callable[[int], None] | None = None,
-) -> dict[str, float]:
-    """Plan, tokenize, train, bring to variance 1, save. Returns what report.json holds: accuracies, among others.
+class TextObjective(PartObjective):
+    """What captions tell, from the mean embedding, and words that were hidden.
 
-    Raises:
-        PromptError: captions longer than ``tokens``.
-        TrainingError, OutputError: see :class:`SmallRun`.
+    Raises PromptError for captions longer than the config's ``tokens``.
     """
-    began = time.perf_counter()
-    seed, preset = config.loop.seed, config.preset
-    clips = told_clips(seed, config.plans, preset=preset, wordings=config.wordings, report=planned)
-    if config.test_words:
-        more = max(1, config.plans // 4)
-        clips += told_clips(seed, more, split="test", preset=preset, wordings=config.wordings)
-    held_out = {split: told_clips(_HELD_OUT_SEED, config.held_out, split=split, preset=preset) for split in SPLITS}
-    attributes = Attributes.of(clips)
-    tokenizer = train_tokenizer([clip.caption for clip in clips], config.vocabulary, config.tokens)
-    data = Captions.of(clips, tokenizer, attributes, config.tokens)
-    judged = {split: Captions.of(some, tokenizer, attributes, config.tokens) for split, some in held_out.items()}
 
-    encoder = build_encoder(config.model, len(tokenizer), seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 1)
-        learner = Learner(encoder, attributes)
-    untrained = probe(build_encoder(config.model, len(tokenizer), seed), data, judged, attributes)
-    settings = {name: value for name, value in plain(asdict(config)).items() if name not in ("out", "loop")}
-    objective = _Objective(config, learner, data, tokenizer.convert_tokens_to_ids(MASK))
-    run = SmallRun(config.folder, config.loop, settings, learner, ("attributes", "words"), _LOOKED_UP, _LOOKED_UP_LR)
-    run.run(objective.step_loss, resume=resume, report=report)
-    bring_to_unit_variance(encoder, data)
-    trained = probe(encoder, data, judged, attributes)
+    name = "text"
+    columns = ("attributes", "words")
 
-    save_part(tokenizer, config.out / "tokenizer")
-    save_part(encoder, config.out / "text_encoder")
-    results = {f"{name} (untrained)": value for name, value in untrained.items()} | trained
-    results |= {"vocabulary": len(tokenizer), "longest_caption": float(data.mask.sum(dim=1).max())}
-    results["longest_held_out_caption"] = float(max(some.mask.sum(dim=1).max() for some in judged.values()))
-    results["seconds"] = time.perf_counter() - began
-    with replacing(config.folder / "report.json") as beside:
-        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return results
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__(config)
+        seed, preset = config.loop.seed, config.preset
+        clips = told_clips(seed, config.plans, preset=preset, wordings=config.wordings)
+        if config.test_words:
+            more = max(1, config.plans // 4)
+            clips += told_clips(seed, more, split="test", preset=preset, wordings=config.wordings)
+        held_out = {split: told_clips(_HELD_OUT_SEED, config.held_out, split=split, preset=preset) for split in SPLITS}
+        self.attributes = Attributes.of(clips)
+        self.tokenizer = train_tokenizer([clip.caption for clip in clips], config.vocabulary, config.tokens)
+        self.data = self._captions(clips)
+        self.held_out = {split: self._captions(some) for split, some in held_out.items()}
+        self.mask_id = self.tokenizer.convert_tokens_to_ids(MASK)
+        self.encoder = build_encoder(config.model, len(self.tokenizer), seed)
+        self.untrained = self._probe()
 
+    def _captions(self, clips: list[ToldClip]) -> Captions:
+        return Captions.of(clips, self.tokenizer, self.attributes, self.config.tokens)
 
-class _Objective:
-    """What one step computes; a function of the step's number alone."""
+    def _probe(self) -> dict[str, float]:
+        return probe(self.encoder, self.data, self.held_out, self.attributes)
 
-    def __init__(self, config: TextConfig, learner: Learner, data: Captions, mask_id: int) -> None:
-        self.config, self.learner, self.data, self.mask_id = config, learner, data, mask_id
+    def build(self, start: Checkpoint | None) -> Learner:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.config.loop.seed + 1)
+            return self.learner(EncoderWithHeads(self.encoder, self.attributes), _TABLES, _TABLES_LR)
 
-    def step_loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        rng = np.random.default_rng([self.config.loop.seed, step])
+    def batches(self, step: int) -> list[tuple[Captions, Tensor]]:
+        rng = self.drawn(step)
         batch = self.data.rows(rng.integers(len(self.data), size=self.config.batch_size))
         hidden = torch.from_numpy(rng.random(batch.ids.shape) < self.config.hidden) & batch.mask
         # half of the captions are read whole: that is how the encoder is used, and what attributes are told from
         hidden[::2] = False
-        embeddings, scores = self.learner(batch.ids.masked_fill(hidden, self.mask_id), batch.mask)
+        return [(batch, hidden)]
+
+    def loss(self, called: Any, batch: tuple[Captions, Tensor]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        captions, hidden = batch
+        embeddings, scores = called(captions.ids.masked_fill(hidden, self.mask_id), captions.mask)
         told = [
-            F.cross_entropy(score, label) for score, label in zip(scores, batch.labels.T, strict=True)
+            F.cross_entropy(score, label) for score, label in zip(scores, captions.labels.T, strict=True)
             if bool((label != NOT_TOLD).any())
         ]  # fmt: skip
-        parts = {
-            "attributes": torch.stack(told).mean(),
-            "words": F.cross_entropy(self.learner.words(embeddings[hidden]), batch.ids[hidden]),
+        attributes = torch.stack(told).mean()
+        words = F.cross_entropy(called.words(embeddings[hidden]), captions.ids[hidden])
+        loss = attributes + self.config.words * words
+        return loss, {"loss": loss, "attributes": attributes, "words": words}
+
+    def finish(self) -> Mapping[str, float]:
+        bring_to_unit_variance(self.encoder, self.data)
+        trained = self._probe()
+        save_part(self.tokenizer, self.config.out / "tokenizer")
+        save_part(self.encoder, self.config.out / "text_encoder")
+        longest = max(some.mask.sum(dim=1).max() for some in self.held_out.values())
+        return {
+            **{f"{name} (untrained)": value for name, value in self.untrained.items()},
+            **trained,
+            "vocabulary": len(self.tokenizer),
+            "longest_caption": float(self.data.mask.sum(dim=1).max()),
+            "longest_held_out_caption": float(longest),
         }
-        return parts["attributes"] + self.config.words * parts["words"], {k: v.detach() for k, v in parts.items()}
 
 
 @torch.no_grad()
@@ -197,4 +192,4 @@ def bring_to_unit_variance(encoder: Any, data: Captions, most: int = 2048) -> No
 
 
 if __name__ == "__main__":
-    command(TextConfig, train_text)
+    command(TextConfig, TextObjective)

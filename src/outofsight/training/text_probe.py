@@ -62,6 +62,7 @@ def embed(encoder: Any, captions: Captions) -> Tensor:
     return torch.cat(made)
 
 
+@torch.enable_grad()
 def _fit(features: Tensor, labels: Tensor, attributes: Attributes) -> list[nn.Linear]:
     heads = [nn.Linear(features.shape[1], len(values)) for values in attributes.values.values()]
     for head in heads:

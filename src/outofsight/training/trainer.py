@@ -1,7 +1,8 @@
-"""The training loop: what a step is, what is kept of it, how it stops and goes on.
+"""The training loop, of the transformer and of the small parts alike: steps, checkpoints, resuming, logs, Ctrl-C.
 
-Every random number is a function of the step (``draws.py``), so a step depends on nothing but the weights, the
-optimiser's state and its number: a resumed run equals one that was never stopped.
+What is trained, on what and by which loss is an :class:`Objective`'s. Every random number is a function of the step's
+number, so a step depends on nothing but that, the weights and the optimiser's state: a resumed run equals one that was
+never stopped.
 """
 
 from __future__ import annotations
@@ -10,49 +11,76 @@ import math
 import signal
 import threading
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.distributed.fsdp import FSDPModule
+from torch import Tensor, nn
 
-from ..errors import DatasetError, TrainingError
+from ..errors import TrainingError
 from ..io import locked
-from .auxiliary import attach_presence
-from .batches import Part, PartLoader
 from .checkpointing import Checkpoint, latest_checkpoint
-from .config import TrainConfig
-from .dataset import LatentDataset
-from .draws import clips_of_step
+from .config import LoopSettings, TrainConfig
 from .learner import Learner
-from .logs import MetricsLog, StepMetrics
-from .objective import batch_loss
-from .parameters import build_model, choose_parameters, idle_parameters, pipeline_folder
-from .run_folder import check_data, find_start, resume_command, write_config
-from .sharding import make_accelerator, no_sync
+from .logs import Line, MetricsLog
+from .run_folder import BegunRun, find_start, resume_command, write_config
+from .sharding import no_sync
 
-# model (with the weights to be judged), steps done, folder for samples -> named results
-Validate = Callable[[Any, int, Path], Mapping[str, float]]
-_PARTS = ("loss", "error", "subject_error", "reentry_error")
+Report = Callable[[int, float, Line | None], None]  # steps done, the step's loss, the line of metrics if one was logged
 
 
-ByteBar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # what, bytes -> advances by so many
+class Objective(ABC):
+    """What a run trains: hooks that the loop calls.
 
+    Attributes:
+        out: the run's folder. pace: how long the run is and what is kept of it.
+        columns: names of what :meth:`loss` returns beside "loss", for metrics.csv.
+        clips_per_step: over all processes, for the log; None leaves that column out.
+        validates: whether :meth:`validate` is to be called, at the end at least.
+    """
 
-def verify(data: LatentDataset, byte_bar: ByteBar | None) -> None:
-    """Hold a folder's shards against their SHA-256. Raises DatasetError where one is damaged."""
-    with (byte_bar or _no_bar)(f"checking {data.folder}", data.stored_bytes) as on_bytes:
-        data.verify(on_bytes)
+    out: Path
+    pace: TrainConfig | LoopSettings
+    columns: tuple[str, ...] = ()
+    clips_per_step: int | None = None
+    validates: bool = False
 
+    @abstractmethod
+    def record(self) -> BegunRun:
+        """What config.json holds, which a resumed run is held against."""
 
-@contextmanager
-def _no_bar(_: str, __: int) -> Iterator[Callable[[int], None]]:
-    yield lambda _: None
+    @abstractmethod
+    def changes(self, begun: BegunRun) -> list[str]:
+        """What differs from the run that was begun and changes what is computed, in words."""
+
+    @abstractmethod
+    def build(self, start: Checkpoint | None) -> Learner:
+        """The model on its processes, with its optimiser. What ``start`` holds in its state is restored afterwards."""
+
+    @abstractmethod
+    def batches(self, step: int) -> Sequence[Any]:
+        """This process's parts of a step (from 0), a function of its number; their gradients are averaged."""
+
+    @abstractmethod
+    def loss(self, called: nn.Module, batch: Any) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Scalar loss of one part, and "loss" and each of ``columns``, scalars or ``[b]`` (NaN where there is none)."""
+
+    def validate(self, model: nn.Module, step: int) -> Mapping[str, float]:
+        """Results of ``model``, which has the mean weights, is in evaluation mode and needs no gradients."""
+        return {}
+
+    def export(self, model: nn.Module, results: Mapping[str, float]) -> Mapping[str, float]:
+        """Write what the run is for, at its end: ``model`` is as in :meth:`validate`, whose last results are given
+        (none where no step was left to do). Returns the run's results."""
+        return results
+
+    def advice(self, step: int, rows: Sequence[int] | None) -> str:
+        """What to do where the loss of these rows of step ``step`` (None: of any) is not finite."""
+        return "Begin anew with a lower lr"
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -61,205 +89,156 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A run that has come to its end: steps done, the last line of metrics, the last checkpoint."""
+    """A run that has come to its end: steps done, the last line of metrics, the last checkpoint, what it measured."""
 
     step: int
-    metrics: StepMetrics | None
+    metrics: Line | None
     checkpoint: Checkpoint | None
+    results: Mapping[str, float] = field(default_factory=dict)
 
 
-def train(
-    config: TrainConfig,
-    *,
-    resume: bool = False,
-    accept_changes: bool = False,
-    validate: Validate | None = None,
-    report: Callable[[int, float, StepMetrics | None], None] | None = None,
-    byte_bar: ByteBar | None = None,
+def run_training(
+    objective: Objective, *, resume: bool = False, accept_changes: bool = False, report: Report | None = None
 ) -> TrainResult:
-    """Train as ``config`` says, or go on with the run in its folder.
+    """Train ``objective``'s model, or go on with the run in its folder.
 
     Args:
-        config: the whole run.
         resume: go on from the newest checkpoint.
-        accept_changes: go on with settings or clips other than those the run was begun with.
-        validate: called every ``validate_every`` steps with the model (EMA weights where there are any), the steps
-            done and a folder; its results are logged. None continues the config's held-out clips.
-        report: called after every step, on the first process, with the steps done, the step's loss and the line of
-            metrics if one was logged.
-        byte_bar: shows how far the encoded clips, which are read whole and checked first, are read.
+        accept_changes: go on with settings or data other than those the run was begun with.
+        report: called after every step, on the first process.
 
     Raises:
-        DatasetError, TrainingError, CheckpointError: the run cannot begin, or not be resumed so; a loss that is not
-            finite, with the clips of the batch.
-        OutputError: nothing can be written; the last checkpoint stays.
-        TrainingInterrupted: Ctrl-C; a checkpoint was written.
+        TrainingError: the folder holds a run that is not to be resumed, or one of other settings; or a loss that is
+            not finite.
+        CheckpointError: a damaged checkpoint.
+        OutputError: nothing can be written, or another run is writing there; the last checkpoint stays.
+        TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint was written.
     """
-    with ExitStack() as stack:
-        stack.enter_context(_quiet())
-        for folder in (config.data, *([config.held_out] if config.validate_every and config.held_out else [])):
-            verify(LatentDataset(folder), byte_bar)
-        if config.validate_every and validate is None:
-            validate = make_validator(config)
-        trainer = Trainer(config, resume=resume, accept_changes=accept_changes, stack=stack)
-        trainer.validate, trainer.report = validate, report
-        return trainer.run()
+    start = find_start(objective.out, objective.changes, resume=resume, accept_changes=accept_changes)
+    learner = objective.build(start)
+    with locked(objective.out) if learner.main else nullcontext():
+        return Trainer(objective, learner, start, report).run()
 
 
 class Trainer:
-    """One run: built whole before its first step."""
+    """The steps of one run, from ``start`` on."""
 
-    validate: Validate | None = None
-    report: Callable[[int, float, StepMetrics | None], None] | None = None
-
-    def __init__(self, config: TrainConfig, *, resume: bool, accept_changes: bool, stack: ExitStack) -> None:
-        self.config = config
-        self.data = LatentDataset(config.data)
-        self.start = find_start(config, self.data, resume=resume, accept_changes=accept_changes)
-        self.model = build_model(config)
-        check_data(config, self.data, self.model.config)
-        if self.start is not None and config.lora is None:
-            self.model.load_state_dict(self.start.weights("transformer"))
-        if config.objective.presence_weight:
-            attach_presence(self.model, config.seed)
-        named = choose_parameters(self.model, config)
-        idle = idle_parameters(self.model, self.data)
-        self.accelerator = make_accelerator(config, idle_parameters=bool(idle & named.keys()))
-        self.device = self.accelerator.device
-        self.main = self.accelerator.is_main_process
-        if self.main:
-            _check_parts(config, self.data, "rendered" in self.model.conditioning)
-            stack.enter_context(locked(config.out))
-            write_config(config, self.data)
-        self.accelerator.wait_for_everyone()
-        self.empty_text = self.data.empty_text.to(self.device) if config.objective.text_dropout else None
-        self.learner = Learner(config, self.model, self.accelerator)
-        self.step, self._window = (0, []) if self.start is None else self.learner.restore(self.start)
-        self.log = MetricsLog(config.out, self.step) if self.main else None
-        self.loader = stack.enter_context(PartLoader(config, self.data, self.accelerator))
+    def __init__(
+        self, objective: Objective, learner: Learner, start: Checkpoint | None, report: Report | None = None
+    ) -> None:
+        self.objective, self.learner, self.pace, self.report = objective, learner, objective.pace, report
+        if learner.main:
+            write_config(objective.out, objective.record())
+        learner.processes.wait_for_everyone()
+        self.step, self._window = (0, []) if start is None else learner.restore(start)
+        self.checkpoint = start
+        columns = ["loss", *objective.columns, "gradient_norm", "lr", "seconds"]
+        columns += ["clips_per_second"] if objective.clips_per_step is not None else []
+        self.log = MetricsLog(objective.out, columns, self.step) if learner.main else None
         self._stop: signal.Signals | None = None
 
     # --- steps ------------------------------------------------------------------------------------------------
 
     def run(self) -> TrainResult:
         """All remaining steps."""
-        last: StepMetrics | None = None
-        checkpoint = self.start
+        last: Line | None = None
+        results: Mapping[str, float] = {}
         began, logged = time.perf_counter(), self.step
         with self._signals():
-            while self.step < self.config.steps:
-                loss, stop = self._train_step(self.step)
+            while self.step < self.pace.steps:
+                loss, stop = self._train_step()
                 self.step += 1
-                done = self.step == self.config.steps
-                line = None
-                if self.step % self.config.log_every == 0 or done:
-                    seconds = (time.perf_counter() - began) / (self.step - logged)
-                    line = last = self._log(seconds)
+                done, line = self.step == self.pace.steps, None
+                if self.step % self.pace.log_every == 0 or done:
+                    line = last = self._log((time.perf_counter() - began) / (self.step - logged))
                     began, logged = time.perf_counter(), self.step
-                saved = self.step % self.config.checkpoint_every == 0 or done
+                saved = self.step % self.pace.checkpoint_every == 0 or done
                 if saved:
-                    checkpoint = self.learner.save(self.step, self._window)
-                if self.report is not None and self.main:
+                    self._save()
+                if self.report is not None and self.learner.main:
                     self.report(self.step, loss, line)
                 # several processes stop together, after the step in which one of them was asked to
-                stop = stop or (self.accelerator.num_processes == 1 and self._stop is not None)
+                stop = stop or (self.learner.processes.num_processes == 1 and self._stop is not None)
                 if stop and not done:
                     if not saved:
-                        self.learner.save(self.step, self._window)
+                        self._save()
                     raise TrainingInterrupted(
-                        f"{self.step} of {self.config.steps} steps are done and kept; to go on, "
-                        f"{resume_command(self.config)}"
+                        f"{self.step} of {self.pace.steps} steps are done and kept; to go on, "
+                        f"{resume_command(self.objective.out)}"
                     )
-                if self.validate is not None and self._validation_due(done):
-                    self._validate()
+                if self.objective.validates and (done or self._due(self.pace.validate_every)):
+                    results = self._validate()
                     began, logged = time.perf_counter(), self.step
         if self.log is not None:
             self.log.close()
-        return TrainResult(self.step, last, checkpoint)
+            with self.learner.judged() as model:
+                results = self.objective.export(model, results)
+        return TrainResult(self.step, last, self.checkpoint, results)
 
-    def _train_step(self, step: int) -> tuple[float, bool]:
+    def _due(self, every: int) -> bool:
+        return bool(every) and self.step % every == 0
+
+    def _train_step(self) -> tuple[float, bool]:
         """One optimiser step: its loss, and whether any process was asked to stop."""
-        values = []
-        parts = self.loader.parts(step)
-        for number, part in enumerate(parts):
-            last = number == len(parts) - 1
-            with no_sync(self.learner.called, self.model, self.accelerator, skip=not last):
-                values.append(self._part(part))
-        rows = torch.cat([self.accelerator.gather(value) for value in values]).double().cpu()  # [batch * draws, 5]
-        losses = rows[:, 0]
-        self._check_finite(losses, step)
-        norm = self.learner.clip()
+        learner, made = self.learner, []
+        batches = self.objective.batches(self.step)
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with no_sync(learner.called, learner.model, learner.processes, skip=not last):
+                made.append(self._part(batch, len(batches)))
+        rows = torch.cat([learner.processes.gather(part) for part in made]).double().cpu()  # [b, columns + 2]
+        if wrong := (~rows[:, 0].isfinite()).nonzero().flatten().tolist():
+            self._fail("the loss is not finite", wrong)
+        norm = learner.clip(self.pace.max_grad_norm)
         if not math.isfinite(norm):
-            self._fail(step, range(self.config.batch_size), f"the gradient's norm is {norm}")
-        self.learner.update(step)
-        means = [float(rows[:, i].nanmean()) for i in range(len(_PARTS))]
+            self._fail(f"the gradient's norm is {norm}", None)
+        learner.update(self.pace.learning_rate(self.step))
+        means = [float(rows[:, column].nanmean()) for column in range(rows.shape[1] - 1)]
         self._window.append([*means, norm])
         return means[0], bool(rows[:, -1].any())
 
-    def _part(self, part: Part) -> Tensor:
-        """Forward and backward of some clips: their losses and errors, and the wish to stop, ``[b, 5]``."""
-        batch = part.batch.to(self.device)
-        with self._precision():
-            loss, values = batch_loss(
-                self.learner.called, batch, part.draws, self.config.objective, empty_text=self.empty_text
-            )
-        (loss / self.config.accumulation).backward()
-        stop = torch.full_like(values["loss"], float(self._stop is not None))
-        return torch.stack([*(values[name] for name in _PARTS), stop], dim=1)
+    def _part(self, batch: Any, parts: int) -> Tensor:
+        """Forward and backward of one part: its values by clip, and the wish to stop, ``[b, columns + 2]``."""
+        loss, values = self.objective.loss(self.learner.called, batch)
+        (loss / parts).backward()
+        rows = torch.stack([values[name].detach().reshape(-1) for name in ("loss", *self.objective.columns)], dim=1)
+        return torch.cat([rows, torch.full_like(rows[:, :1], float(self._stop is not None))], dim=1)
 
-    def _precision(self) -> Any:
-        """The context of the forward pass. bf16 is autocast's: weights and optimiser stay in float32."""
-        return torch.autocast(self.device.type, torch.bfloat16) if self.config.precision == "bf16" else nullcontext()
-
-    def _check_finite(self, losses: Tensor, step: int) -> None:
-        wrong = (~losses.isfinite()).nonzero().flatten().tolist()
-        if wrong:
-            # rows are gathered part by part, each with its clips as often as is drawn for them
-            size = self.config.batch_size // (self.accelerator.num_processes * self.config.accumulation)
-            rows = [divmod(row, size * self.config.draws) for row in wrong]
-            self._fail(step, [part * size + row % size for part, row in rows], "the loss is not finite")
-
-    def _fail(self, step: int, places: Any, what: str) -> None:
-        numbers = clips_of_step(self.config.seed, step, list(places), self.config.batch_size, self.loader.count)
-        names = ", ".join(dict.fromkeys(self.data.clips[number].name for number in numbers))
-        last = latest_checkpoint(self.config.out)
+    def _fail(self, what: str, rows: Sequence[int] | None) -> None:
+        last = latest_checkpoint(self.objective.out)
         kept = f"the checkpoint of step {last.step} stays" if last is not None else "there was no checkpoint yet"
         raise TrainingError(
-            f"step {step + 1}: {what}, for the clips {names}; no weight was changed by it, {kept}. Look at those "
-            f"clips, or go on by {resume_command(self.config)} and a lower lr, a max_grad_norm or precision=no "
-            "(--accept-changes)"
+            f"step {self.step + 1}: {what}; no weight was changed by it, {kept}. "
+            f"{self.objective.advice(self.step, rows)}"
         )
 
-    # --- what is said -----------------------------------------------------------------------------------------
+    # --- what is kept -----------------------------------------------------------------------------------------
 
-    def _log(self, seconds: float) -> StepMetrics:
-        rows = torch.tensor(self._window, dtype=torch.float64)
+    def _save(self) -> None:
+        self.checkpoint = self.learner.save(self.objective.out, self.step, self._window, self.pace.keep)
+
+    def _log(self, seconds: float) -> Line:
+        means = torch.tensor(self._window, dtype=torch.float64).nanmean(dim=0).tolist()
         self._window = []
-        loss, error, subject, reentry, norm = (float(value) for value in rows.nanmean(dim=0))
-        rate = self.config.learning_rate(self.step - 1)
-        line = StepMetrics(
-            self.step, loss, error, subject, reentry, norm, rate, seconds, self.config.batch_size / seconds
-        )
+        line: Line = {"step": self.step}
+        line |= dict(zip(("loss", *self.objective.columns, "gradient_norm"), means, strict=True))
+        line |= {"lr": self.pace.learning_rate(self.step - 1), "seconds": seconds}
+        if self.objective.clips_per_step is not None:
+            line["clips_per_second"] = self.objective.clips_per_step / seconds
         if self.log is not None:
             self.log.add(line)
         return line
 
-    # --- validation and stopping ------------------------------------------------------------------------------
-
-    def _validation_due(self, done: bool) -> bool:
-        every = self.config.validate_every
-        return bool(every) and (done or self.step % every == 0)
-
-    def _validate(self) -> None:
+    def _validate(self) -> Mapping[str, float]:
         """Judge the weights that would be used (EMA); sharded models need every process, others the first alone."""
-        assert self.validate is not None
-        if self.main or isinstance(self.model, FSDPModule):
+        results: Mapping[str, float] = {}
+        if self.learner.main or self.learner.sharded:
             with self.learner.judged() as model:
-                folder = self.config.out / "samples" / f"step-{self.step:07d}"
-                results = self.validate(model, self.step, folder)
+                results = self.objective.validate(model, self.step)
             if self.log is not None:
-                self.log.add_validation(self.config.out, self.step, results)
-        self.accelerator.wait_for_everyone()
+                self.log.add_validation(self.step, results)
+        self.learner.processes.wait_for_everyone()
+        return results
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -280,49 +259,3 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without torch's advice on what is meant here: norms in float32 under autocast, blocks that return views."""
-    with warnings.catch_warnings():
-        for advice in ("Mismatch dtype between input and weight", "FSDP2-wrapped module .* returned a view"):
-            warnings.filterwarnings("ignore", message=advice)
-        yield
-
-
-def make_validator(config: TrainConfig) -> Validate:
-    """What continues the held-out clips and measures the result. Raises TrainingError where something is not named."""
-    folder = pipeline_folder(config)
-    if config.held_out is None or not config.held_out_clips or folder is None:
-        raise TrainingError(
-            f"validate_every is {config.validate_every}, which takes held_out (encoded clips), held_out_clips (the "
-            "folders in which they lie as video) and parts (a folder with the VAE): set them, or validate_every=0"
-        )
-    from .parts import load_parts
-    from .validate import Validator
-
-    vae, held_out = load_parts(str(folder)).vae, LatentDataset(config.held_out)
-    ours, theirs = (data.settings.finder for data in (LatentDataset(config.data), held_out))
-    if ours != theirs:
-        raise DatasetError(
-            f"{config.held_out} was rendered with another finder or renderer than {config.data} (hashes "
-            f"{theirs[:12] or 'none'} and {ours[:12] or 'none'}): encode both with the same model"
-        )
-    return Validator(vae, held_out, list(config.held_out_clips), config.validation)
-
-
-def _check_parts(config: TrainConfig, data: LatentDataset, rendered: bool) -> None:
-    """Refuse latents that another VAE, text encoder, tokenizer or finder made than the model's."""
-    folder = pipeline_folder(config)
-    if folder is None:
-        return
-    from .parts import load_parts
-
-    parts = load_parts(str(folder))
-    finder = parts.finder if data.settings.finder else None  # clips without rendered targets serve other models
-    if rendered and parts.finder is None:
-        raise DatasetError(
-            f"the model is conditioned on rendered targets, and {folder} has no finder/ that would make them later"
-        )
-    data.check_parts(vae=parts.vae, text_encoder=parts.text_encoder, tokenizer=parts.tokenizer, finder=finder)

@@ -11,26 +11,26 @@ network judges.
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from ..components.codec import VideoGeometry, channels_last
 from ..errors import TrainingError
-from ..io import replacing
 from ..models import PRESETS
+from .checkpointing import Checkpoint
+from .config import Count, LoopSettings, Share
 from .frames import FrameCache, cache_frames
-from .settings import check_counts, check_types, plain
-from .small_parts import command, save_part
-from .small_run import LoopSettings, Report, SmallRun
+from .learner import Learner
+from .settings import check_settings
+from .small_parts import PartObjective, command, save_part
 from .vae_forward import decode_whole, encode_whole
 
 TINY_VAE: Mapping[str, Any] = PRESETS["tiny"].vae
@@ -61,35 +61,25 @@ class VaeConfig:
     out: Path
     held_out: Path | None = None
     model: Mapping[str, Any] = field(default_factory=lambda: dict(TINY_VAE))
-    limit: int | None = None
-    held_out_limit: int = 32
-    batch_size: int = 4
+    limit: Annotated[int | None, Ge(1)] = None
+    held_out_limit: Count = 32
+    batch_size: Count = 4
     frames: int = 5
     crop: tuple[int, int] = (64, 64)
-    finish: float = 0.3
+    finish: Share = 0.3
     finish_frames: int = 13
-    edges: float = 0.25
-    squares: float = 4.0
-    kl: float = 1e-6
+    edges: Annotated[float, Ge(0)] = 0.25
+    squares: Annotated[float, Ge(0)] = 4.0
+    kl: Annotated[float, Ge(0)] = 1e-6
     precision: Literal["no", "bf16"] = "bf16"
     loop: LoopSettings = field(default_factory=LoopSettings)
 
     def __post_init__(self) -> None:
-        check_types(self)
-        check_counts(batch_size=self.batch_size, limit=self.limit, held_out_limit=self.held_out_limit)
+        check_settings(self)
         for name in ("frames", "finish_frames"):
             count = getattr(self, name)
             if count < 1 or (count - 1) % _CHUNK:
                 raise TrainingError(f"{name} is {count}, expected {_CHUNK} n + 1: 5, 9 ...")
-        if min(self.edges, self.squares, self.kl) < 0 or not 0 <= self.finish <= 1:
-            raise TrainingError(
-                f"edges {self.edges}, squares {self.squares}, kl {self.kl}, finish {self.finish}: expected 0 or more, "
-                "and a share of at most 1 to finish"
-            )
-
-    @property
-    def folder(self) -> Path:
-        return self.out / "training-vae"
 
 
 def build_vae(model: Mapping[str, Any], seed: int) -> Any:
@@ -115,82 +105,70 @@ def build_vae(model: Mapping[str, Any], seed: int) -> Any:
     return vae
 
 
-def train_vae(
-    config: VaeConfig,
-    *,
-    resume: bool = False,
-    report: Report | None = None,
-    decoded: Callable[[int], None] | None = None,
-) -> dict[str, float]:
-    """Train, measure the latents' statistics, save. Returns what report.json holds: PSNR in dB, among others.
+_WEIGHTED = ("edges", "squares", "kl")
 
-    Args:
-        resume: go on from the newest checkpoint.
-        report: called after each step.
-        decoded: called with the number of clips decoded into the frame cache.
+
+class VaeObjective(PartObjective):
+    """Reconstruction of pieces of videos.
 
     Raises:
         LayoutError, VideoError, DatasetError: no clips, or such as cannot be read or are too small.
         GeometryError: pieces that the VAE's strides do not divide.
-        TrainingError, OutputError: see :class:`SmallRun`.
     """
-    began = time.perf_counter()
-    vae = build_vae(config.model, config.loop.seed)
-    data = cache_frames(config.clips, config.folder / "frames", limit=config.limit, report=decoded)
-    held_out = None
-    if config.held_out is not None:
-        held_out = cache_frames(config.held_out, config.folder / "held-out", limit=config.held_out_limit)
-    objective = _Objective(config, vae, data)
-    settings = {key: value for key, value in plain(asdict(config)).items() if key not in _PLACES | {"loop"}}
-    settings["data"] = [len(data.clips), len(data.frames), data.clips[0], data.clips[-1]]
-    run = SmallRun(config.folder, config.loop, settings, vae, ("pixels", *_WEIGHTED))
-    results = run.run(
-        objective.step_loss, judge=(lambda: judge(vae, held_out)) if held_out is not None else None, resume=resume,
-        report=report,
-    )  # fmt: skip
-    mean, std = latent_statistics(vae, data)
-    vae.register_to_config(latents_mean=mean, latents_std=std)
-    save_part(vae.to(memory_format=torch.contiguous_format), config.out / "vae")
-    results |= {"steps": config.loop.steps, "seconds": time.perf_counter() - began, "clips": len(data.clips)}
-    with replacing(config.folder / "report.json") as beside:
-        beside.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    return results
 
+    name = "vae"
+    columns = ("pixels", *_WEIGHTED)
 
-_WEIGHTED = ("edges", "squares", "kl")
-_PLACES = {"clips", "out", "held_out", "held_out_limit"}
-
-
-class _Objective:
-    """What one step computes; a function of the step's number alone."""
-
-    def __init__(self, config: VaeConfig, vae: Any, data: FrameCache) -> None:
-        self.config, self.vae, self.data = config, vae, data
-        stride = VideoGeometry.of(vae, SimpleNamespace(config=SimpleNamespace(patch_size=(1, 1, 1))))
-        self.whole = data.size
-        self.crop = (config.crop[0] or data.size[0], config.crop[1] or data.size[1])
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__(config)
+        self.vae = build_vae(config.model, config.loop.seed)
+        self.data = cache_frames(config.clips, self.out / "frames", limit=config.limit)
+        self.held_out = None
+        if config.held_out is not None:
+            self.held_out = cache_frames(config.held_out, self.out / "held-out", limit=config.held_out_limit)
+        self.validates = self.held_out is not None
+        clips = self.data.clips
+        self.settings["data"] = [len(clips), len(self.data.frames), clips[0], clips[-1]]
+        stride = VideoGeometry.of(self.vae, SimpleNamespace(config=SimpleNamespace(patch_size=(1, 1, 1))))
+        self.whole = self.data.size
+        self.crop = (config.crop[0] or self.whole[0], config.crop[1] or self.whole[1])
         for size, what in ((self.whole, "a whole picture"), (self.crop, "a piece")):
             stride.latent_size(size[0], size[1], what)
-        data.check(max(config.frames, config.finish_frames if config.finish else 0), self.crop)
+        self.data.check(max(config.frames, config.finish_frames if config.finish else 0), self.crop)
 
-    def step_loss(self, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        config = self.config
-        rng = np.random.default_rng([config.loop.seed, step])
-        pixels = self._pieces(rng, last=step >= (1 - config.finish) * config.loop.steps)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bf16"):
-            moments = encode_whole(self.vae, pixels)
+    def build(self, start: Checkpoint | None) -> Learner:
+        return self.learner(self.vae)
+
+    def batches(self, step: int) -> list[tuple[Tensor, np.random.Generator]]:
+        rng = self.drawn(step)
+        return [(self._pieces(rng, last=step >= (1 - self.config.finish) * self.pace.steps), rng)]
+
+    def loss(self, called: nn.Module, batch: tuple[Tensor, np.random.Generator]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        pixels, rng = batch
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.precision == "bf16"):
+            moments = encode_whole(called, pixels)
             mean, log_variance = moments.float().chunk(2, dim=1)
             log_variance = log_variance.clamp(-30, 20)  # as diffusers' DiagonalGaussianDistribution does
             noise = torch.from_numpy(rng.standard_normal(mean.shape, np.float32))
-            error = decode_whole(self.vae, mean + noise * (0.5 * log_variance).exp()).float() - pixels
+            error = decode_whole(called, mean + noise * (0.5 * log_variance).exp()).float() - pixels
         parts = {
             "pixels": error.abs().mean(),
             "edges": error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean(),
             "squares": error.square().mean(),
             "kl": 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean(),
         }
-        loss = parts["pixels"] + sum(getattr(config, name) * parts[name] for name in _WEIGHTED)
-        return loss, {name: value.detach() for name, value in parts.items()}
+        loss = parts["pixels"] + sum(getattr(self.config, name) * parts[name] for name in _WEIGHTED)
+        return loss, {"loss": loss, **parts}
+
+    def validate(self, model: nn.Module, step: int) -> Mapping[str, float]:
+        assert self.held_out is not None
+        return judge(model, self.held_out)
+
+    def finish(self) -> Mapping[str, float]:
+        mean, std = latent_statistics(self.vae, self.data)
+        self.vae.register_to_config(latents_mean=mean, latents_std=std)
+        save_part(self.vae.to(memory_format=torch.contiguous_format), self.config.out / "vae")
+        return {"steps": self.pace.steps, "clips": len(self.data.clips)}
 
     def _pieces(self, rng: np.random.Generator, *, last: bool) -> Tensor:
         """``[b, 3, f, h, w]`` in [-1, 1]: about as many frames' pixels in whole pictures as in pieces."""
@@ -246,4 +224,4 @@ def latent_statistics(vae: Any, data: FrameCache, most: int = 128) -> tuple[list
 
 
 if __name__ == "__main__":
-    command(VaeConfig, train_vae)
+    command(VaeConfig, VaeObjective)

@@ -6,7 +6,6 @@ taken away, the same model is run again from the same noise.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +25,12 @@ from ..evaluation.measure import measure
 from ..evaluation.pictures import named_side_by_side
 from ..evaluation.scores import Scores
 from ..experiments.rendered import nothing_rendered
+from ..fingerprints import value_seed
 from ..memory import RetrievalTrace
 from ..sampling import denoise
 from ..video import write_video
 from .dataset import Batch, LatentDataset
+from .hashes import vae_hash
 from .objective import batch_conditions
 from .sources import clip_digest, list_clips
 from .validation_report import MODEL, ValidationResult, ValidationSettings
@@ -52,7 +53,7 @@ class Validator:
     """
 
     def __init__(self, vae: Any, latents: LatentDataset, clips: list[Path], settings: ValidationSettings) -> None:
-        latents.check_parts(vae=vae)
+        latents.check_parts({"vae": vae_hash(vae)})
         if latents.settings.true_places:
             raise DatasetError(
                 f"{latents.folder} was encoded with --true-places: its rendered targets give the answer away, so "
@@ -182,5 +183,4 @@ class Validator:
 
 def clip_noise(name: str, seed: int, shape: tuple[int, ...] | torch.Size) -> Tensor:
     """A clip's noise: of the seed and its name alone."""
-    number = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big") >> 1
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(number))
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(value_seed(f"{seed}:{name}")))

@@ -29,7 +29,7 @@ from outofsight.training.draws import Draws
 from outofsight.training.encode import EncodeOptions, encode_clips
 from outofsight.training.objective import ObjectiveOptions, batch_loss
 from outofsight.training.shared_context import SharedContext
-from outofsight.training.trainer import make_validator, train
+from outofsight.training.transformer import make_validator, train
 from outofsight.training.validate import Validator, clip_noise
 from outofsight.training.validation_report import ValidationSettings
 from pipelines import run_inputs, small_pipeline
