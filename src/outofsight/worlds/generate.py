@@ -24,16 +24,17 @@ from ..clips import Clip
 from ..datasets import write_clip
 from ..errors import OutputError, WorldsError
 from ..video import write_video
-from . import annotate
+from .catalogue import CATALOGUE
+from .content.subjects import build_body
+from .engine import annotate
+from .engine.plan import VERSION, Staging, lay_out, plan_clip
+from .engine.presets import WorldsPreset, preset_named
+from .engine.sighting import Verdict
+from .engine.skinning import Body, PosedBody, pose_body
 from .manifest import Row, Settings, checksums
-from .plan import VERSION, Staging, lay_out, plan_clip
-from .presets import WorldsPreset, preset_named
-from .scene import build_scene
-from .sighting import Verdict
 
 if TYPE_CHECKING:
-    from .render import Renderer
-    from .subjects import Body, PosedBody
+    from .engine.render import Renderer
 
 DATA, MAKING = "HM-World", ".making"
 FATES = "fates"
@@ -79,15 +80,11 @@ class RenderedClip:
 
 @functools.lru_cache(maxsize=64)
 def _body(name: str) -> Body:
-    from .subjects import SUBJECTS_BY_NAME, build_body
-
-    return build_body(SUBJECTS_BY_NAME[name])
+    return build_body(CATALOGUE.subjects[name])
 
 
 def posed(staging: Staging) -> tuple[PosedBody, ...]:
     """Every subject's body over the raw frames."""
-    from .subjects import pose_body
-
     bodies = []
     for subject, track, ground_z in zip(staging.plan.subjects, staging.tracks, staging.ground_z, strict=True):
         body = _body(subject.name)
@@ -107,7 +104,7 @@ class ClipMaker:
     """Makes clips of one preset with one renderer (and its GL context): a context manager."""
 
     def __init__(self, preset: WorldsPreset) -> None:
-        from .render import Renderer
+        from .engine.render import Renderer
 
         self.preset = preset
         self.renderer: Renderer = Renderer(preset.width, preset.height)
@@ -130,9 +127,16 @@ class ClipMaker:
         for attempt in range(_MOST_ATTEMPTS):
             started = time.perf_counter()
             plan = plan_clip(
-                settings.seed, index, settings.preset, settings.split, settings.mix, settings.subjects, attempt=attempt
+                CATALOGUE,
+                settings.seed,
+                index,
+                settings.preset,
+                settings.split,
+                settings.mix,
+                settings.subjects,
+                attempt=attempt,
             )
-            staging = lay_out(plan)
+            staging = lay_out(CATALOGUE, plan)
             self.seconds.plan += time.perf_counter() - started
             bodies = self._load(staging)
             colour, ids = self._render(staging, range(self.preset.raw_frames), bodies)
@@ -148,7 +152,7 @@ class ClipMaker:
     def _load(self, staging: Staging) -> tuple[PosedBody, ...]:
         started = time.perf_counter()
         meshes = [_body(spec.name) for spec in staging.specs]
-        self.renderer.load(build_scene(staging.layout), [(mesh.faces, mesh.colours) for mesh in meshes])
+        self.renderer.load(CATALOGUE.build_scene(staging.layout), [(mesh.faces, mesh.colours) for mesh in meshes])
         bodies = posed(staging)
         self.seconds.scene += time.perf_counter() - started
         return bodies

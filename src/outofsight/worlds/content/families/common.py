@@ -1,0 +1,474 @@
+"""What all scene families share: placing things, light, ground, and turning a layout into a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import cos, pi, sin
+from random import Random
+
+import numpy as np
+
+from ...engine.geometry import MeshBuilder
+from ...engine.scene import Obstacle, PointLight, Scene, SceneLayout
+from ...engine.terrain import Terrain, terrain_height
+from ..buildings import BUILDINGS
+from ..props import PROPS, Prop
+from ..textures import texture
+
+Stage = tuple[float, float, float, float]
+EVERYTHING: dict[str, Prop] = {**PROPS, **BUILDINGS}
+
+
+@dataclass(frozen=True)
+class Light:
+    """A time of day. elevation: degrees of the sun, from and to; sun and ambient in linear light."""
+
+    elevation: tuple[float, float]
+    sun: tuple[float, float, float]
+    ambient: tuple[float, float, float]
+    top: tuple[float, float, float]
+    horizon: tuple[float, float, float]
+    clouds: float
+    words: tuple[str, ...]
+
+
+LIGHTS: dict[str, Light] = {
+    "noon": Light(
+        (48, 64),
+        (2.1, 2.0, 1.85),
+        (0.50, 0.58, 0.70),
+        (0.20, 0.43, 0.80),
+        (0.72, 0.83, 0.93),
+        0.45,
+        ("at noon", "on a bright day", "in clear midday light"),
+    ),
+    "morning": Light(
+        (26, 36),
+        (2.0, 1.72, 1.35),
+        (0.48, 0.56, 0.68),
+        (0.30, 0.52, 0.82),
+        (0.92, 0.86, 0.76),
+        0.40,
+        ("in the morning", "in early light", "on a fresh morning"),
+    ),
+    "afternoon": Light(
+        (30, 42),
+        (2.15, 1.85, 1.45),
+        (0.48, 0.55, 0.66),
+        (0.24, 0.46, 0.80),
+        (0.86, 0.86, 0.84),
+        0.50,
+        ("in the afternoon", "in warm afternoon light"),
+    ),
+    "dusk": Light(
+        (13, 19),
+        (2.0, 1.10, 0.58),
+        (0.60, 0.56, 0.70),
+        (0.26, 0.32, 0.58),
+        (0.98, 0.66, 0.42),
+        0.55,
+        ("at dusk", "at sunset", "in the last light of the day"),
+    ),
+    "overcast": Light(
+        (40, 55),
+        (0.62, 0.62, 0.62),
+        (1.12, 1.16, 1.22),
+        (0.70, 0.74, 0.80),
+        (0.86, 0.88, 0.90),
+        0.95,
+        ("under a grey sky", "on an overcast day"),
+    ),
+    "night": Light(
+        (38, 50),
+        (0.16, 0.20, 0.32),
+        (0.13, 0.15, 0.24),
+        (0.02, 0.03, 0.08),
+        (0.10, 0.11, 0.20),
+        0.30,
+        ("at night", "late at night"),
+    ),
+    "indoor": Light(
+        (58, 68),
+        (1.3, 1.25, 1.15),
+        (0.78, 0.77, 0.74),
+        (0.6, 0.7, 0.85),
+        (0.8, 0.85, 0.9),
+        0.4,
+        ("in even light", "under the skylights"),
+    ),
+}
+
+
+# half extents and heights of what comes in one size, whatever size a family scatters
+SIZES: dict[str, tuple[float, float, float, float]] = {
+    "bench": (0.8, 0.35, 0.9, 0.9),
+    "lamp post": (0.25, 0.25, 3.9, 4.3),
+    "bin": (0.33, 0.33, 1.0, 1.0),
+    "barrel": (0.4, 0.4, 0.95, 1.1),
+    "crate": (0.5, 0.5, 0.9, 1.7),
+    "bush": (0.9, 0.75, 0.9, 1.5),
+    "bollard": (0.16, 0.16, 1.0, 1.0),
+    "statue": (0.65, 0.65, 2.8, 3.4),
+    "kiosk": (1.0, 1.0, 3.1, 3.1),
+    "tree": (0.45, 0.45, 5.0, 8.5),
+    "autumn tree": (0.45, 0.45, 5.0, 8.0),
+    "vent": (0.4, 0.4, 1.6, 1.6),
+    "flower bed": (1.2, 1.2, 0.6, 0.6),
+    "stump": (0.5, 0.5, 0.75, 0.75),
+    "traffic cone": (0.27, 0.27, 0.8, 0.8),
+    "palm": (0.3, 0.3, 4.5, 6.5),
+    "hay bale": (0.75, 0.75, 1.5, 1.5),
+    "spring horse": (0.65, 0.3, 1.1, 1.1),
+}
+
+
+class Plan:
+    """Obstacles placed one after another without getting into one another's way."""
+
+    def __init__(self, rng: Random, stage: Stage) -> None:
+        self.rng = rng
+        self.stage = stage
+        self.obstacles: list[Obstacle] = []
+        self._reaches: list[tuple[Obstacle, float, float, float]] = []  # with place and half extents summed
+        self.params: dict[str, object] = {}
+
+    def add(self, kind: str, x: float, y: float, half: tuple[float, float], height: float, angle: float = 0.0) -> None:
+        self.obstacles.append(Obstacle(x, y, half[0], half[1], angle, height, kind))
+        self._reaches.append((self.obstacles[-1], x, y, half[0] + half[1]))
+
+    def clear(self, x: float, y: float, radius: float, gap: float) -> bool:
+        room = radius + gap
+        for o, ox, oy, reach in self._reaches:
+            dx, dy = x - ox, y - oy
+            far = reach + room
+            if dx * dx + dy * dy > far * far:
+                continue
+            c, s = cos(o.angle), sin(o.angle)
+            # distance to the turned box
+            across = max(abs(dx * c + dy * s) - o.half_x, 0.0)
+            along = max(abs(dy * c - dx * s) - o.half_y, 0.0)
+            if across * across + along * along < room * room:
+                return False
+        return True
+
+    def scatter(
+        self,
+        kind: str | Sequence[str],
+        count: int,
+        half: tuple[float, float],
+        height: tuple[float, float],
+        *,
+        gap: float = 2.2,
+        area: Stage | None = None,
+        beyond: float = 0.0,
+        square: bool = False,
+    ) -> None:
+        """Up to ``count`` things at random places in ``area`` (the stage), each ``gap`` metres from all others.
+
+        beyond: instead, in a band of that width round the stage. square: turned by quarter turns only.
+        """
+        rng = self.rng
+        x0, y0, x1, y1 = area or self.stage
+        if beyond:
+            x0, y0, x1, y1 = x0 - beyond, y0 - beyond, x1 + beyond, y1 + beyond
+        sx0, sy0, sx1, sy1 = self.stage
+        for _ in range(count):
+            name = kind if isinstance(kind, str) else rng.choice(kind)
+            half_x, half_y, *span = SIZES.get(name, (*half, *height))
+            radius = max(half_x, half_y)
+            margin = radius + 0.3
+            for _ in range(8):
+                x, y = rng.uniform(x0 + margin, x1 - margin), rng.uniform(y0 + margin, y1 - margin)
+                if beyond and sx0 - radius < x < sx1 + radius and sy0 - radius < y < sy1 + radius:
+                    continue
+                if self.clear(x, y, radius, gap):
+                    angle = rng.randrange(4) * pi / 2 if square else rng.uniform(0, 2 * pi)
+                    self.add(name, x, y, (half_x, half_y), rng.uniform(*span), angle)
+                    break
+
+    def row(
+        self,
+        kind: str | Sequence[str],
+        start: tuple[float, float],
+        end: tuple[float, float],
+        size: tuple[float, float],
+        depth: float,
+        height: tuple[float, float],
+        *,
+        gap: float = 0.0,
+        skip: float = 0.0,
+    ) -> None:
+        """Buildings side by side from start to end, fronts (their -y) on that line, to the right of its direction.
+
+        size: least and greatest width. gap: between them. skip: the chance that one is left out.
+        """
+        rng = self.rng
+        dx, dy = end[0] - start[0], end[1] - start[1]
+        length = (dx * dx + dy * dy) ** 0.5
+        dx, dy = dx / length, dy / length
+        angle = float(np.arctan2(dy, dx))
+        at = 0.0
+        while at < length - 0.6 * size[0]:
+            width = min(rng.uniform(*size), max(length - at, size[0]))
+            middle = at + width / 2
+            name = kind if isinstance(kind, str) else rng.choice(kind)
+            if rng.random() >= skip:
+                # the front looks to -y of the turned frame; the body lies on its +y side
+                x, y = start[0] + dx * middle - dy * depth / 2, start[1] + dy * middle + dx * depth / 2
+                self.add(name, x, y, (width / 2, depth / 2), rng.uniform(*height), angle)
+            at += width + gap
+
+    def around(
+        self,
+        kind: str | Sequence[str],
+        size: tuple[float, float],
+        depth: float,
+        height: tuple[float, float],
+        *,
+        out: float = 0.5,
+        gap: float = 0.0,
+        skip: float = 0.0,
+        sides: str = "nesw",
+    ) -> None:
+        """Rows on the given sides of the stage, fronts facing it."""
+        x0, y0, x1, y1 = self.stage
+        x0, y0, x1, y1 = x0 - out, y0 - out, x1 + out, y1 + out
+        ends = {
+            "n": ((x0, y1), (x1, y1)),
+            "e": ((x1, y1), (x1, y0)),
+            "s": ((x1, y0), (x0, y0)),
+            "w": ((x0, y0), (x0, y1)),
+        }
+        for side in sides:
+            self.row(kind, *ends[side], size, depth, height, gap=gap, skip=skip)
+
+
+Fill = Callable[[Plan], None]
+Ground = Callable[[MeshBuilder, SceneLayout, Random], None]
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of place. fill puts obstacles on the plan; ground draws everything that is no obstacle."""
+
+    name: str
+    places: tuple[str, ...]
+    lights: tuple[str, ...]
+    half: tuple[tuple[float, float], tuple[float, float]]  # half extents of the stage in x and y, from and to
+    fill: Fill
+    ground: Ground
+    props: Mapping[str, Prop] = field(default_factory=dict)
+    fog: float = 0.0024
+    lamps: Callable[[SceneLayout], tuple[PointLight, ...]] | None = None
+
+    def layout(self, seed: int) -> SceneLayout:
+        rng = Random(f"{self.name}/{seed}")
+        half_x, half_y = (round(rng.uniform(*span), 1) for span in self.half)
+        plan = Plan(rng, (-half_x, -half_y, half_x, half_y))
+        plan.params["azimuth"] = rng.uniform(0, 2 * pi)
+        plan.params["tint"] = tuple(rng.uniform(0.88, 1.08) for _ in "rgb")
+        light = rng.choice(self.lights)
+        self.fill(plan)
+        low, high = LIGHTS[light].elevation
+        plan.params["elevation"] = rng.uniform(low, high) * pi / 180
+        words = {"place": rng.choice(self.places), "light": rng.choice(LIGHTS[light].words)}
+        return SceneLayout(self.name, seed, plan.stage, tuple(plan.obstacles), light, words, plan.params)
+
+    def build(self, layout: SceneLayout) -> Scene:
+        rng = Random(f"{self.name}/{layout.seed}/build")
+        mesh = MeshBuilder()
+        self.ground(mesh, layout, rng)
+        terrain = layout.params.get("terrain")
+        spots = np.array([[o.x, o.y] for o in layout.obstacles]).reshape(-1, 2)
+        heights = terrain_height(terrain, spots)
+        for obstacle, z in zip(layout.obstacles, heights, strict=True):
+            prop = self.props.get(obstacle.kind) or EVERYTHING[obstacle.kind]
+            with mesh.at(obstacle.x, obstacle.y, float(z), obstacle.angle):
+                prop(mesh, rng, obstacle)
+        return _lit(mesh, layout, self.fog, self.lamps(layout) if self.lamps else ())
+
+
+def _lit(mesh: MeshBuilder, layout: SceneLayout, fog: float, lamps: tuple[PointLight, ...]) -> Scene:
+    light = LIGHTS[layout.light]
+    azimuth, elevation = layout.params["azimuth"], layout.params["elevation"]
+    sun = np.array([cos(elevation) * cos(azimuth), cos(elevation) * sin(azimuth), sin(elevation)], dtype=np.float32)
+    horizon = np.array(light.horizon, dtype=np.float32)
+    surface = mesh.finish()
+    textures = (
+        np.stack([texture(name) for name in mesh.textures]) if mesh.textures else np.zeros((0, 256, 256, 3), np.uint8)
+    )
+    return Scene(
+        layout=layout,
+        surface=surface,
+        textures=textures,
+        sun=sun,
+        sun_colour=np.array(light.sun, dtype=np.float32),
+        sky_top=np.array(light.top, dtype=np.float32),
+        sky_horizon=horizon,
+        ambient=np.array(light.ambient, dtype=np.float32),
+        fog_density=fog * (1.5 if layout.light == "overcast" else 1.0),
+        fog_colour=horizon,
+        clouds=light.clouds,
+        lamps=lamps,
+    )
+
+
+def grid_lines(low: float, high: float, step: float, reach: float) -> np.ndarray:
+    """Lines every ``step`` metres from low to high, then ever further apart out to ``reach`` beyond."""
+    inner = np.linspace(low, high, max(2, round((high - low) / step) + 1))
+    outer, gap = [], step
+    at = 0.0
+    while at < reach:
+        gap *= 1.4
+        at += gap
+        outer.append(at)
+    far = np.array(outer)
+    return np.concatenate([low - far[::-1], inner, high + far])
+
+
+def wide_ground(
+    mesh: MeshBuilder,
+    layout: SceneLayout,
+    colour: Sequence[float] | np.ndarray,
+    texture_name: str,
+    repeat: float,
+    *,
+    step: float = 3.0,
+    reach: float = 130.0,
+    mottle: float = 0.10,
+    patches: Sequence[float] | None = None,
+    z: float = 0.0,
+) -> None:
+    """Ground over the stage and far beyond, its colour varied in large patches (towards ``patches`` if given)."""
+    x0, y0, x1, y1 = layout.stage
+    xs, ys = grid_lines(x0 - 8, x1 + 8, step, reach), grid_lines(y0 - 8, y1 + 8, step, reach)
+    places = np.stack(np.meshgrid(xs, ys), axis=-1)
+    heights = terrain_height(layout.params.get("terrain"), places) + z
+    rng = np.random.default_rng([layout.seed, 77])
+    waves, phases = rng.normal(size=(5, 2)) * 0.22, rng.uniform(0, 2 * pi, 5)
+    field_ = np.sin(places @ waves.T + phases).sum(axis=-1) / 2.2 + rng.uniform(-0.5, 0.5, heights.shape)
+    tint = np.array(layout.params["tint"]) ** 0.5
+    base = np.asarray(colour) * tint * (1.0 + mottle * np.clip(field_, -1.5, 1.5)[..., None])
+    if patches is not None:
+        share = np.clip(0.5 + 0.6 * field_, 0, 1)[..., None] ** 2
+        base = base * (1 - share) + np.asarray(patches) * share
+    mesh.ground(xs, ys, heights, base, texture_name, repeat)
+
+
+def strip(
+    mesh: MeshBuilder,
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    z: float,
+    colour: Sequence[float] | np.ndarray,
+    texture_name: str | None,
+    repeat: float = 2.0,
+    glow: float = 0.0,
+) -> None:
+    """A flat rectangle just above the ground, cut into pieces of some 8 m."""
+    nx, ny = max(1, round((x1 - x0) / 8)), max(1, round((y1 - y0) / 8))
+    xs, ys = np.linspace(x0, x1, nx + 1), np.linspace(y0, y1, ny + 1)
+    gx, gy = np.meshgrid(xs, ys)
+    ripple = 1.0 + 0.05 * np.sin(gx * 1.7 + gy * 2.3 + 1.0)[..., None]
+    mesh.ground(xs, ys, np.full(gx.shape, z), np.asarray(colour) * ripple, texture_name, repeat)
+
+
+def path(
+    mesh: MeshBuilder,
+    layout: SceneLayout,
+    points: np.ndarray,
+    width: float,
+    colour: Sequence[float] | np.ndarray,
+    texture_name: str,
+    repeat: float = 2.0,
+) -> None:
+    """A path along points [N,2] that follows the ground."""
+    along = np.gradient(points, axis=0)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
+    across = np.stack([-along[:, 1], along[:, 0]], axis=1) * width / 2
+    rows = np.stack([points - across, points, points + across], axis=1)
+    heights = terrain_height(layout.params.get("terrain"), rows) + 0.05
+    p = np.concatenate([rows, heights[..., None]], axis=-1).reshape(-1, 3)
+    faces = []
+    for i in range(len(points) - 1):
+        for j in range(2):
+            a = 3 * i + j
+            faces += [[a, a + 4, a + 1], [a, a + 3, a + 4]]
+    f = np.array(faces)
+    normals = np.tile([0.0, 0.0, 1.0], (len(p), 1))
+    mesh.add(p, normals, f, colour, texture_name, p[:, :2] / repeat)
+
+
+def skyline(
+    mesh: MeshBuilder,
+    rng: Random,
+    distance: tuple[float, float],
+    height: tuple[float, float],
+    count: int,
+    colours: Sequence[Sequence[float]],
+    skin: str | None,
+    repeat: float = 12.0,
+    base: float = 0.0,
+) -> None:
+    """Far buildings all round."""
+    for i in range(count):
+        angle = 2 * pi * (i + rng.uniform(-0.4, 0.4)) / count
+        away, w = rng.uniform(*distance), rng.uniform(8, 18)
+        tall = rng.uniform(*height)
+        with mesh.at(away * cos(angle), away * sin(angle), base, angle):
+            mesh.box(
+                [0, 0, 0],
+                [w, w * rng.uniform(0.7, 1.4), tall],
+                rng.choice(list(colours)),
+                skin,
+                repeat,
+                whole=True,
+                contact=0.8,
+            )
+
+
+def hills(
+    mesh: MeshBuilder,
+    seed: int,
+    distance: float,
+    height: float,
+    colour: Sequence[float] | np.ndarray,
+    texture_name: str | None,
+    jagged: float = 0.5,
+) -> None:
+    """A ring of hills on the horizon."""
+    rng = np.random.default_rng([seed, 5])
+    n = 72
+    angles = np.linspace(0, 2 * pi, n + 1)
+    ridge = np.zeros(n + 1)
+    for k in (2, 3, 5, 8, 13, 21):
+        ridge += np.sin(k * angles + rng.uniform(0, 2 * pi)) * (1.0 / k) ** (1.2 - jagged)
+    ridge = height * (0.62 + 0.38 * ridge / np.abs(ridge).max())
+    rows = []
+    for share, out in ((0.0, 0.0), (0.55, 0.12), (1.0, 0.3)):
+        bump = 1 + 0.08 * np.sin(9 * angles + 4 * share)
+        radius = distance * (1 + out) * bump
+        rows.append(np.stack([radius * np.cos(angles), radius * np.sin(angles), ridge * share - 1.0], axis=1))
+    p = np.concatenate(rows)
+    index = np.arange(n)
+    faces = []
+    for row in range(2):
+        a, b = row * (n + 1) + index, (row + 1) * (n + 1) + index
+        faces += [np.stack([a, b + 1, a + 1], axis=1), np.stack([a, b, b + 1], axis=1)]
+    f = np.concatenate(faces)
+    inward = -np.stack([np.cos(angles), np.sin(angles), np.full(n + 1, -1.1)], axis=1)
+    uvs = np.stack([np.tile(np.linspace(0, 24, n + 1), 3), np.repeat([0.0, 1.0, 2.0], n + 1)], axis=1)
+    tone = np.asarray(colour) * np.repeat([0.8, 1.0, 1.1], n + 1)[:, None]
+    mesh.add(p, np.tile(inward, (3, 1)), f, tone, texture_name, uvs)
+
+
+def gentle(rng: Random, height: float, length: float, far: float, near: float) -> Terrain:
+    """Low waves for a stage, hills beyond."""
+    waves = []
+    for i in range(3):
+        a, k = rng.uniform(0, 2 * pi), 2 * pi / (length * rng.uniform(0.8, 1.4))
+        waves.append((height / (1 + i), k * cos(a), k * sin(a), rng.uniform(0, 2 * pi)))
+    return Terrain(tuple(waves), (0.0, 0.0), near, far)

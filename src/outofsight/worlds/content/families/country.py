@@ -1,0 +1,421 @@
+"""Open country: park, forest, desert, snow, fields."""
+
+from __future__ import annotations
+
+from math import cos, pi, sin
+from random import Random
+
+import numpy as np
+
+from ...engine.geometry import MeshBuilder
+from ...engine.scene import Obstacle, SceneLayout
+from ...engine.terrain import terrain_height
+from ..props import BRIGHT, IRON, STEEL, STONE, WOOD, shade
+from .common import Family, Plan, gentle, hills, path, wide_ground
+
+
+def _fence(
+    m: MeshBuilder,
+    layout: SceneLayout,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    height: float = 1.1,
+    tone: tuple[float, float, float] = WOOD,
+) -> None:
+    """Posts and two rails that follow the ground."""
+    a, b = np.array(start), np.array(end)
+    n = max(2, round(float(np.linalg.norm(b - a)) / 2.6))
+    spots = a + (b - a) * np.linspace(0, 1, n + 1)[:, None]
+    z = terrain_height(layout.params.get("terrain"), spots)
+    for i in range(n + 1):
+        m.box([*spots[i], z[i] - 0.3], [0.13, 0.13, height + 0.3], tone, "planks", 1.0)
+        if i < n:
+            for share in (0.45, 0.85):
+                m.beam([*spots[i], z[i] + share * height], [*spots[i + 1], z[i + 1] + share * height], 0.1, tone)
+
+
+def _winding(seed: int, half: float, turn: float, sway: float) -> np.ndarray:
+    rng = Random(f"path/{seed}")
+    s = np.linspace(-half, half, 36)
+    w = sway * np.sin(s * rng.uniform(0.09, 0.14) + rng.uniform(0, 6)) + rng.uniform(-2, 2)
+    return np.stack([s * cos(turn) - w * sin(turn), s * sin(turn) + w * cos(turn)], axis=1)
+
+
+def _park_fill(plan: Plan) -> None:
+    plan.params["terrain"] = gentle(plan.rng, 0.18, 26, 3.0, 30)
+    plan.params["turn"] = plan.rng.uniform(0, pi)
+    plan.add("gazebo", plan.rng.choice([-1, 1]) * plan.rng.uniform(8, 10), plan.rng.uniform(-8, 8), (2.4, 2.4), 4.6)
+    plan.add("pond", plan.rng.uniform(-3, 3), plan.rng.choice([-1, 1]) * (plan.stage[3] + 7.5), (8.0, 5.5), 0.2)
+    plan.scatter(["flower bed"], 3, (1.3, 1.3), (0.6, 0.6), gap=2.5)
+    plan.scatter(["tree", "tree", "autumn tree"], 7, (0.5, 0.5), (5, 8), gap=3.6)
+    plan.scatter("bench", 4, (0.8, 0.35), (0.9, 0.9), gap=2.4)
+    plan.scatter(["lamp post", "bush", "statue"], 5, (0.6, 0.5), (1.2, 3.4), gap=2.5)
+    plan.scatter(["tree", "autumn tree", "tree", "bush"], 40, (0.9, 0.9), (6, 11), gap=2.0, beyond=34)
+
+
+def _park_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    wide_ground(m, layout, (0.46, 0.60, 0.27), "grass", 3.0, step=2.0, patches=(0.58, 0.64, 0.30))
+    turn = layout.params["turn"]
+    path(m, layout, _winding(layout.seed, 60, turn, 3.0), 2.6, (0.86, 0.76, 0.60), "gravel", 2.0)
+    path(m, layout, _winding(layout.seed + 1, 60, turn + pi / 2, 3.0), 2.0, (0.86, 0.76, 0.60), "gravel", 2.0)
+    hills(m, layout.seed, 115, 13, (0.30, 0.42, 0.24), "leaves", 0.7)
+
+
+def _gazebo(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    white = (0.93, 0.92, 0.88)
+    m.cylinder([0, 0, -0.2], 2.4, 0.45, STONE, "flagstones", 1.2, segments=8)
+    for i in range(8):
+        a = pi / 8 + i * pi / 4
+        m.beam([2.1 * cos(a), 2.1 * sin(a), 0.2], [2.1 * cos(a), 2.1 * sin(a), 3.0], 0.14, white)
+        if i:
+            b = a - pi / 4
+            for z in (0.55, 1.0):
+                m.beam([2.1 * cos(a), 2.1 * sin(a), z], [2.1 * cos(b), 2.1 * sin(b), z], 0.07, white)
+    m.lathe([0, 0, 2.9], [(2.6, 0), (1.2, 1.0), (0.1, 1.7)], (0.32, 0.5, 0.47), "roof", 1.5, 8)
+    m.lathe([0, 0, 4.4], [(0.01, 0), (2.58, -1.5)], (0.6, 0.5, 0.4), "planks", 1.0, 8)
+
+
+def _pond(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    t = np.linspace(0, 2 * pi, 29)[:-1]
+    wob = 1 + 0.08 * np.sin(3 * t + 1) + 0.05 * np.sin(5 * t)
+    for grow, z, tone, skin in ((1.0, 0.42, (0.78, 0.72, 0.6), "gravel"), (0.9, 0.47, (0.35, 0.55, 0.62), "water")):
+        p = np.stack([o.half_x * grow * wob * np.cos(t), o.half_y * grow * wob * np.sin(t), np.full(28, z)], axis=1)
+        faces = np.array([[0, i, i + 1] for i in range(1, 27)])
+        m.add(p, np.tile([0, 0, 1.0], (28, 1)), faces, tone, skin, p[:, :2] / 3.0)
+    for i in range(9):
+        a = rng.uniform(0, 2 * pi)
+        m.blob(
+            [o.half_x * cos(a), o.half_y * sin(a), 0.4],
+            [0.5, 0.4, 0.5],
+            (0.6, 0.58, 0.55),
+            "dirt",
+            1.0,
+            rough=0.2,
+            seed=i,
+        )
+
+
+def _forest_fill(plan: Plan) -> None:
+    plan.params["terrain"] = gentle(plan.rng, 0.22, 24, 7.0, 30)
+    plan.params["turn"] = plan.rng.uniform(0, pi)
+    plan.scatter("pine", 13, (0.5, 0.5), (8, 14), gap=4.2)
+    plan.scatter(["log"], 3, (1.7, 0.35), (0.6, 0.8), gap=2.0)
+    plan.scatter(["rock", "bush", "stump"], 9, (0.9, 0.7), (0.6, 1.3), gap=2.2)
+    plan.add(
+        "cabin",
+        plan.rng.choice([-1, 1]) * (plan.stage[2] + 5),
+        plan.rng.uniform(-6, 6),
+        (3.6, 3.0),
+        5.0,
+        plan.rng.uniform(-0.4, 0.4) + pi / 2,
+    )
+    plan.scatter("pine", 72, (0.9, 0.9), (9, 17), gap=1.4, beyond=32)
+
+
+def _forest_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    wide_ground(m, layout, (0.47, 0.36, 0.24), "dirt", 3.0, step=2.0, mottle=0.16, patches=(0.32, 0.42, 0.18))
+    path(m, layout, _winding(layout.seed, 60, layout.params["turn"], 4.0), 2.2, (0.74, 0.60, 0.42), "dirt", 2.4)
+    spots = np.random.default_rng([layout.seed, 3]).uniform(-24, 24, (46, 2))
+    for (x, y), z in zip(spots, terrain_height(layout.params["terrain"], spots), strict=True):
+        with m.at(float(x), float(y), float(z), rng.uniform(0, 6)):
+            for k in range(4):
+                d = np.array([cos(k * 1.6), sin(k * 1.6), 0]) * rng.uniform(0.35, 0.6)
+                s = np.array([-d[1], d[0], 0]) * 0.35
+                tri = np.array([-s, d + np.array([0, 0, 0.35]), s])
+                for points in (tri, tri[::-1]):
+                    m.add(points, np.tile([0, 0, 1.0], (3, 1)), np.array([[0, 1, 2]]), (0.35, 0.5, 0.2))
+    hills(m, layout.seed, 110, 26, (0.22, 0.32, 0.22), "needles", 0.8)
+
+
+def _stump(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe([0, 0, -0.2], [(0.55, 0), (0.4, 0.4), (0.38, 0.75)], (0.5, 0.38, 0.28), "bark", 0.8, 9)
+    m.cylinder([0, 0, 0.3], 0.38, 0.26, (0.85, 0.7, 0.48), "planks", 1.0, segments=9)
+
+
+def _brown_cabin(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    w, d, rise = 2 * o.half_x, 2 * o.half_y, o.half_y * 0.8
+    for i in range(int((o.height - rise) / 0.32)):
+        m.box(
+            [0, 0, -0.4 + 0.32 * i],
+            [w + 0.1 * (i % 2), d + 0.1 * (i % 2), 0.32],
+            shade(rng, (0.50, 0.33, 0.2)),
+            "bark",
+            1.2,
+            sides=range(4),
+        )
+    m.gable(
+        [0, 0, o.height - rise],
+        [w, d, rise],
+        (0.34, 0.42, 0.3),
+        "roof",
+        2.0,
+        wall=(0.45, 0.3, 0.2),
+        wall_texture="planks",
+    )
+    m.box([0, -d / 2 - 0.06, 0], [1.0, 0.14, 2.0], (0.3, 0.42, 0.3), "planks", 1.0)
+    m.box([w * 0.3, -d / 2 - 0.06, 1.0], [1.0, 0.14, 0.9], (0.75, 0.8, 0.8))
+
+
+def _desert_fill(plan: Plan) -> None:
+    plan.params["terrain"] = gentle(plan.rng, 0.3, 30, 6.0, 28)
+    plan.scatter("cactus", 6, (0.8, 0.4), (2.4, 4.0), gap=3.4)
+    plan.scatter(["red rock"], 6, (1.1, 0.9), (0.9, 2.0), gap=2.6)
+    plan.scatter(["dead tree", "barrel", "cart"], 3, (0.9, 0.6), (1.0, 3.4), gap=2.6)
+    plan.add(
+        "ruin",
+        plan.rng.choice([-1, 1]) * plan.rng.uniform(7, 10),
+        plan.rng.choice([-1, 1]) * plan.rng.uniform(6, 9),
+        (2.6, 2.0),
+        2.6,
+        plan.rng.uniform(0, 6),
+    )
+    for i in range(5):
+        a, r = 2 * pi * i / 5 + plan.rng.uniform(-0.4, 0.4), plan.rng.uniform(34, 60)
+        plan.add("mesa", r * cos(a), r * sin(a), (plan.rng.uniform(6, 9),) * 2, plan.rng.uniform(9, 18))
+    plan.scatter(["cactus", "red rock", "palm", "red rock"], 26, (1.4, 1.2), (2.4, 4.5), gap=2.0, beyond=26)
+
+
+def _desert_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    wide_ground(m, layout, (0.90, 0.70, 0.46), "sand", 4.0, step=2.0, mottle=0.13, patches=(0.80, 0.52, 0.34))
+    path(m, layout, _winding(layout.seed, 80, rng.uniform(0, pi), 4.0), 2.8, (0.76, 0.54, 0.36), "dirt", 2.6)
+    hills(m, layout.seed, 125, 22, (0.74, 0.47, 0.34), "dirt", 0.75)
+
+
+def _mesa(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    r, z = o.half_x, -3.0
+    for i, (share, tone) in enumerate(
+        ((0.35, (0.72, 0.42, 0.28)), (0.25, (0.82, 0.55, 0.36)), (0.25, (0.66, 0.36, 0.25)), (0.25, (0.85, 0.6, 0.42)))
+    ):
+        high = (o.height + 3) * share
+        inner = r * (0.66 if i == 0 else 0.97)
+        m.lathe(
+            [0.4 * i, 0.2 * i, z],
+            [(r, 0), (inner, high), (inner * 0.9, high + 0.01)],
+            shade(rng, tone),
+            "dirt",
+            5.0,
+            11,
+        )
+        z, r = z + high, inner * 0.95
+    m.cylinder([1.0, 0.5, z - 0.2], r, 0.2, (0.8, 0.55, 0.38), "sand", 4.0, segments=11)
+
+
+def _cart(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0.55], [1.7, 1.0, 0.4], WOOD, "planks", 1.0, sides=range(6))
+    for s in (-1, 1):
+        m.beam([0, s * 0.52, 0.45], [0, s * 0.6, 0.45], 0.95, (0.4, 0.28, 0.18), "planks", 10)
+        m.beam([0.8, s * 0.35, 0.6], [1.7, s * 0.3, 0.25], 0.07, WOOD)
+    m.blob([-0.1, 0, 0.95], [0.6, 0.4, 0.3], (0.75, 0.6, 0.35), "dirt", 1.0, rough=0.1)
+
+
+def _snow_fill(plan: Plan) -> None:
+    plan.params["terrain"] = gentle(plan.rng, 0.16, 24, 5.0, 34)
+    plan.around("cabin", (6.5, 8.5), 6.5, (5.0, 6.8), out=2.0, gap=4.5, skip=0.12)
+    plan.scatter("snowy pine", 6, (0.6, 0.6), (4.5, 8), gap=3.8)
+    plan.scatter(["snowman", "snowman", "sledge", "wood pile"], 6, (0.8, 0.6), (1.0, 1.9), gap=2.6)
+    plan.scatter(["lamp post", "bench", "barrel"], 5, (0.5, 0.4), (0.9, 3.8), gap=2.6)
+    plan.scatter("snowy pine", 40, (0.9, 0.9), (7, 13), gap=1.8, beyond=40)
+
+
+def _snow_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    wide_ground(m, layout, (0.93, 0.95, 0.99), "snow", 4.0, step=2.0, mottle=0.045, patches=(0.80, 0.86, 0.95))
+    turn = rng.uniform(0, pi)
+    path(m, layout, _winding(layout.seed, 60, turn, 3.0), 2.4, (0.72, 0.68, 0.66), "dirt", 2.4)
+    path(m, layout, _winding(layout.seed + 1, 60, turn + 1.4, 2.0), 1.4, (0.80, 0.80, 0.84), "dirt", 2.0)
+    x0, y0, x1, _ = layout.stage
+    _fence(m, layout, (x0 + 1, y0 + 1.0), (-2.5, y0 + 1.0))
+    _fence(m, layout, (2.5, y0 + 1.0), (x1 - 1, y0 + 1.0))
+    hills(m, layout.seed, 115, 42, (0.82, 0.87, 0.96), "snow", 0.9)
+
+
+def _snowman(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    white = (0.97, 0.98, 1.0)
+    for z, r in ((0.42, 0.52), (1.1, 0.38), (1.62, 0.26)):
+        m.blob([0, 0, z], [r, r, r], white, "snow", 1.0, detail=2, dark=0.8)
+    m.beam([0.22, 0, 1.62], [0.55, 0, 1.6], 0.09, (0.95, 0.5, 0.12))
+    m.cylinder([0, 0, 1.8], 0.34, 0.05, IRON)
+    m.cylinder([0, 0, 1.84], 0.2, 0.32, IRON)
+    m.lathe([0, 0, 1.36], [(0.3, 0), (0.3, 0.13)], rng.choice(BRIGHT[:6]), segments=10)
+    for s in (-1, 1):
+        m.beam([0, s * 0.3, 1.15], [0.1, s * 0.85, 1.45], 0.05, (0.35, 0.25, 0.18))
+        m.blob([0.22, s * 0.09, 1.7], [0.05] * 3, IRON, detail=0)
+
+
+def _sledge(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0.3], [1.5, 0.6, 0.07], rng.choice(BRIGHT[:4]), "planks", 0.6, sides=range(6))
+    for s in (-1, 1):
+        m.box([0, s * 0.24, 0.02], [1.7, 0.06, 0.07], STEEL)
+        m.beam([0.85, s * 0.24, 0.06], [1.0, s * 0.24, 0.45], 0.06, STEEL)
+        for x in (-0.5, 0.4):
+            m.box([x, s * 0.24, 0.05], [0.06, 0.06, 0.27], WOOD)
+
+
+def _wood_pile(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    for row in range(4):
+        for i in range(5 - row % 2):
+            y = -0.5 + 0.25 * i + 0.12 * (row % 2)
+            m.beam(
+                [-0.7, y, 0.13 + 0.22 * row],
+                [0.7, y, 0.13 + 0.22 * row],
+                0.25,
+                shade(rng, (0.6, 0.42, 0.26), 0.2),
+                "bark",
+                6,
+            )
+    m.box([0, 0, 0.98], [1.6, 1.4, 0.14], (0.97, 0.98, 1.0), "snow", 2.0)
+
+
+def _farm_fill(plan: Plan) -> None:
+    plan.params["terrain"] = gentle(plan.rng, 0.14, 28, 4.5, 40)
+    x0, y0, x1, y1 = plan.stage
+    plan.add("barn", plan.rng.uniform(-5, 5), y1 + 8, (7.5, 5.5), 9.5)
+    plan.add("silo", plan.rng.choice([-12.0, 12.0]), y1 + 8, (2.2, 2.2), 12)
+    plan.add("windmill", x1 + 14, plan.rng.uniform(-8, 8), (2.8, 2.8), 13, -pi / 2)
+    plan.add("house", x0 - 8, plan.rng.uniform(-6, 6), (4.5, 4.0), 7.0, pi / 2)
+    plan.add("barn", plan.rng.uniform(-14, 14), y0 - 26, (6.0, 5.0), 8.0, pi)
+    plan.scatter("hay bale", 6, (0.9, 0.8), (1.5, 1.5), gap=3)
+    plan.add(
+        "tractor",
+        plan.rng.uniform(-8, 8),
+        plan.rng.choice([-1, 1]) * plan.rng.uniform(5, 8),
+        (1.7, 0.95),
+        2.4,
+        plan.rng.uniform(0, 6),
+    )
+    plan.scatter(["crate", "barrel", "trough", "scarecrow"], 6, (0.8, 0.6), (0.8, 2.1), gap=2.6)
+    plan.scatter(["tree"], 4, (0.5, 0.5), (5, 7), gap=5)
+    plan.scatter(["tree", "bush", "autumn tree", "hay bale"], 26, (1.0, 0.9), (2.0, 8), gap=3.0, beyond=40)
+
+
+def _farm_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    wide_ground(m, layout, (0.62, 0.64, 0.30), "meadow", 3.2, step=2.0, patches=(0.72, 0.62, 0.36))
+    fields = [
+        ((0.90, 0.74, 0.32), "furrows"),
+        ((0.56, 0.40, 0.27), "furrows"),
+        ((0.46, 0.60, 0.24), "furrows"),
+        ((0.80, 0.76, 0.22), "meadow"),
+    ]
+    rng.shuffle(fields)
+    x0, y0, x1, y1 = layout.stage
+    for (cx, cy), (tone, skin) in zip(
+        ((x1 + 22, y1 + 22), (x0 - 24, y1 + 20), (x0 - 22, y0 - 22), (x1 + 24, y0 - 20)), fields, strict=True
+    ):
+        xs, ys = np.linspace(cx - 18, cx + 18, 16), np.linspace(cy - 18, cy + 18, 16)
+        places = np.stack(np.meshgrid(xs, ys), axis=-1)
+        z = terrain_height(layout.params["terrain"], places) + 0.12
+        m.ground(xs, ys, z, np.broadcast_to(np.array(tone), (*z.shape, 3)), skin, 4.0)
+    path(m, layout, _winding(layout.seed, 70, 0.1, 2.0), 3.0, (0.74, 0.60, 0.44), "dirt", 2.4)
+    path(
+        m,
+        layout,
+        np.stack([np.full(20, 0.5), np.linspace(0, y1 + 3, 20)], axis=1),
+        2.4,
+        (0.74, 0.60, 0.44),
+        "dirt",
+        2.4,
+    )
+    for a, b in (
+        ((x0, y0), (x1, y0)),
+        ((x0, y0), (x0, -4)),
+        ((x0, 4), (x0, y1)),
+        ((x1, y0), (x1, -5)),
+        ((x1, 5), (x1, y1)),
+    ):
+        _fence(m, layout, a, b, 1.2, (0.85, 0.82, 0.76))
+    hills(m, layout.seed, 120, 16, (0.46, 0.55, 0.32), "grass", 0.4)
+
+
+def _hay_bale(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.beam([-0.6, 0, 0.72], [0.6, 0, 0.72], 1.5, (0.88, 0.72, 0.36), "needles", 12)
+    for s in (-1, 1):
+        t = np.linspace(0, 2 * pi, 12, endpoint=False) * s
+        p = np.stack([np.full(12, s * 0.6), 0.74 * np.cos(t), 0.72 + 0.74 * np.sin(t)], axis=1)
+        m.add(
+            p,
+            np.tile([float(s), 0, 0], (12, 1)),
+            np.array([[0, i, i + 1] for i in range(1, 11)]),
+            (0.78, 0.6, 0.3),
+            "needles",
+            p[:, 1:],
+        )
+
+
+def _tractor(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    paint = rng.choice([(0.16, 0.45, 0.2), (0.78, 0.14, 0.1), (0.14, 0.3, 0.62)])
+    m.box([0.6, 0, 0.7], [1.6, 0.7, 0.65], paint, sides=range(6))
+    m.box([-0.7, 0, 0.6], [1.1, 1.1, 0.8], paint, sides=range(6))
+    m.box([-0.7, 0, 1.4], [1.0, 1.0, 0.8], (0.35, 0.45, 0.5))
+    m.box([-0.7, 0, 2.2], [1.2, 1.2, 0.1], paint, sides=range(6))
+    m.cylinder([0.9, 0.2, 1.35], 0.06, 0.7, IRON, segments=6)
+    for s in (-1, 1):
+        for x, r in ((-0.8, 0.75), (1.0, 0.42)):
+            m.beam([x, s * 0.55, r], [x, s * 0.9, r], 2 * r, (0.1, 0.1, 0.1), None, 12)
+            m.beam([x, s * 0.9, r], [x, s * 0.92, r], r, (0.95, 0.8, 0.2), None, 8)
+
+
+def _trough(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [1.6, 0.7, 0.6], STONE, "concrete", 1.0, sides=range(4))
+    m.quad(
+        [[-0.75, -0.3, 0.55], [0.75, -0.3, 0.55], [0.75, 0.3, 0.55], [-0.75, 0.3, 0.55]],
+        (0.4, 0.6, 0.68),
+        "water",
+        (0.5, 0.3),
+    )
+
+
+def _scarecrow(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.beam([0, 0, 0], [0, 0, 1.9], 0.09, WOOD)
+    m.beam([0, -0.75, 1.4], [0, 0.75, 1.4], 0.09, WOOD)
+    m.lathe([0, 0, 0.7], [(0.34, 0), (0.26, 0.8), (0.1, 0.86)], rng.choice(BRIGHT), "awning", 0.5, 8)
+    m.blob([0, 0, 1.75], [0.18, 0.18, 0.2], (0.86, 0.74, 0.5), detail=1)
+    m.lathe([0, 0, 1.86], [(0.38, 0), (0.16, 0.04), (0.12, 0.26), (0.01, 0.26)], (0.6, 0.45, 0.2), segments=9)
+
+
+COUNTRY = (
+    Family(
+        "park",
+        ("a park with a pond", "a city park", "a park with old trees"),
+        ("morning", "noon", "afternoon"),
+        ((14, 17), (13, 16)),
+        _park_fill,
+        _park_ground,
+        {"gazebo": _gazebo, "pond": _pond},
+    ),
+    Family(
+        "pine_forest",
+        ("a clearing in a pine forest", "a pine wood"),
+        ("morning", "overcast", "afternoon"),
+        ((13, 16), (13, 16)),
+        _forest_fill,
+        _forest_ground,
+        {"stump": _stump, "cabin": _brown_cabin},
+        fog=0.0042,
+    ),
+    Family(
+        "desert",
+        ("a desert with red rocks", "a sandy desert dotted with cacti"),
+        ("noon", "afternoon", "dusk"),
+        ((15, 19), (15, 19)),
+        _desert_fill,
+        _desert_ground,
+        {"mesa": _mesa, "cart": _cart},
+    ),
+    Family(
+        "snow_village",
+        ("a village in deep snow", "a snowy mountain village"),
+        ("morning", "noon", "overcast"),
+        ((14, 17), (13, 15)),
+        _snow_fill,
+        _snow_ground,
+        {"snowman": _snowman, "sledge": _sledge, "wood pile": _wood_pile},
+    ),
+    Family(
+        "farm",
+        ("a farm with a red barn", "a farmyard among fields"),
+        ("morning", "noon", "afternoon"),
+        ((15, 18), (13, 16)),
+        _farm_fill,
+        _farm_ground,
+        {"hay bale": _hay_bale, "tractor": _tractor, "trough": _trough, "scarecrow": _scarecrow},
+    ),
+)

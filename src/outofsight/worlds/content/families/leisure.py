@@ -1,0 +1,458 @@
+"""Roofs, playgrounds and galleries."""
+
+from __future__ import annotations
+
+from math import cos, pi, sin
+from random import Random
+
+import numpy as np
+
+from ...engine.geometry import MeshBuilder
+from ...engine.scene import Obstacle, PointLight, SceneLayout
+from ..props import BRIGHT, IRON, STEEL, STONE, WOOD, shade
+from .common import Family, Plan, skyline, strip, wide_ground
+
+YELLOW = (0.95, 0.72, 0.1)
+
+
+def _rooftop_fill(plan: Plan) -> None:
+    _x0, _y0, _x1, _y1 = plan.stage
+    plan.add(
+        "stair hut",
+        plan.rng.choice([-1, 1]) * 7.5,
+        plan.rng.choice([-1, 1]) * plan.rng.uniform(6, 8),
+        (2.0, 1.6),
+        2.9,
+        plan.rng.randrange(4) * pi / 2,
+    )
+    plan.add("water tank", plan.rng.uniform(-9, 9), plan.rng.choice([-1, 1]) * 4.0, (1.5, 1.5), 5.4)
+    plan.scatter("air conditioner", 5, (1.1, 0.7), (1.2, 1.5), gap=2.3, square=True)
+    plan.scatter(["chimney", "vent"], 5, (0.5, 0.5), (1.1, 1.8), gap=2.4, square=True)
+    plan.scatter(["planter", "bench"], 4, (1.0, 0.5), (0.9, 0.9), gap=2.3, square=True)
+    plan.scatter("solar panel", 3, (1.3, 0.8), (1.0, 1.0), gap=2.3)
+    plan.scatter(["aerial"], 2, (0.3, 0.3), (4, 5), gap=2.0)
+
+
+def _rooftop_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    x0, y0, x1, y1 = layout.stage
+    strip(
+        m,
+        x0 - 0.6,
+        y0 - 0.6,
+        x1 + 0.6,
+        y1 + 0.6,
+        0.0,
+        np.array((0.78, 0.74, 0.70)) * layout.params["tint"],
+        "flagstones",
+        4.0,
+    )
+    strip(m, -x1 * 0.55, y0 * 0.5, x1 * 0.1, y1 * 0.35, 0.02, (0.72, 0.48, 0.32), "planks", 2.0)
+    strip(m, x1 * 0.3, y0 * 0.8, x1 * 0.85, y1 * 0.1, 0.02, (0.42, 0.56, 0.30), "grass", 2.5)
+    circle = rng.uniform(2.0, 2.6)
+    for i in range(20):
+        a = i * pi / 10
+        with m.at(x1 * 0.5 + circle * cos(a), y1 * 0.62 + circle * sin(a), 0.035, a):
+            m.box([0, 0, 0], [0.25, circle * 0.33, 0.01], YELLOW, contact=1.0)
+    for a in range(4):
+        along, out = (x1, y1) if a % 2 == 0 else (y1, x1)
+        with m.at(0, 0, 0, a * pi / 2):
+            m.box([0, out + 0.45, -26], [2 * along + 1.2, 0.35, 27.0], (0.74, 0.46, 0.36), "brick", 2.4, contact=1.0)
+            m.box([0, out + 0.45, 1.0], [2 * along + 1.3, 0.5, 0.14], STONE, "concrete", 2.0)
+            for i in range(9):
+                m.box([-along + 0.2 + i * along / 4.1, out + 0.45, 1.14], [0.08, 0.08, 0.6], IRON)
+            m.beam([-along, out + 0.45, 1.7], [along, out + 0.45, 1.7], 0.08, IRON)
+    m.ground(
+        np.linspace(-160, 160, 9),
+        np.linspace(-160, 160, 9),
+        np.full((9, 9), -26.0),
+        np.full((9, 9, 3), 0.4),
+        "asphalt",
+        9.0,
+    )
+    tones = [(0.74, 0.5, 0.42), (0.86, 0.8, 0.7), (0.7, 0.74, 0.78), (0.62, 0.66, 0.72), (0.8, 0.66, 0.5)]
+    skyline(m, rng, (32, 48), (20, 36), 13, tones, "windows", 6.5, -26.0)
+    skyline(m, rng, (58, 80), (26, 62), 18, tones, "curtain_wall", 11.0, -26.0)
+    skyline(m, rng, (95, 130), (30, 85), 24, tones, "curtain_wall", 12.0, -26.0)
+
+
+def _stair_hut(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [4.0, 3.2, 2.8], shade(rng, (0.78, 0.5, 0.4)), "brick", 2.0)
+    m.box([0, 0, 2.8], [4.4, 3.6, 0.15], STONE, "concrete", 2.0, sides=range(6))
+    m.box([0.4, -1.63, 0], [1.0, 0.1, 2.1], shade(rng, rng.choice(BRIGHT)), "corrugated", 1.0)
+    m.box([-1.1, -1.63, 1.2], [0.9, 0.08, 0.8], (0.4, 0.5, 0.56))
+    m.beam([1.6, 1.0, 2.9], [1.6, 1.0, 4.6], 0.06, STEEL)
+
+
+def _water_tank(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    for i in range(4):
+        a = pi / 4 + i * pi / 2
+        m.beam([1.3 * cos(a), 1.3 * sin(a), 0], [1.1 * cos(a), 1.1 * sin(a), 2.2], 0.16, STEEL)
+        m.beam([1.3 * cos(a), 1.3 * sin(a), 0.2], [1.1 * cos(a + pi / 2), 1.1 * sin(a + pi / 2), 2.0], 0.07, STEEL)
+    m.lathe([0, 0, 2.1], [(1.45, 0), (1.45, 2.2), (0.02, 3.2)], shade(rng, (0.56, 0.38, 0.25)), "planks", 1.2, 12)
+    for z in (2.4, 3.1, 3.9):
+        m.lathe([0, 0, z], [(1.48, 0), (1.48, 0.08)], IRON, segments=12)
+
+
+def _air_conditioner(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box(
+        [0, 0, 0.2], [2 * o.half_x, 2 * o.half_y, o.height - 0.2], (0.82, 0.83, 0.82), "corrugated", 2.2, sides=range(6)
+    )
+    for s in (-0.5, 0.5):
+        m.cylinder([s * o.half_x, 0, o.height], 0.42, 0.12, (0.3, 0.31, 0.32), segments=10)
+        m.box([s * o.half_x * 1.6, 0, 0], [0.15, 2 * o.half_y, 0.2], IRON)
+    m.beam([o.half_x, 0, 0.4], [o.half_x + 0.5, 0, 0.1], 0.12, STEEL)
+
+
+def _chimney(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [0.9, 0.7, o.height], shade(rng, (0.7, 0.38, 0.3)), "brick", 1.2)
+    m.box([0, 0, o.height], [1.05, 0.85, 0.12], STONE, sides=range(6))
+    for s in (-0.2, 0.2):
+        m.cylinder([s, 0, o.height + 0.1], 0.13, 0.45, (0.76, 0.42, 0.3), segments=8)
+
+
+def _vent(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe([0, 0, 0], [(0.4, 0), (0.3, 0.3), (0.26, 1.0)], STEEL, "corrugated", 1.0, 9)
+    m.lathe([0, 0, 1.0], [(0.3, 0), (0.48, 0.2), (0.3, 0.5), (0.02, 0.6)], STEEL, "corrugated", 0.8, 10)
+
+
+def _solar_panel(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    p = [[-1.3, -0.7, 0.25], [1.3, -0.7, 0.25], [1.3, 0.7, 1.0], [-1.3, 0.7, 1.0]]
+    m.quad(p, (0.25, 0.4, 0.85), "curtain_wall", (1.5, 0.8))
+    m.quad(p[::-1], (0.6, 0.6, 0.6))
+    for x in (-1.1, 1.1):
+        m.beam([x, 0.6, 0], [x, 0.6, 0.95], 0.06, STEEL)
+        m.beam([x, -0.6, 0], [x, -0.6, 0.3], 0.06, STEEL)
+
+
+def _aerial(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.beam([0, 0, 0], [0, 0, o.height], 0.08, STEEL)
+    for i in range(5):
+        m.beam(
+            [-0.6 + 0.08 * i, 0, o.height - 0.2 - 0.3 * i], [0.6 - 0.08 * i, 0, o.height - 0.2 - 0.3 * i], 0.05, STEEL
+        )
+    m.blob([0.25, 0, 1.3], [0.12, 0.42, 0.42], (0.9, 0.9, 0.9), detail=1)
+
+
+def _playground_fill(plan: Plan) -> None:
+    _x0, _y0, _x1, _y1 = plan.stage
+    plan.around("apartment block", (13, 18), 11, (10, 19), out=9, gap=7, skip=0.1)
+    plan.add("slide", plan.rng.uniform(-9, -6), plan.rng.uniform(4, 7), (2.8, 1.0), 3.6, plan.rng.uniform(-0.4, 0.4))
+    plan.add("swing", plan.rng.uniform(5, 8), plan.rng.uniform(5, 7), (2.3, 1.0), 2.6, plan.rng.uniform(-0.3, 0.3))
+    plan.add(
+        "climbing frame", plan.rng.uniform(6, 9), plan.rng.uniform(-8, -5), (1.6, 1.6), 2.6, plan.rng.uniform(0, 1)
+    )
+    plan.add("merry-go-round", plan.rng.uniform(-9, -6), plan.rng.uniform(-8, -5), (1.4, 1.4), 1.1)
+    plan.add(
+        "seesaw",
+        plan.rng.uniform(-2, 2),
+        plan.rng.choice([-1, 1]) * plan.rng.uniform(9.5, 11),
+        (1.9, 0.4),
+        0.9,
+        plan.rng.uniform(0, 3),
+    )
+    plan.scatter(["spring horse", "sandpit", "bench"], 6, (1.2, 1.2), (0.8, 1.0), gap=2.3)
+    plan.scatter(["lamp post", "bin", "bush"], 4, (0.5, 0.5), (1, 4), gap=2.3)
+    plan.scatter(["tree", "autumn tree", "bush"], 24, (0.9, 0.8), (4.5, 7), gap=2.4, beyond=8)
+
+
+def _playground_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    wide_ground(m, layout, (0.50, 0.64, 0.30), "grass", 3.0)
+    x0, y0, x1, y1 = layout.stage
+    strip(m, x0, y0, x1, y1, 0.02, (0.78, 0.40, 0.30), "rubber", 3.0)
+    tones = [(0.16, 0.48, 0.70), (0.92, 0.72, 0.22), (0.24, 0.60, 0.42), (0.86, 0.46, 0.24), (0.5, 0.36, 0.62)]
+    rng.shuffle(tones)
+    for i, (x, y, r) in enumerate(((-7.5, 5.5, 4.2), (6.5, 6, 4.0), (7.5, -6.5, 3.8), (-7.5, -6.5, 3.4), (0, 0, 2.4))):
+        t = np.linspace(0, 2 * pi, 24, endpoint=False)
+        for k, (grow, tone) in enumerate(((1.0, np.array(tones[i])), (0.6, np.array(tones[i]) * 0.6 + 0.38))):
+            wob = grow * (1 + 0.1 * np.sin(3 * t + i))
+            p = np.stack([x + r * wob * np.cos(t), y + r * wob * np.sin(t), np.full(24, 0.04 + 0.015 * k)], axis=1)
+            m.add(
+                p,
+                np.tile([0, 0, 1.0], (24, 1)),
+                np.array([[0, j, j + 1] for j in range(1, 23)]),
+                tone,
+                "rubber",
+                p[:, :2] / 3,
+            )
+    for i in range(9):
+        strip(
+            m,
+            -0.5,
+            -5.5 + i * 0.95 - 4,
+            0.5,
+            -5.5 + i * 0.95 - 3.15,
+            0.06,
+            tones[i % 5] if i % 2 else (0.95, 0.94, 0.9),
+            None,
+        )
+    for a in range(4):
+        along, out = (x1, y1) if a % 2 == 0 else (y1, x1)
+        with m.at(0, 0, 0, a * pi / 2):
+            n = int(along * 2 / 0.7)
+            for i in range(n):
+                x = -along + (i + 0.5) * 2 * along / n
+                if abs(x) > 1.6:
+                    m.box([x, out + 0.5, 0.1], [0.12, 0.05, 0.9], BRIGHT[(i // 3) % 6], sides=(0, 2, 4))
+            for s in (-1, 1):
+                m.box([s * (along / 2 + 0.8), out + 0.5, 0.75], [along - 1.6, 0.07, 0.08], (0.9, 0.9, 0.9))
+    skyline(m, rng, (80, 110), (14, 30), 16, [(0.8, 0.76, 0.7), (0.74, 0.7, 0.66)], "windows", 6.5)
+
+
+def _slide(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    a, b = rng.sample(BRIGHT[:7], 2)
+    for sx in (-2.4, -1.0):
+        for sy in (-0.7, 0.7):
+            m.beam([sx, sy, 0], [sx, sy, 3.0], 0.13, b)
+    m.box([-1.7, 0, 1.7], [1.5, 1.5, 0.1], WOOD, "planks", 1.0, sides=range(6))
+    m.gable([-1.7, 0, 2.9], [1.7, 1.7, 0.7], a, "planks", 1.0, wall=a)
+    for s in (-1, 1):
+        m.quad([[-1.0, s * 0.4, 1.75], [2.2, s * 0.4, 0.35], [2.2, s * 0.4, 0.65], [-1.0, s * 0.4, 2.1]], a)
+        m.quad([[-1.0, s * 0.4, 2.1], [2.2, s * 0.4, 0.65], [2.2, s * 0.4, 0.35], [-1.0, s * 0.4, 1.75]], a)
+    for z in (0.0, -0.03):
+        p = [[-1.0, -0.4, 1.78 + z], [2.2, -0.4, 0.38 + z], [2.2, 0.4, 0.38 + z], [-1.0, 0.4, 1.78 + z]]
+        m.quad(p if z == 0 else p[::-1], (0.85, 0.86, 0.88))
+    for i in range(5):
+        m.box([-2.5 - 0.05 * (5 - i), 0, 0.3 * i + 0.15], [0.1, 0.9, 0.07], b, sides=range(6))
+
+
+def _swing(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    tone = rng.choice(BRIGHT[:7])
+    for s in (-2.2, 2.2):
+        m.beam([s, -0.9, 0], [s, 0, 2.6], 0.12, tone)
+        m.beam([s, 0.9, 0], [s, 0, 2.6], 0.12, tone)
+    m.beam([-2.2, 0, 2.6], [2.2, 0, 2.6], 0.12, tone)
+    for x in (-1.1, 1.1):
+        for d in (-0.22, 0.22):
+            m.beam([x + d, 0, 2.6], [x + d, 0.1, 0.6], 0.035, STEEL)
+        m.box([x, 0.1, 0.55], [0.55, 0.26, 0.06], IRON, sides=range(6))
+
+
+def _climbing_frame(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    tones = rng.sample(BRIGHT[:7], 3)
+    for i in range(3):
+        for j in range(3):
+            m.beam(
+                [-1.5 + 1.5 * i, -1.5 + 1.5 * j, 0],
+                [-1.5 + 1.5 * i, -1.5 + 1.5 * j, 2.6 if i == j == 1 else 1.9],
+                0.08,
+                tones[0],
+            )
+        for k, z in enumerate((0.65, 1.3, 1.9)):
+            m.beam([-1.5 + 1.5 * i, -1.5, z], [-1.5 + 1.5 * i, 1.5, z], 0.07, tones[k])
+            m.beam([-1.5, -1.5 + 1.5 * i, z], [1.5, -1.5 + 1.5 * i, z], 0.07, tones[(k + 1) % 3])
+
+
+def _merry_go_round(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    tones = rng.sample(BRIGHT[:7], 2)
+    m.cylinder([0, 0, 0.12], 1.35, 0.1, tones[0], "rubber", 1.0, segments=14)
+    m.cylinder([0, 0, 0.2], 0.08, 0.9, STEEL, segments=6)
+    for i in range(6):
+        a = i * pi / 3
+        m.beam([1.2 * cos(a), 1.2 * sin(a), 0.2], [1.2 * cos(a), 1.2 * sin(a), 0.95], 0.06, tones[1])
+        m.beam([1.2 * cos(a), 1.2 * sin(a), 0.95], [0, 0, 1.0], 0.06, tones[1])
+
+
+def _seesaw(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    tone = rng.choice(BRIGHT[:7])
+    m.beam([-1.85, 0, 0.25], [1.85, 0, 0.85], 0.2, tone)
+    m.box([0, 0, 0], [0.3, 0.4, 0.5], STEEL)
+    for x, z in ((-1.5, 0.35), (1.5, 0.85)):
+        m.beam([x, -0.25, z + 0.2], [x, 0.25, z + 0.2], 0.06, STEEL)
+
+
+def _spring_horse(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    tone = rng.choice(BRIGHT)
+    m.cylinder([0, 0, 0], 0.12, 0.4, IRON, segments=7)
+    m.blob([0, 0, 0.6], [0.5, 0.16, 0.24], tone)
+    m.blob([0.45, 0, 0.95], [0.2, 0.12, 0.2], tone)
+    m.beam([0.3, -0.3, 0.85], [0.3, 0.3, 0.85], 0.05, IRON)
+
+
+def _sandpit(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [2.2, 2.2, 0.25], WOOD, "planks", 1.0, sides=range(4))
+    m.quad(
+        [[-1.1, -1.1, 0.18], [1.1, -1.1, 0.18], [1.1, 1.1, 0.18], [-1.1, 1.1, 0.18]], (0.92, 0.80, 0.56), "sand", (1, 1)
+    )
+    for s in (-1, 1):
+        m.box([0, s * 1.1, 0.22], [2.4, 0.22, 0.08], WOOD, "planks", 1.0)
+        m.box([s * 1.1, 0, 0.22], [0.22, 2.4, 0.08], WOOD, "planks", 1.0)
+    m.lathe([0.4, 0.2, 0.18], [(0.16, 0), (0.2, 0.28)], rng.choice(BRIGHT), segments=8)
+
+
+def _gallery_fill(plan: Plan) -> None:
+    _x0, _y0, x1, y1 = plan.stage
+    for i in range(6):
+        for s in (-1, 1):
+            plan.add("column", s * (x1 - 1.3), -25 + 10 * i, (0.42, 0.42), 5.0)
+    kinds = ["sculpture", "bench", "vase", "statue", "glass case"]
+    for i in range(9):
+        y = -26 + 6.4 * i + plan.rng.uniform(-1, 1)
+        if abs(y) < y1 - 2:
+            kind = plan.rng.choice(kinds)
+            half = {"bench": (1.0, 0.35), "glass case": (0.9, 0.5)}.get(kind, (0.5, 0.5))
+            plan.add(
+                kind,
+                plan.rng.choice([-1, 1]) * plan.rng.uniform(0.8, 2.4),
+                y,
+                half,
+                0.9 if kind == "bench" else plan.rng.uniform(1.5, 2.4),
+                pi / 2,
+            )
+    plan.params["wall"] = plan.rng.choice(
+        [(0.62, 0.20, 0.20), (0.22, 0.40, 0.34), (0.26, 0.34, 0.52), (0.86, 0.80, 0.68)]
+    )
+
+
+def _gallery_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
+    x0, y0, x1, y1 = layout.stage
+    wall = np.array(layout.params["wall"])
+    high = 5.2
+    strip(m, x0 - 0.3, y0 - 0.3, x1 + 0.3, y1 + 0.3, 0.0, (0.86, 0.68, 0.48), "parquet", 2.6)
+    strip(m, -1.1, y0 + 2, 1.1, y1 - 2, 0.015, np.clip(1.0 - wall * 0.8, 0.15, 0.8), "rubber", 1.5)
+    for y in np.linspace(y0 + 6, y1 - 6, 4):
+        strip(m, x0, float(y) - 1.8, x1, float(y) + 1.8, 0.01, (0.9, 0.86, 0.8), "checker", 3.6)
+    skins = ["art", "portrait"]
+    for s in (-1, 1):
+        with m.at(s * (x1 + 0.2), 0, 0, -s * pi / 2):
+            bays = 15
+            wide = (y1 - y0) / bays
+            for i in range(bays):
+                x = y0 + (i + 0.5) * wide
+                tone = wall if (i // 3) % 2 == 0 else wall * 0.35 + np.array([0.55, 0.53, 0.48])
+                m.box([x, 0.15, 0], [wide, 0.3, high], tone, "plaster", 3.0, sides=(0,), contact=0.75)
+                if i % 5 == 4:
+                    m.box([x, -0.02, 0], [1.7, 0.1, 2.7], (0.42, 0.28, 0.18), "planks", 1.2)
+                    m.box([x, -0.02, 2.7], [2.1, 0.16, 0.2], (0.93, 0.9, 0.84))
+                else:
+                    w, h = rng.uniform(1.2, 2.4), rng.uniform(1.0, 1.9)
+                    m.box([x, -0.02, 1.75 - h * 0.25], [w + 0.1, 0.1, h + 0.1], (0.3, 0.2, 0.1), sides=range(6))
+                    z = 1.8 - h * 0.25
+                    tint = np.clip([rng.uniform(0.45, 1.1) for _ in "rgb"], 0, 1)
+                    m.quad(
+                        [
+                            [x - w / 2, -0.08, z],
+                            [x + w / 2, -0.08, z],
+                            [x + w / 2, -0.08, z + h],
+                            [x - w / 2, -0.08, z + h],
+                        ],
+                        tint,
+                        rng.choice(skins),
+                        glow=0.1,
+                    )
+            m.box([0, 0.0, 0], [y1 - y0, 0.1, 0.25], (0.93, 0.9, 0.84))
+            m.box([0, 0.0, high - 0.4], [y1 - y0, 0.3, 0.4], (0.93, 0.9, 0.84), sides=range(6))
+    for s in (-1, 1):
+        with m.at(0, s * (y1 + 0.2), 0, 0.0 if s > 0 else pi):
+            m.box([0, 0.15, 0], [2 * x1 + 0.6, 0.3, high + 1], wall * 0.8, "plaster", 3.0, sides=(0,))
+            w = 3.6
+            skin = "portrait" if s > 0 else "art"
+            m.box([0, -0.05, 1.0], [w + 0.4, 0.12, 3.2], (0.75, 0.58, 0.25), sides=range(6))
+            m.quad(
+                [[-w / 2, -0.12, 1.2], [w / 2, -0.12, 1.2], [w / 2, -0.12, 4.0], [-w / 2, -0.12, 4.0]],
+                (1, 1, 1),
+                skin,
+                glow=0.12,
+            )
+    # a ceiling with skylights: panels on both sides of a band of glass, crossed by beams
+    for s in (-1, 1):
+        m.box([s * (x1 * 0.72), 0, high], [x1 * 0.6, y1 - y0, 0.2], (0.94, 0.92, 0.88), "plaster", 3.0, sides=(1, 3, 5))
+    for y in np.linspace(y0, y1, 25):
+        m.box([0, float(y), high], [x1, 0.22, 0.3], (0.9, 0.88, 0.84), sides=range(6))
+
+
+def _pedestal(m: MeshBuilder, high: float) -> None:
+    m.box([0, 0, 0], [0.8, 0.8, high], (0.93, 0.92, 0.9), "plaster", 1.0)
+
+
+def _sculpture(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    _pedestal(m, 0.7)
+    tone = shade(rng, rng.choice([*BRIGHT, (0.3, 0.3, 0.32)]))
+    for i in range(4):
+        m.blob(
+            [0.12 * cos(i * 2), 0.12 * sin(i * 2), 0.9 + i * 0.3],
+            [0.34 - 0.05 * i, 0.28 - 0.04 * i, 0.24],
+            tone,
+            rough=0.08,
+            detail=2,
+            seed=rng.randrange(99),
+        )
+
+
+def _vase(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    _pedestal(m, 0.8)
+    m.lathe(
+        [0, 0, 0.8],
+        [(0.16, 0), (0.34, 0.4), (0.3, 0.65), (0.12, 0.85), (0.2, 1.0)],
+        shade(rng, rng.choice(BRIGHT)),
+        "art",
+        1.2,
+        14,
+    )
+
+
+def _glass_case(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [1.8, 1.0, 0.9], (0.34, 0.22, 0.14), "planks", 1.2)
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            m.box([sx * 0.87, sy * 0.47, 0.9], [0.05, 0.05, 0.7], (0.75, 0.6, 0.3))
+    m.box([0, 0, 1.6], [1.8, 1.0, 0.05], (0.75, 0.6, 0.3), sides=range(6))
+    for i in range(3):
+        m.lathe(
+            [-0.5 + 0.5 * i, 0, 0.9], [(0.12, 0), (0.18, 0.2), (0.06, 0.4)], shade(rng, rng.choice(BRIGHT)), segments=9
+        )
+
+
+def _gallery_lamps(layout: SceneLayout) -> tuple[PointLight, ...]:
+    return tuple(
+        PointLight(np.array([0.0, y, 4.8]), np.array([0.55, 0.50, 0.42]), 14.0) for y in (-22.0, -7.5, 7.5, 22.0)
+    )
+
+
+LEISURE = (
+    Family(
+        "rooftop",
+        ("a flat roof above the city", "a rooftop terrace"),
+        ("noon", "dusk", "afternoon"),
+        ((13, 15), (12.5, 14)),
+        _rooftop_fill,
+        _rooftop_ground,
+        {
+            "stair hut": _stair_hut,
+            "water tank": _water_tank,
+            "air conditioner": _air_conditioner,
+            "chimney": _chimney,
+            "vent": _vent,
+            "solar panel": _solar_panel,
+            "aerial": _aerial,
+        },
+        fog=0.004,
+    ),
+    Family(
+        "playground",
+        ("a playground between apartment blocks", "a colourful playground"),
+        ("noon", "afternoon", "morning"),
+        ((13.5, 15), (13, 14)),
+        _playground_fill,
+        _playground_ground,
+        {
+            "slide": _slide,
+            "swing": _swing,
+            "climbing frame": _climbing_frame,
+            "merry-go-round": _merry_go_round,
+            "seesaw": _seesaw,
+            "spring horse": _spring_horse,
+            "sandpit": _sandpit,
+        },
+    ),
+    Family(
+        "gallery",
+        ("a long picture gallery", "the hall of a museum"),
+        ("indoor",),
+        ((5.5, 7), (30, 31)),
+        _gallery_fill,
+        _gallery_ground,
+        {"sculpture": _sculpture, "vase": _vase, "glass case": _glass_case},
+        fog=0.002,
+        lamps=_gallery_lamps,
+    ),
+)

@@ -1,0 +1,518 @@
+"""Things that stand in scenes: street furniture, plants, vehicles. One function per kind of obstacle.
+
+Each draws itself about the origin of the mesh's current frame, inside the obstacle's half extents and height.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import cos, pi, sin
+from random import Random
+
+import numpy as np
+
+from ..engine.geometry import MeshBuilder
+from ..engine.scene import Obstacle
+
+Prop = Callable[[MeshBuilder, Random, Obstacle], None]
+RGB = tuple[float, float, float]
+
+WOOD: RGB = (0.55, 0.38, 0.24)
+IRON: RGB = (0.16, 0.18, 0.19)
+STEEL: RGB = (0.62, 0.64, 0.66)
+STONE: RGB = (0.72, 0.69, 0.63)
+BRIGHT: tuple[RGB, ...] = (
+    (0.82, 0.16, 0.13),
+    (0.95, 0.72, 0.12),
+    (0.12, 0.42, 0.72),
+    (0.16, 0.56, 0.32),
+    (0.90, 0.45, 0.12),
+    (0.52, 0.22, 0.55),
+    (0.12, 0.60, 0.62),
+    (0.92, 0.90, 0.85),
+)
+
+
+def shade(rng: Random, colour: RGB, spread: float = 0.08) -> np.ndarray:
+    """The colour, a little lighter or darker and a little off in hue."""
+    return np.clip(
+        np.array(colour) * (1 + rng.uniform(-spread, spread)) + [rng.uniform(-0.02, 0.02) for _ in "rgb"], 0, 1
+    )
+
+
+def bench(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    wood = shade(rng, WOOD)
+    for i in range(3):
+        m.box([0, -0.16 + 0.16 * i, 0.42], [2 * o.half_x, 0.13, 0.05], wood, "planks", 1.0)
+    for i in range(2):
+        m.box([0, 0.24, 0.58 + 0.17 * i], [2 * o.half_x, 0.04, 0.12], wood, "planks", 1.0)
+    for side in (-1, 1):
+        m.box([side * (o.half_x - 0.15), 0, 0], [0.07, 0.42, 0.42], IRON)
+        m.box([side * (o.half_x - 0.15), 0.27, 0], [0.06, 0.05, 0.86], IRON)
+
+
+def lamp_post(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe([0, 0, 0], [(0.16, 0), (0.12, 0.5), (0.055, 0.6), (0.045, o.height - 0.6)], IRON, segments=7)
+    m.lathe([0, 0, o.height - 0.6], [(0.08, 0), (0.2, 0.42)], (0.98, 0.93, 0.78), segments=6, glow=0.45)
+    m.lathe([0, 0, o.height - 0.18], [(0.26, 0), (0.03, 0.18)], IRON, segments=6)
+
+
+def street_lamp(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe([0, 0, 0], [(0.12, 0), (0.06, o.height)], STEEL, segments=7)
+    m.beam([0, 0, o.height - 0.05], [1.3, 0, o.height + 0.25], 0.08, STEEL)
+    m.box([1.4, 0, o.height + 0.15], [0.7, 0.24, 0.1], (0.95, 0.95, 0.9), sides=range(6), glow=0.3)
+
+
+def tree(m: MeshBuilder, rng: Random, o: Obstacle, leaf: RGB | None = None) -> None:
+    green = leaf or rng.choice([(0.36, 0.50, 0.17), (0.27, 0.44, 0.16), (0.47, 0.54, 0.18), (0.33, 0.47, 0.25)])
+    h, r = o.height, o.height * 0.3
+    m.lathe([0, 0, -0.3], [(0.32, 0), (0.19, 0.7), (0.14, h * 0.55 + 0.3)], (0.5, 0.4, 0.31), "bark", 0.8, 8)
+    for i in range(5):
+        t = 2 * pi * i / 4 + rng.uniform(-0.4, 0.4)
+        d = 0.0 if i == 4 else r * 0.62
+        z = h * (0.82 if i == 4 else rng.uniform(0.56, 0.7))
+        size = r * (rng.uniform(0.62, 0.8))
+        m.blob(
+            [d * cos(t), d * sin(t), z],
+            [size, size, size * 0.82],
+            shade(rng, green),
+            "leaves",
+            1.6,
+            rough=0.16,
+            detail=1,
+            seed=rng.randrange(1 << 30),
+            dark=0.42,
+        )
+
+
+def autumn_tree(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    tree(m, rng, o, rng.choice([(0.80, 0.42, 0.12), (0.85, 0.62, 0.16), (0.66, 0.24, 0.12)]))
+
+
+def orange_tree(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    h = o.height
+    m.lathe([0, 0, 0], [(0.5, 0), (0.6, 0.55), (0.5, 0.55)], (0.72, 0.42, 0.3), "plaster", 1.0, 10)
+    m.lathe([0, 0, 0.4], [(0.1, 0), (0.07, h * 0.5)], (0.45, 0.36, 0.28), "bark", 0.5, 6)
+    centre = np.array([0, 0, h * 0.72])
+    m.blob(
+        centre,
+        [0.26 * h, 0.26 * h, 0.27 * h],
+        (0.26, 0.44, 0.18),
+        "leaves",
+        1.0,
+        rough=0.1,
+        seed=rng.randrange(99),
+        detail=2,
+    )
+    for _ in range(9):
+        a, b = rng.uniform(0, 2 * pi), rng.uniform(-0.7, 0.9)
+        d = np.array([cos(a) * cos(b), sin(a) * cos(b), sin(b)]) * 0.27 * h
+        m.blob(centre + d, [0.09] * 3, (0.98, 0.55, 0.08), detail=0)
+
+
+def palm(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    lean = rng.uniform(0, 2 * pi)
+    top = np.array([0.12 * o.height * cos(lean), 0.12 * o.height * sin(lean), o.height - 0.6])
+    m.beam([0, 0, -0.2], top, 0.28, (0.55, 0.45, 0.33), "bark", 6)
+    for i in range(9):
+        t = 2 * pi * i / 9 + rng.uniform(-0.2, 0.2)
+        d, s = np.array([cos(t), sin(t), 0]), np.array([-sin(t), cos(t), 0])
+        a, b, c = top, top + d * 1.3 + [0, 0, 0.5], top + d * 2.4 + [0, 0, -0.5]
+        for lo, hi, w0, w1 in ((a, b, 0.12, 0.38), (b, c, 0.38, 0.05)):
+            corners = [lo - s * w0, hi - s * w1, hi + s * w1, lo + s * w0]
+            m.quad(corners, (0.42, 0.55, 0.2), "needles", (1, 1))
+            m.quad(corners[::-1], (0.34, 0.46, 0.17), "needles", (1, 1))
+
+
+def pine(m: MeshBuilder, rng: Random, o: Obstacle, colour: RGB = (0.24, 0.42, 0.21), cap: RGB | None = None) -> None:
+    h = o.height
+    green = shade(rng, colour, 0.15)
+    m.lathe([0, 0, -0.3], [(0.3, 0), (0.1, h * 0.8)], (0.48, 0.34, 0.25), "bark", 0.7, 7)
+    layers = 5
+    for i in range(layers):
+        z = h * (0.27 + 0.14 * i)
+        r = h * 0.2 * (1.12 - i / layers) * rng.uniform(0.9, 1.1)
+        with m.at(0, 0, z, rng.uniform(0, 3)):
+            m.lathe(
+                [0, 0, 0], [(r, 0), (r * 0.25, h * 0.2)], green * (0.75 + 0.08 * i), "needles", 1.0, 9, contact=0.55
+            )
+            m.lathe([0, 0, h * 0.02], [(0.01, 0), (r * 0.96, -h * 0.02)], green * 0.4, "needles", 1.0, 9)
+            if cap:
+                m.lathe(
+                    [0, 0, 0.05 + h * 0.035], [(r * 0.86, 0), (r * 0.2, h * 0.175)], cap, "snow", 1.0, 9, contact=0.95
+                )
+    m.cylinder([0, 0, h * 0.86], h * 0.06, h * 0.14, cap or green, "snow" if cap else "needles", top=0, segments=7)
+
+
+def snowy_pine(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    pine(m, rng, o, (0.16, 0.28, 0.2), (0.95, 0.97, 1.0))
+
+
+def bush(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    for i in range(3):
+        x = (i - 1) * o.half_x * 0.55
+        size = o.half_x * rng.uniform(0.5, 0.7)
+        m.blob(
+            [x, rng.uniform(-0.2, 0.2) * o.half_y, o.height * 0.42],
+            [size, min(size, o.half_y), o.height * 0.55],
+            shade(rng, (0.30, 0.45, 0.18)),
+            "leaves",
+            1.2,
+            rough=0.14,
+            seed=rng.randrange(999),
+            dark=0.4,
+            floor=-0.1,
+        )
+
+
+def hedge(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box(
+        [0, 0, -0.2],
+        [2 * o.half_x, 2 * o.half_y, o.height + 0.2],
+        shade(rng, (0.30, 0.44, 0.2)),
+        "leaves",
+        1.1,
+        contact=0.5,
+    )
+
+
+def flower_bed(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe([0, 0, 0], [(o.half_x, 0), (o.half_x, 0.35), (o.half_x - 0.15, 0.35)], STONE, "ashlar", 1.0, 12)
+    m.cylinder([0, 0, 0], o.half_x - 0.1, 0.3, (0.35, 0.26, 0.18), "dirt", 1.5, segments=12)
+    tones = rng.sample(BRIGHT, 3)
+    for i in range(14):
+        a, r = i * 2.4, (o.half_x - 0.3) * ((i + 0.5) / 14) ** 0.5
+        m.blob(
+            [r * cos(a), r * sin(a), 0.4],
+            [0.2, 0.2, 0.2],
+            tones[i % 3] if i % 2 else (0.3, 0.45, 0.2),
+            "leaves",
+            0.4,
+            detail=0,
+        )
+
+
+def rock(m: MeshBuilder, rng: Random, o: Obstacle, colour: RGB = (0.55, 0.53, 0.5)) -> None:
+    m.blob(
+        [0, 0, o.height * 0.3],
+        [o.half_x * 0.9, o.half_y * 0.9, o.height * 0.7],
+        shade(rng, colour),
+        "dirt",
+        1.6,
+        rough=0.2,
+        detail=2,
+        seed=rng.randrange(1 << 30),
+        dark=0.5,
+        floor=-0.3,
+    )
+
+
+def red_rock(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    rock(m, rng, o, (0.68, 0.40, 0.26))
+
+
+def cactus(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    green, h = shade(rng, (0.33, 0.47, 0.26)), o.height
+    m.lathe([0, 0, -0.1], [(0.2, 0), (0.24, h * 0.5), (0.2, h * 0.92), (0.06, h + 0.1)], green, "corrugated", 1.0, 9)
+    for side in (-1, 1):
+        z, reach = h * rng.uniform(0.35, 0.5), rng.uniform(0.5, 0.65)
+        m.beam([0, 0, z], [side * reach, 0, z + 0.08], 0.24, green, "corrugated", 6)
+        m.lathe(
+            [side * reach, 0, z],
+            [(0.12, -0.1), (0.14, 0.1), (0.12, h * 0.33), (0.03, h * 0.38)],
+            green,
+            "corrugated",
+            1.0,
+            8,
+        )
+
+
+def dead_tree(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    grey = (0.52, 0.45, 0.37)
+    m.lathe([0, 0, -0.2], [(0.28, 0), (0.12, o.height * 0.7)], grey, "bark", 0.8, 7)
+    for i in range(5):
+        a, z = i * 1.3 + rng.uniform(-0.4, 0.4), o.height * rng.uniform(0.4, 0.65)
+        end = [cos(a) * o.height * 0.3, sin(a) * o.height * 0.3, z + o.height * 0.3]
+        m.beam([0, 0, z], end, 0.1, grey, "bark", 4)
+
+
+def log(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    r = o.height / 2
+    m.beam([-o.half_x, 0, r * 0.9], [o.half_x, 0, r * 0.9], 2 * r, (0.5, 0.38, 0.28), "bark", 8)
+    for side in (-1, 1):
+        t = np.linspace(0, 2 * pi, 8, endpoint=False) * side
+        p = np.stack([np.full(8, side * o.half_x), r * np.cos(t), r * 0.9 + r * np.sin(t)], axis=1)
+        faces = np.array([[0, i, i + 1] for i in range(1, 7)])
+        m.add(p, np.tile([float(side), 0, 0], (8, 1)), faces, (0.8, 0.66, 0.46))
+
+
+def car(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    paint = shade(rng, rng.choice([*BRIGHT, (0.2, 0.22, 0.25), (0.75, 0.77, 0.8)]))
+    length, width = 2 * o.half_x, 2 * o.half_y
+    m.box([0, 0, 0.28], [length, width, 0.5], paint, contact=0.6, sides=range(6))
+    x0, x1, t0, t1, z0, z1 = -length * 0.42, length * 0.24, -length * 0.32, length * 0.08, 0.78, 1.42
+    wl, wt = width / 2 - 0.04, width / 2 - 0.2
+    glass = (0.16, 0.2, 0.24)
+    for s in (-1, 1):
+        side = [[x0, s * wl, z0], [x1, s * wl, z0], [t1, s * wt, z1], [t0, s * wt, z1]]
+        m.quad(side if s < 0 else side[::-1], glass)
+    m.quad([[x1, -wl, z0], [x1, wl, z0], [t1, wt, z1], [t1, -wt, z1]], glass)
+    m.quad([[x0, wl, z0], [x0, -wl, z0], [t0, -wt, z1], [t0, wt, z1]], glass)
+    m.quad([[t0, -wt, z1], [t1, -wt, z1], [t1, wt, z1], [t0, wt, z1]], paint)
+    for sx in (-1, 1):
+        for sy in (-1, 1):
+            m.beam(
+                [sx * length * 0.3, sy * (width / 2 - 0.2), 0.32],
+                [sx * length * 0.3, sy * (width / 2 + 0.02), 0.32],
+                0.64,
+                (0.08, 0.08, 0.09),
+                None,
+                8,
+            )
+            m.beam(
+                [sx * length * 0.3, sy * (width / 2 + 0.015), 0.32],
+                [sx * length * 0.3, sy * (width / 2 + 0.03), 0.32],
+                0.3,
+                STEEL,
+                None,
+                6,
+            )
+        m.box(
+            [sx * (length / 2 - 0.01), 0, 0.5],
+            [0.05, width * 0.86, 0.13],
+            (0.95, 0.93, 0.85) if sx > 0 else (0.7, 0.08, 0.08),
+        )
+
+
+def bin_(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe(
+        [0, 0, 0],
+        [(0.24, 0), (0.3, 0.85), (0.32, 0.85), (0.32, 0.95), (0.2, 0.98), (0.01, 1.0)],
+        rng.choice([IRON, (0.15, 0.36, 0.2), (0.4, 0.4, 0.42)]),
+        segments=9,
+    )
+
+
+def bollard(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe([0, 0, 0], [(0.14, 0), (0.1, 0.2), (0.1, 0.75), (0.15, 0.8), (0.13, 0.95), (0.01, 1.0)], IRON, segments=8)
+
+
+def crate(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    w = 2 * min(o.half_x, o.half_y)
+    m.box([0, 0, 0], [w, w, min(w, o.height)], shade(rng, (0.68, 0.5, 0.32)), "planks", 0.9)
+    if o.height > 1.3 * w:
+        with m.at(0.06, 0.04, w, 0.3):
+            m.box([0, 0, 0], [w * 0.8, w * 0.8, o.height - w], shade(rng, (0.68, 0.5, 0.32)), "planks", 0.9)
+
+
+def barrel(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    h, r = o.height, o.half_x
+    m.lathe(
+        [0, 0, 0],
+        [(r * 0.8, 0), (r, h * 0.35), (r, h * 0.65), (r * 0.8, h), (0.01, h)],
+        shade(rng, WOOD),
+        "planks",
+        1.0,
+        12,
+    )
+    for z in (0.2, 0.78):
+        m.lathe([0, 0, h * z], [(r * 0.97, 0), (r * 0.97, 0.06)], IRON, segments=12)
+
+
+def planter(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [2 * o.half_x, 2 * o.half_y, 0.55], shade(rng, (0.62, 0.6, 0.56)), "concrete", 1.5)
+    n = max(2, int(o.half_x * 2.2))
+    for i in range(n):
+        x = -o.half_x + (i + 0.5) * 2 * o.half_x / n
+        m.blob(
+            [x, 0, 0.75],
+            [0.36, min(0.4, o.half_y), 0.4],
+            shade(rng, (0.33, 0.48, 0.2)),
+            "leaves",
+            0.8,
+            rough=0.15,
+            seed=rng.randrange(99),
+            dark=0.4,
+        )
+
+
+def fountain(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    r = o.half_x
+    m.lathe([0, 0, 0], [(r, 0), (r, 0.55), (r - 0.3, 0.55), (r - 0.3, 0.1)], STONE, "ashlar", 1.2, 20)
+    m.cylinder([0, 0, 0], r - 0.3, 0.38, (0.45, 0.68, 0.75), "water", 1.5, segments=20, cap=True)
+    m.lathe(
+        [0, 0, 0.2],
+        [
+            (0.5, 0),
+            (0.28, 0.5),
+            (0.25, 1.0),
+            (1.1, 1.35),
+            (1.1, 1.45),
+            (0.2, 1.4),
+            (0.18, 2.0),
+            (0.55, 2.2),
+            (0.1, 2.25),
+            (0.14, 2.6),
+            (0.01, 2.9),
+        ],
+        STONE,
+        "plaster",
+        1.0,
+        14,
+    )
+    for i in range(8):
+        a = 2 * pi * i / 8
+        m.beam(
+            [1.08 * cos(a), 1.08 * sin(a), 1.6], [1.3 * cos(a), 1.3 * sin(a), 0.4], 0.05, (0.85, 0.93, 0.97), None, 4
+        )
+
+
+def statue(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    bronze = rng.choice([(0.34, 0.46, 0.40), (0.80, 0.78, 0.74), (0.4, 0.3, 0.2)])
+    base = o.height * 0.4
+    m.box([0, 0, 0], [2 * o.half_x, 2 * o.half_y, 0.3], STONE, "ashlar", 1.5)
+    m.box([0, 0, 0.3], [1.5 * o.half_x, 1.5 * o.half_y, base - 0.3], STONE, "ashlar", 1.5)
+    s = (o.height - base) / 2.0
+    m.lathe(
+        [0, 0, base],
+        [(0.42 * s, 0), (0.3 * s, 0.5 * s), (0.22 * s, 1.0 * s), (0.32 * s, 1.4 * s), (0.1 * s, 1.58 * s)],
+        bronze,
+        "plaster",
+        1.0,
+        9,
+    )
+    m.blob([0, 0, base + 1.76 * s], [0.15 * s, 0.15 * s, 0.2 * s], bronze)
+    m.beam([0.25 * s, 0, base + 1.4 * s], [0.75 * s, 0.2 * s, base + 1.9 * s], 0.14 * s, bronze)
+    m.beam([-0.25 * s, 0, base + 1.4 * s], [-0.42 * s, 0.1 * s, base + 0.8 * s], 0.14 * s, bronze)
+
+
+def stall(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    x, y, h = o.half_x, o.half_y, o.height
+    colour = shade(rng, rng.choice(BRIGHT[:7]))
+    m.box([0, -y * 0.2, 0], [2 * x - 0.3, 1.1, 0.85], shade(rng, WOOD), "planks", 1.0)
+    for sx in (-1, 1):
+        m.box([sx * (x - 0.1), -y + 0.15, 0], [0.08, 0.08, h - 0.5], WOOD)
+        m.box([sx * (x - 0.1), y - 0.15, 0], [0.08, 0.08, h - 0.1], WOOD)
+    roof = [[-x, -y, h - 0.65], [x, -y, h - 0.65], [x, y, h], [-x, y, h]]
+    m.quad(roof, colour * 1.1, "awning", (x, 1))
+    m.quad(roof[::-1], colour * 0.5, None)
+    front = [[-x, -y, h - 0.95], [x, -y, h - 0.95], [x, -y, h - 0.65], [-x, -y, h - 0.65]]
+    m.quad(front, colour, "awning", (x, 1))
+    m.quad(front[::-1], colour * 0.6, "awning", (x, 1))
+    n = max(3, int(2 * x / 0.5))
+    tones = [rng.choice(BRIGHT) for _ in range(4)]
+    for i in range(n):
+        for j in range(2):
+            px = -x + 0.35 + (2 * x - 0.7) * i / (n - 1)
+            m.blob(
+                [px, -y * 0.2 - 0.28 + 0.5 * j, 0.88],
+                [0.22, 0.22, 0.18],
+                shade(rng, tones[(i // 2 + j) % 4]),
+                "leaves",
+                0.5,
+                detail=0,
+                rough=0.1,
+            )
+
+
+def kiosk(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    paint = shade(rng, rng.choice([(0.16, 0.36, 0.28), (0.6, 0.16, 0.14), (0.16, 0.28, 0.45)]))
+    m.lathe([0, 0, 0], [(o.half_x * 0.85, 0), (o.half_x * 0.85, o.height * 0.72)], paint, "planks", 1.0, 8)
+    m.lathe(
+        [0, 0, o.height * 0.4], [(o.half_x * 0.87, 0), (o.half_x * 0.87, 0.8)], (0.9, 0.85, 0.7), "portrait", 1.6, 8
+    )
+    m.lathe(
+        [0, 0, o.height * 0.72],
+        [(o.half_x, 0), (o.half_x * 0.5, o.height * 0.12), (0.02, o.height * 0.28)],
+        paint * 0.7,
+        "roof",
+        1.0,
+        8,
+    )
+
+
+def phone_box(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [0.9, 0.9, 2.4], (0.75, 0.1, 0.09), contact=0.7)
+    for a in range(4):
+        with m.at(0, 0, 0, a * pi / 2):
+            m.box([0, -0.455, 0.35], [0.66, 0.02, 1.6], (0.62, 0.72, 0.75), "curtain_wall", 0.9)
+    m.box([0, 0, 2.4], [0.8, 0.8, 0.15], (0.75, 0.1, 0.09))
+
+
+def cafe_table(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.lathe(
+        [0, 0, 0],
+        [(0.25, 0), (0.04, 0.08), (0.04, 0.72), (0.42, 0.73), (0.42, 0.77), (0.01, 0.77)],
+        (0.85, 0.83, 0.8),
+        segments=10,
+    )
+    for i in range(3):
+        with m.at(0.85 * cos(2.1 * i), 0.85 * sin(2.1 * i), 0, 2.1 * i):
+            m.box([0, 0, 0.42], [0.4, 0.4, 0.05], WOOD, sides=range(6))
+            m.box([0.18, 0, 0.47], [0.05, 0.4, 0.42], WOOD)
+            m.box([0, 0, 0], [0.06, 0.06, 0.42], IRON)
+    cloth = shade(rng, rng.choice(BRIGHT))
+    m.cylinder([0, 0, 0.77], 0.03, 1.6, STEEL, segments=5)
+    m.lathe([0, 0, 2.05], [(1.25, 0), (0.03, 0.5)], cloth, "awning", 2.0, 8)
+    m.lathe([0, 0, 2.54], [(0.02, 0), (1.25, -0.5)], cloth * 0.5, None, 1.0, 8)
+
+
+def crate_of_goods(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    m.box([0, 0, 0], [2 * o.half_x, 2 * o.half_y, 0.4], shade(rng, (0.7, 0.55, 0.36)), "planks", 0.7)
+    tone = rng.choice(BRIGHT)
+    for i in range(6):
+        m.blob(
+            [(-0.5 + i % 3 * 0.5) * o.half_x, (-0.4 + i // 3 * 0.8) * o.half_y, 0.42],
+            [0.2, 0.2, 0.16],
+            shade(rng, tone),
+            detail=0,
+        )
+
+
+def column(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+    r = o.half_x
+    m.box([0, 0, 0], [2 * r, 2 * r, 0.3], STONE, "ashlar", 1.0)
+    m.lathe(
+        [0, 0, 0.3],
+        [(r * 0.95, 0), (r * 0.72, 0.15), (r * 0.66, o.height - 0.75), (r, o.height - 0.5)],
+        (0.85, 0.81, 0.74),
+        "plaster",
+        1.0,
+        14,
+    )
+    m.box([0, 0, o.height - 0.2], [2.1 * r, 2.1 * r, 0.2], STONE, sides=range(6))
+
+
+PROPS: dict[str, Prop] = {
+    "bench": bench,
+    "lamp post": lamp_post,
+    "street lamp": street_lamp,
+    "tree": tree,
+    "autumn tree": autumn_tree,
+    "orange tree": orange_tree,
+    "palm": palm,
+    "pine": pine,
+    "snowy pine": snowy_pine,
+    "bush": bush,
+    "hedge": hedge,
+    "flower bed": flower_bed,
+    "rock": rock,
+    "red rock": red_rock,
+    "cactus": cactus,
+    "dead tree": dead_tree,
+    "log": log,
+    "car": car,
+    "bin": bin_,
+    "bollard": bollard,
+    "crate": crate,
+    "barrel": barrel,
+    "planter": planter,
+    "fountain": fountain,
+    "statue": statue,
+    "market stall": stall,
+    "kiosk": kiosk,
+    "phone box": phone_box,
+    "café table": cafe_table,
+    "crate of fruit": crate_of_goods,
+    "column": column,
+}
