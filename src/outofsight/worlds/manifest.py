@@ -144,7 +144,8 @@ def listed_rows(out: Path, settings: Settings | None = None, remedy: str = "make
     rows: dict[int, Row] = {}
     for number, line in enumerate(lines[:-1], start=1):  # a whole line ends in a newline
         where = f"{file}, line {number}"
-        row = dict(fitted(_Row, parse_json(line, where, OutputError, remedy), where, OutputError, remedy))
+        row = parse_json(line, where, OutputError, remedy)
+        fitted(_Row, row, where, OutputError, remedy)  # only checked: its keys keep their order
         if settings is not None and row["name"] != settings.clip_name(row["index"]):
             raise OutputError(
                 f"{where}: clip {row['index']} is called {row['name']!r}, expected "
