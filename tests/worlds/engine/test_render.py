@@ -12,7 +12,8 @@ import pytest
 
 from outofsight.errors import WorldsError
 from outofsight.worlds.catalogue import CATALOGUE
-from outofsight.worlds.engine.geometry import MeshBuilder, icosphere
+from outofsight.worlds.engine.geometry import MeshBuilder
+from outofsight.worlds.engine.mesh import icosphere
 from outofsight.worlds.engine.render import Frame, Renderer
 from outofsight.worlds.engine.scene import Scene, SceneLayout
 

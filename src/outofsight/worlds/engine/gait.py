@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .mesh import smoothstep
+from .noise import smoothstep
 
 GRAVITY = 9.81
 REACH = 0.992  # of a leg's full length: knees never lock

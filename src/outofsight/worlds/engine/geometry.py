@@ -9,11 +9,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from math import cos, hypot, pi, sin
 
 import numpy as np
 
+from .mesh import Mesh, fan_faces, grid_faces, icosphere, vertex_normals
 from .scene import Surface
 
 Colour = Sequence[float] | np.ndarray
@@ -36,12 +36,11 @@ BOX_CORNERS = np.array(
 BOX_NORMALS = np.array([[0, -1, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 0, 1], [0, 0, -1]], dtype=np.float64)
 
 
-class MeshBuilder:
+class MeshBuilder(Mesh):
     """Collects shapes and merges them into one `Surface`."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[np.ndarray, ...]] = []
-        self._count = 0
+        super().__init__()
         self._rotation = np.eye(3)
         self._offset = np.zeros(3)
         self.textures: list[str] = []
@@ -77,23 +76,19 @@ class MeshBuilder:
             layer = self.textures.index(texture)
         turned = normals @ self._rotation.T
         length = np.linalg.norm(turned, axis=1, keepdims=True)
-        self._parts.append(
-            (
-                positions @ self._rotation.T + self._offset,
-                turned / np.maximum(length, 1e-12),
-                np.broadcast_to(np.asarray(colour, dtype=np.float64), (count, 3)),
-                np.zeros((count, 2)) if uvs is None else uvs,
-                np.full(count, layer, dtype=np.int32),
-                np.full(count, glow),
-                np.asarray(faces, dtype=np.int32) + self._count,
-            )
+        self.append(
+            faces,
+            positions @ self._rotation.T + self._offset,
+            turned / np.maximum(length, 1e-12),
+            np.broadcast_to(np.asarray(colour, dtype=np.float64), (count, 3)),
+            np.zeros((count, 2)) if uvs is None else uvs,
+            np.full(count, layer, dtype=np.int32),
+            np.full(count, glow),
         )
-        self._count += count
 
     def finish(self) -> Surface:
         """Everything added so far, merged."""
-        columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
-        positions, normals, colours, uvs, layers, glow, faces = columns
+        faces, positions, normals, colours, uvs, layers, glow = self.merged()
         return Surface(
             positions=positions.astype(np.float32),
             normals=normals.astype(np.float32),
@@ -119,6 +114,53 @@ class MeshBuilder:
         normal = np.cross(p[2] - p[0], p[3] - p[1])  # right for a quad with two corners in one place, too
         uvs = np.array([[0, 0], [repeats[0], 0], list(repeats), [0, repeats[1]]], dtype=np.float64)
         self.add(p, np.tile(normal, (4, 1)), QUAD, colour, texture, uvs, glow)
+
+    def front(
+        self,
+        x0: float,
+        x1: float,
+        y: float,
+        z0: float,
+        z1: float,
+        colour: Colour,
+        texture: str | None = None,
+        repeats: tuple[float, float] = (1.0, 1.0),
+        glow: float = 0.0,
+    ) -> None:
+        """An upright rectangle that faces -y."""
+        self.quad([[x0, y, z0], [x1, y, z0], [x1, y, z1], [x0, y, z1]], colour, texture, repeats, glow)
+
+    def sheet(
+        self,
+        corners: Sequence[Point],
+        colour: Colour,
+        back: Colour,
+        texture: str | None = None,
+        repeats: tuple[float, float] = (1.0, 1.0),
+        *,
+        lining: str | None = None,
+    ) -> None:
+        """A quad that is seen from both sides; ``back`` and ``lining``: colour and texture of its other side."""
+        self.quad(corners, colour, texture, repeats)
+        self.quad(corners[::-1], back, lining, repeats)
+
+    def polygon(
+        self,
+        points: np.ndarray,
+        normal: Point,
+        colour: Colour,
+        texture: str | None = None,
+        uvs: np.ndarray | None = None,
+        glow: float = 0.0,
+    ) -> None:
+        """A flat convex polygon of points [V,3], counter-clockwise seen from where the normal points."""
+        self.add(points, np.tile(normal, (len(points), 1)), fan_faces(len(points)), colour, texture, uvs, glow)
+
+    def turned(self, count: int) -> Iterator[int]:
+        """Numbers 0 .. count - 1; what is built in each round is turned about z by its share of a full turn."""
+        for number in range(count):
+            with self.at(0, 0, 0, number * 2 * pi / count):
+                yield number
 
     def box(
         self,
@@ -184,7 +226,7 @@ class MeshBuilder:
             end = x + sign * size[0] / 2
             p = np.array([[end, y - sign * half, z], [end, y + sign * half, z], [end, y, z + height]], dtype=np.float64)
             uvs = np.array([[0, 0], [size[1], 0], [half, height]]) / repeat
-            self.add(p, np.tile([sign, 0.0, 0.0], (3, 1)), np.array([[0, 1, 2]]), wall, wall_texture, uvs)
+            self.polygon(p, [sign, 0.0, 0.0], wall, wall_texture, uvs)
 
     def cylinder(
         self,
@@ -208,9 +250,7 @@ class MeshBuilder:
             angles = np.linspace(0, 2 * pi, segments, endpoint=False)
             ring = np.stack([np.cos(angles), np.sin(angles), np.zeros(segments)], axis=1)
             p = ring * upper + np.array([centre[0], centre[1], centre[2] + height])
-            faces = np.array([[0, i, i + 1] for i in range(1, segments - 1)])
-            uvs = ring[:, :2] * upper / repeat
-            self.add(p, np.tile([0.0, 0.0, 1.0], (segments, 1)), faces, colour, texture, uvs, glow)
+            self.polygon(p, [0.0, 0.0, 1.0], colour, texture, ring[:, :2] * upper / repeat, glow)
 
     def lathe(
         self,
@@ -228,10 +268,7 @@ class MeshBuilder:
         c, s = np.cos(angles), np.sin(angles)
         widest = max(radius for radius, _ in profile)
         around = max(1, round(2 * pi * widest / repeat)) * np.linspace(0, 1, segments + 1)
-        index = np.arange(segments)
-        first = np.stack([index, index + 1, index + segments + 2], axis=1)
-        second = np.stack([index, index + segments + 2, index + segments + 1], axis=1)
-        faces = np.concatenate([first, second])
+        faces = grid_faces(2, segments + 1)
         run = 0.0
         for band, ((r0, z0), (r1, z1)) in enumerate(itertools.pairwise(profile)):
             length = max(hypot(r1 - r0, z1 - z0), 1e-6)
@@ -268,9 +305,8 @@ class MeshBuilder:
         if length < width:  # a wheel rather than a bar: its ends show
             t = 2 * pi * (np.arange(sides) + 0.5) / sides
             rim = width / 2 / cos(pi / sides) * (np.outer(np.cos(t), u) + np.outer(np.sin(t), v))
-            fan = np.array([[0, i, i + 1] for i in range(1, sides - 1)])
-            self.add(b + rim, np.tile(along, (sides, 1)), fan, colour)
-            self.add(a + rim[::-1], np.tile(-along, (sides, 1)), fan, colour)
+            self.polygon(b + rim, along, colour)
+            self.polygon(a + rim[::-1], -along, colour)
 
     def blob(
         self,
@@ -346,48 +382,5 @@ class MeshBuilder:
         """A height field on the grid xs x ys; heights [Y,X], colours [Y,X,3]."""
         gx, gy = np.meshgrid(xs, ys)
         p = np.stack([gx, gy, heights], axis=-1).reshape(-1, 3)
-        columns = len(xs)
-        j, i = np.meshgrid(np.arange(len(ys) - 1), np.arange(columns - 1), indexing="ij")
-        a = (j * columns + i).ravel()
-        faces = np.concatenate(
-            [np.stack([a, a + 1, a + columns + 1], axis=1), np.stack([a, a + columns + 1, a + columns], axis=1)]
-        )
+        faces = grid_faces(len(ys), len(xs))
         self.add(p, vertex_normals(p, faces), faces, colours.reshape(-1, 3), texture, p[:, :2] / repeat)
-
-
-def vertex_normals(positions: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Area-weighted normals [V,3], not normalised."""
-    a, b, c = (positions[faces[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
-    normals = np.zeros_like(positions)
-    for k in range(3):
-        np.add.at(normals, faces[:, k], face)
-    return normals
-
-
-@lru_cache(maxsize=4)
-def icosphere(detail: int) -> tuple[np.ndarray, np.ndarray]:
-    """A unit sphere of 20 * 4**detail triangles: vertices [V,3], faces [T,3]."""
-    t = (1 + 5**0.5) / 2
-    points: list[tuple[float, float, float]] = [(-1, t, 0), (1, t, 0), (-1, -t, 0), (1, -t, 0), (0, -1, t), (0, 1, t)]
-    points += [(0, -1, -t), (0, 1, -t), (t, 0, -1), (t, 0, 1), (-t, 0, -1), (-t, 0, 1)]
-    faces = [(0, 11, 5), (0, 5, 1), (0, 1, 7), (0, 7, 10), (0, 10, 11), (1, 5, 9), (5, 11, 4), (11, 10, 2)]
-    faces += [(10, 7, 6), (7, 1, 8), (3, 9, 4), (3, 4, 2), (3, 2, 6), (3, 6, 8), (3, 8, 9), (4, 9, 5)]
-    faces += [(2, 4, 11), (6, 2, 10), (8, 6, 7), (9, 8, 1)]
-    vertices = [np.array(point) / hypot(1, t) for point in points]
-    for _ in range(detail):
-        middle: dict[tuple[int, int], int] = {}
-        finer = []
-        for a, b, c in faces:
-            between = []
-            for i, j in ((a, b), (b, c), (c, a)):
-                key = (min(i, j), max(i, j))
-                if key not in middle:
-                    point = vertices[i] + vertices[j]
-                    middle[key] = len(vertices)
-                    vertices.append(point / np.linalg.norm(point))
-                between.append(middle[key])
-            ab, bc, ca = between
-            finer += [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]
-        faces = finer
-    return np.array(vertices), np.array(faces, dtype=np.int32)

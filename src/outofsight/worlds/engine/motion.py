@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .noise import smoothstep
 from .scene import SceneLayout
 
 PATHS = (
@@ -76,12 +77,6 @@ class Track:
         return Track(self.positions[index], self.heading[index], self.speed[index], self.distance[index])
 
 
-def _ease(t: np.ndarray) -> np.ndarray:
-    """Smoothstep, 0 before 0 and 1 after 1."""
-    t = np.clip(t, 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
-
-
 def _profile(
     name: str, u: np.ndarray, side: np.ndarray, shape: np.ndarray, when: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -92,27 +87,27 @@ def _profile(
     if name == "arc":
         return steady, side * (0.9 + 1.1 * shape) * u
     if name == "turn":
-        return steady - 0.35 * _bump(u, 0.3 + 0.4 * when, 0.3), side * (0.9 + 1.0 * shape) * _ease(
+        return steady - 0.35 * _bump(u, 0.3 + 0.4 * when, 0.3), side * (0.9 + 1.0 * shape) * smoothstep(
             (u - 0.3 - 0.4 * when) / 0.18 + 0.5
         )
     if name == "stop-and-go":
         stop, rest = 0.25 + 0.25 * when, 0.1 + 0.15 * shape
-        return 1.0 - _ease((u - stop) / 0.08) + _ease((u - stop - rest) / 0.08), none
+        return 1.0 - smoothstep((u - stop) / 0.08) + smoothstep((u - stop - rest) / 0.08), none
     if name == "circle":
         return steady, side * 2 * np.pi * (0.85 + 0.3 * shape) * u
     if name == "crossing":
         return steady, side * 0.1 * np.sin(2 * np.pi * (u + when))
     if name == "approach":
-        return 1.0 - (0.3 + 0.3 * shape) * _ease((u - 0.75) / 0.25), side * 0.15 * u
+        return 1.0 - (0.3 + 0.3 * shape) * smoothstep((u - 0.75) / 0.25), side * 0.15 * u
     if name == "recede":
-        return 0.5 + 0.5 * _ease(u / (0.1 + 0.15 * shape)), side * 0.15 * u
+        return 0.5 + 0.5 * smoothstep(u / (0.1 + 0.15 * shape)), side * 0.15 * u
     if name == "zigzag":
         return steady, side * (0.45 + 0.3 * shape) * np.sin(2 * np.pi * (1.5 + when) * u)
     if name == "pause-and-return":
         out = 0.36 + 0.08 * when  # when the turn begins
         turn = 0.12 + 0.06 * shape
-        speed = 1.0 - _ease((u - out + 0.06) / 0.06) + _ease((u - out - turn) / 0.06)
-        return speed, side * np.pi * _ease((u - out) / turn)
+        speed = 1.0 - smoothstep((u - out + 0.06) / 0.06) + smoothstep((u - out - turn) / 0.06)
+        return speed, side * np.pi * smoothstep((u - out) / turn)
     return steady, none
 
 

@@ -1,10 +1,16 @@
-"""Periodic noise: what textures and clouds are made of."""
+"""Smooth steps, and the periodic noise that textures and clouds are made of."""
 
 from __future__ import annotations
 
 import numpy as np
 
 SIZE = 256  # pixels along a texture
+
+
+def smoothstep(value: np.ndarray | float) -> np.ndarray:
+    """3 v^2 - 2 v^3 between 0 and 1, constant outside."""
+    clipped = np.clip(value, 0.0, 1.0)
+    return clipped * clipped * (3.0 - 2.0 * clipped)
 
 
 def noise(seed: int, power: float = 1.6, stretch: tuple[float, float] = (1.0, 1.0), low: float = 0.0) -> np.ndarray:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .motion import _ease
+from .noise import smoothstep
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def glance_angle(
         rise = (glance.rise * stretch)[:, None]
         start = (glance.start + shift)[:, None]
         back = start + rise + (glance.hold + hold)[:, None]
-        total += glance.turn * (_ease((u - start) / rise) - _ease((u - back) / rise))
+        total += glance.turn * (smoothstep((u - start) / rise) - smoothstep((u - back) / rise))
     return np.radians(degrees)[:, None] * total
 
 

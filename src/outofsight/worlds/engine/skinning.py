@@ -10,7 +10,8 @@ import numpy as np
 from ...errors import WorldsError
 from .catalogue import SubjectSpec
 from .gait import Rig, move
-from .mesh import MeshBuilder, vertex_normals
+from .mesh import vertex_normals
+from .tubes import BodyBuilder
 
 
 @dataclass(eq=False)
@@ -59,17 +60,20 @@ class PosedBody:
     joints: np.ndarray  # f32 [F,J,3]
 
 
-def assemble(spec: SubjectSpec, builder: MeshBuilder, rig: Rig) -> Body:
+def assemble(spec: SubjectSpec, builder: BodyBuilder, rig: Rig) -> Body:
     """The body of a finished mesh, scaled with its rig so that it is spec.height tall."""
     places, colours, faces, bones, weights = builder.finish()
     places[:, 2] = np.maximum(places[:, 2], 0.0)  # flat soles
     scale = spec.height / places[:, 2].max()
     places *= scale
+    normals = vertex_normals(places, faces)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    normals = np.where(length > 1e-14, normals / np.maximum(length, 1e-14), [0.0, 0.0, 1.0])
     rig = _scaled(rig, scale)
     return Body(
         spec=spec,
         positions=places.astype(np.float32),
-        normals=vertex_normals(places, faces).astype(np.float32),
+        normals=normals.astype(np.float32),
         colours=colours.astype(np.float32),
         faces=faces.astype(np.int32),
         bones=bones.astype(np.int32),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .noise import smoothstep
+
 
 @dataclass(frozen=True)
 class Terrain:
@@ -30,8 +32,7 @@ def terrain_height(terrain: Terrain | None, xy: np.ndarray) -> np.ndarray:
         height = height + amplitude * np.sin(kx * x + ky * y + phase)
     if terrain.far:
         across, along = x - terrain.centre[0], y - terrain.centre[1]
-        rise = np.clip((np.hypot(across, along) - terrain.near) / 60.0, 0.0, 1.0)
-        rise = rise * rise * (3.0 - 2.0 * rise)
+        rise = smoothstep((np.hypot(across, along) - terrain.near) / 60.0)
         bumps = 0.62 + 0.23 * np.sin(0.043 * x + 1.3) * np.cos(0.037 * y) + 0.15 * np.sin(0.09 * x - 0.11 * y)
         height = height + terrain.far * rise * bumps
     return height

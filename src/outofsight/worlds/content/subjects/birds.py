@@ -6,8 +6,9 @@ import numpy as np
 
 from ...engine.catalogue import Colour, SubjectSpec
 from ...engine.gait import Leg, Rig, Wave
-from ...engine.mesh import Grid, MeshBuilder, Paint, bands, chain, plain, rigid, smoothstep, vec
+from ...engine.noise import smoothstep
 from ...engine.skinning import Body, assemble
+from ...engine.tubes import BodyBuilder, Grid, Paint, bands, chain, plain, rigid, vec
 from .shapes import BirdShape
 
 NAMES = (
@@ -105,7 +106,7 @@ def build_bird(spec: SubjectSpec) -> Body:
     assert isinstance(shape, BirdShape)
     rig = _rig(spec, shape)
     at = dict(zip(NAMES, rig.joints, strict=True))
-    builder = MeshBuilder(COUNT)
+    builder = BodyBuilder(COUNT)
     _trunk(builder, shape, at)
     _neck_and_head(builder, shape, at)
     for side, sign in (("l", 1.0), ("r", -1.0)):
@@ -128,7 +129,7 @@ def _feathers(shape: BirdShape, colour: Colour) -> Paint:
     return paint
 
 
-def _trunk(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
+def _trunk(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
     ahead = np.array([np.cos(shape.pitch), 0.0, np.sin(shape.pitch)])
     up = np.array([-ahead[2], 0.0, ahead[0]])
     centre = at["root"] + 0.1 * ahead
@@ -148,7 +149,7 @@ def _trunk(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray]) ->
     plumage = _feathers(shape, shape.body)
 
     def paint(grid: Grid) -> np.ndarray:
-        turn = np.abs(np.angle(np.exp(1j * grid.angle)))
+        turn = grid.turn
         front = smoothstep((grid.station - 3.4) / 1.2)
         low = np.maximum(front, 1 - smoothstep((turn - 0.8) / 0.6))
         return plumage(grid) + (breast - body) * low[:, None]
@@ -156,7 +157,7 @@ def _trunk(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray]) ->
     builder.tube(rows, chain(COUNT, [0, 1], [3.6], 1.0), paint, rings=16, segments=18)
 
 
-def _neck_and_head(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
+def _neck_and_head(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
     base, middle, end = at["neck1"], at["neck2"], at["head"]
     thick, size = shape.neck_thickness, shape.head_size
     slim = 0.5 * (thick + 0.7 * size)
@@ -219,7 +220,7 @@ def _neck_and_head(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndar
             builder.tube(quill, skull, plain(shape.neck_colour or shape.head), rings=6, segments=6)
 
 
-def _wing(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray], sign: float) -> None:
+def _wing(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], sign: float) -> None:
     ahead = np.array([np.cos(0.7 * shape.pitch), 0.0, np.sin(0.7 * shape.pitch)])
     centre = at["root"] + 0.1 * ahead + np.array([0.0, 0.0, 0.22 * shape.depth])
     width, depth = shape.width, shape.depth
@@ -240,7 +241,7 @@ def _wing(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray], sig
     builder.tube(rows, chain(COUNT, [1, 0], [1.6], 0.9), paint, rings=12, segments=10, cuts=[3.4])
 
 
-def _leg(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray], side: str) -> None:
+def _leg(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], side: str) -> None:
     hip, knee, ankle, toe = (at[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "toe"))
     bones = [0, *(NAMES.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "toe"))]
     t = shape.leg_thickness
@@ -281,7 +282,7 @@ def _leg(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray], side
         builder.tube(digit, foot, plain(shape.legs), rings=5, segments=6, side=across)
 
 
-def _tail(builder: MeshBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
+def _tail(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
     long, wide, elevation = shape.tail
     way = np.array([-np.cos(elevation), 0.0, np.sin(elevation)])
     start = at["tail"] - 0.08 * way

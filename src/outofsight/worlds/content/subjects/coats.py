@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.catalogue import Colour
-from ...engine.mesh import Grid, Paint, smoothstep
+from ...engine.noise import smoothstep
+from ...engine.tubes import Grid, Paint
 from .shapes import QuadrupedShape
 
 
@@ -21,7 +22,7 @@ def coat_paint(shape: QuadrupedShape) -> Paint:
     coat, belly, accent = (np.asarray(c, float) for c in (shape.coat, shape.belly, shape.accent))
 
     def paint(grid: Grid) -> np.ndarray:
-        turn = np.abs(np.angle(np.exp(1j * grid.angle)))
+        turn = grid.turn
         under = 1 - smoothstep((turn - 0.75) / 0.45)
         out = coat + (belly - coat) * under[:, None]
         out = out * (1 + 0.05 * _noise(grid.place, 0.05, 1.0))[:, None]

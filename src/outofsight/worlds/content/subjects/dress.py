@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.catalogue import Colour
-from ...engine.mesh import Grid, MeshBuilder, Paint, Weights, bands, chain, plain, rigid, smoothstep
+from ...engine.noise import smoothstep
+from ...engine.tubes import BodyBuilder, Grid, Paint, Weights, bands, chain, plain, rigid
 from .shapes import HumanShape
 
 SOLE_CLEAR = 0.035  # the hem of a robe above the ground
@@ -33,7 +34,7 @@ def torso_paint(shape: HumanShape) -> tuple[Paint, list[float]]:
     def paint(grid: Grid) -> np.ndarray:
         out = base(grid)
         cloth = (grid.station >= waist + (0.22 if shape.belt is not None else 0.0)) & (grid.station < collar)
-        turn = np.abs(np.angle(np.exp(1j * grid.angle)))
+        turn = grid.turn
         if shape.pattern == "stripes":
             out[cloth & (np.floor((grid.station - waist) / STRIPE) % 2 == 1)] = accent
         elif shape.pattern == "open":
@@ -65,7 +66,7 @@ def hair_covers_ears(shape: HumanShape) -> bool:
     return shape.hair_style in ("bob", "long", "afro") or shape.hat in COVERED
 
 
-def add_hair(builder: MeshBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: Weights) -> None:
+def add_hair(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: Weights) -> None:
     """A cap of hair whose rim dips under the skin at the hairline, and what hangs or sits on it."""
     style = shape.hair_style
     if style == "bald" or shape.hat in ("headscarf", "turban"):
@@ -83,7 +84,7 @@ def add_hair(builder: MeshBuilder, shape: HumanShape, centre: np.ndarray, radii:
 
     def rim(grid: Grid) -> np.ndarray:
         away = (grid.place - centre) / radii
-        turn = np.abs(np.angle(np.exp(1j * grid.angle)))
+        turn = grid.turn
         limit = np.where(turn < 1.15, front, np.where(turn < 1.95, side, back))
         high = away[:, 2] / thick
         inside = high < limit
@@ -125,7 +126,7 @@ def add_hair(builder: MeshBuilder, shape: HumanShape, centre: np.ndarray, radii:
         builder.tube(rows, skull, strands, rings=9, segments=8)
 
 
-def add_hat(builder: MeshBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: Weights) -> None:
+def add_hat(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: Weights) -> None:
     """Hats sit on the head; a headscarf frames the face and falls to the shoulders."""
     colour, hat = shape.hat_colour, shape.hat
     if hat == "none":
@@ -178,12 +179,12 @@ def add_hat(builder: MeshBuilder, shape: HumanShape, centre: np.ndarray, radii: 
         _headscarf(builder, centre, radii, plain(colour))
 
 
-def _headscarf(builder: MeshBuilder, centre: np.ndarray, radii: np.ndarray, paint: Paint) -> None:
+def _headscarf(builder: BodyBuilder, centre: np.ndarray, radii: np.ndarray, paint: Paint) -> None:
     skull = rigid(builder.bones, 4)
 
     def opening(grid: Grid) -> np.ndarray:
         away = (grid.place - centre) / radii
-        turn = np.abs(np.angle(np.exp(1j * grid.angle)))
+        turn = grid.turn
         face = (turn < 0.85) & (away[:, 2] < 0.62) & (away[:, 2] > -1.0)
         return centre + (grid.place - centre) * np.where(face, 0.72, 1.0)[:, None]
 
@@ -201,7 +202,7 @@ def _headscarf(builder: MeshBuilder, centre: np.ndarray, radii: np.ndarray, pain
     builder.tube(rows, chain(builder.bones, [4, 2], [1.4], 0.7), paint, rings=9, segments=16, tangent=(0, 0, -1))
 
 
-def add_dress(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
+def add_dress(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
     """Skirt, backpack and scarf."""
     chest = rigid(builder.bones, names.index("chest"))
     shoulder = at["neck"][2]
@@ -225,7 +226,7 @@ def add_dress(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray]
         builder.tube(end, chest, plain(shape.scarf), rings=6, segments=6)
 
 
-def _backpack(builder: MeshBuilder, shape: HumanShape, chest: Weights, shoulder: float, colour: Colour) -> None:
+def _backpack(builder: BodyBuilder, shape: HumanShape, chest: Weights, shoulder: float, colour: Colour) -> None:
     x = -0.058 * shape.girth - 0.042
     dark = (0.6 * colour[0], 0.6 * colour[1], 0.6 * colour[2])
     rows = [
@@ -248,7 +249,7 @@ def _backpack(builder: MeshBuilder, shape: HumanShape, chest: Weights, shoulder:
         builder.tube(strap, chest, plain(dark), rings=7, segments=6)
 
 
-def _skirt(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
+def _skirt(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
     hip, knee = at["l_hip"][2], at["l_knee"][2]
     waist = hip + 0.36 * (at["l_shoulder"][2] + 0.022 - hip)
     hem = {"skirt": knee - 0.01, "dress": 0.62 * knee, "coat": knee + 0.02, "robe": SOLE_CLEAR}[shape.skirt]
@@ -284,7 +285,7 @@ def _skirt(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray], n
     def paint(grid: Grid) -> np.ndarray:
         out = np.tile(colour * 1.0, (len(grid.station), 1))
         out *= (1 + 0.07 * np.cos(6 * grid.angle) * smoothstep(grid.station / 3))[:, None]
-        turn = np.abs(np.angle(np.exp(1j * grid.angle)))
+        turn = grid.turn
         if shape.pattern == "open":
             out[(turn < 0.2) & (shape.skirt != "skirt")] = 0.55 * colour
         elif shape.pattern == "dots" and shape.skirt == "dress":

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.catalogue import Colour
-from ...engine.mesh import Grid, MeshBuilder, Weights, plain, smoothstep, vec
+from ...engine.noise import smoothstep
+from ...engine.tubes import BodyBuilder, Grid, Weights, plain, vec
 from .shapes import QuadrupedShape
 
 EYE: Colour = (0.06, 0.05, 0.05)
 HORN: Colour = (0.78, 0.72, 0.60)
 
 
-def add_head(builder: MeshBuilder, shape: QuadrupedShape, poll: np.ndarray, skull: Weights) -> None:
+def add_head(builder: BodyBuilder, shape: QuadrupedShape, poll: np.ndarray, skull: Weights) -> None:
     """The head at the end of the neck. `poll`: the joint between them."""
     long, high, low = shape.head, shape.skull, shape.muzzle
     way = np.array([np.cos(shape.droop), 0.0, -np.sin(shape.droop)])
@@ -36,7 +37,7 @@ def add_head(builder: MeshBuilder, shape: QuadrupedShape, poll: np.ndarray, skul
     face = np.asarray(shape.face or shape.coat, float)
 
     def paint(grid: Grid) -> np.ndarray:
-        turn = np.abs(np.angle(np.exp(1j * grid.angle)))
+        turn = grid.turn
         share = smoothstep((grid.station - 2.6) / 0.9)
         if shape.pattern in ("socks", "patches"):
             # A blaze down the middle of the face.
@@ -64,7 +65,7 @@ def add_head(builder: MeshBuilder, shape: QuadrupedShape, poll: np.ndarray, skul
 
 
 def _ear(
-    builder: MeshBuilder,
+    builder: BodyBuilder,
     shape: QuadrupedShape,
     root: np.ndarray,
     up: np.ndarray,
@@ -114,7 +115,7 @@ def _ear(
 
 
 def _horn(
-    builder: MeshBuilder,
+    builder: BodyBuilder,
     shape: QuadrupedShape,
     root: np.ndarray,
     up: np.ndarray,
@@ -167,7 +168,7 @@ def _horn(
             line([foot, foot + 0.6 * size * way + 0.25 * size * up, foot + size * way + 0.8 * size * up], 0.015, brown)
 
 
-def _trunk(builder: MeshBuilder, shape: QuadrupedShape, tip: np.ndarray, skull: Weights) -> None:
+def _trunk(builder: BodyBuilder, shape: QuadrupedShape, tip: np.ndarray, skull: Weights) -> None:
     low = shape.muzzle
     rows = [
         (*(tip + vec(-0.10, 0, 0.02)), 0.95 * low, 0.95 * low),

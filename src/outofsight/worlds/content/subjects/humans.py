@@ -6,8 +6,9 @@ import numpy as np
 
 from ...engine.catalogue import Colour, SubjectSpec
 from ...engine.gait import Leg, Rig, Wave
-from ...engine.mesh import Grid, MeshBuilder, bands, chain, plain, rigid, smoothstep, vec
+from ...engine.noise import smoothstep
 from ...engine.skinning import Body, assemble
+from ...engine.tubes import BodyBuilder, Grid, bands, chain, plain, rigid, vec
 from .dress import add_dress, add_hair, add_hat, hair_covers_ears, torso_paint
 from .shapes import HumanShape
 
@@ -108,7 +109,7 @@ def build_human(spec: SubjectSpec) -> Body:
     shape = spec.shape
     assert isinstance(shape, HumanShape)
     rig = _rig(spec, shape)
-    builder = MeshBuilder(COUNT)
+    builder = BodyBuilder(COUNT)
     at = dict(zip(NAMES, rig.joints, strict=True))
     _torso(builder, shape, at)
     _head(builder, shape, at)
@@ -119,7 +120,7 @@ def build_human(spec: SubjectSpec) -> Body:
     return assemble(spec, builder, rig)
 
 
-def _torso(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
+def _torso(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
     hip, shoulder = at["l_hip"][2], at["l_shoulder"][2] + 0.022
     long = shoulder - hip
     wide, girth, hips, belly = shape.shoulders, shape.girth, shape.hips, shape.belly
@@ -154,7 +155,7 @@ def _torso(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -
     )
 
 
-def _head(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
+def _head(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
     tall = shape.head
     radii = np.array([0.405, 0.335 if tall < 0.15 else 0.37, 0.5]) * tall
     centre = np.array([0.010, 0.0, 1.0 - 0.5 * tall])
@@ -189,7 +190,7 @@ def _head(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray]) ->
     add_hat(builder, shape, centre, radii, skull)
 
 
-def _arm(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray], side: str, sign: float) -> None:
+def _arm(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], side: str, sign: float) -> None:
     shoulder, elbow, wrist = (at[f"{side}_{part}"] for part in ("shoulder", "elbow", "wrist"))
     bones = [NAMES.index(n) for n in ("chest", f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")]
     thick = shape.limbs * (1.0 if shape.head < 0.15 else 1.05)
@@ -230,7 +231,7 @@ def _arm(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
     builder.ellipsoid(thumb, np.array([0.008, 0.007, 0.022]) * size, hand, plain(skin), rings=3, segments=5)
 
 
-def _leg(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray], side: str) -> None:
+def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], side: str) -> None:
     hip, knee, ankle = (at[f"{side}_{part}"] for part in ("hip", "knee", "ankle"))
     bones = [NAMES.index(n) for n in ("root", f"{side}_hip", f"{side}_knee", f"{side}_ankle", f"{side}_toe")]
     thick = shape.limbs * (1.0 if shape.head < 0.15 else 0.98)
@@ -285,7 +286,7 @@ def _leg(builder: MeshBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
     _foot(builder, shape, ankle, bones[3:])
 
 
-def _foot(builder: MeshBuilder, shape: HumanShape, ankle: np.ndarray, bones: list[int]) -> None:
+def _foot(builder: BodyBuilder, shape: HumanShape, ankle: np.ndarray, bones: list[int]) -> None:
     x, y = ankle[0], ankle[1]
     rows = [
         (x - 0.034, y, 0.018, 0.008, 0.008),

@@ -9,8 +9,9 @@ import numpy as np
 
 from ...engine.catalogue import SubjectSpec
 from ...engine.gait import Leg, Rig, Wave
-from ...engine.mesh import Grid, MeshBuilder, chain, plain, rigid, smoothstep, vec
+from ...engine.noise import smoothstep
 from ...engine.skinning import Body, assemble
+from ...engine.tubes import BodyBuilder, Grid, chain, plain, rigid, vec
 from .coats import coat_paint, limb_paint
 from .headgear import add_head
 from .shapes import QuadrupedShape
@@ -133,7 +134,7 @@ def build_quadruped(spec: SubjectSpec) -> Body:
     assert isinstance(shape, QuadrupedShape)
     rig = _rig(spec, shape)
     at = dict(zip(NAMES, rig.joints, strict=True))
-    builder = MeshBuilder(COUNT)
+    builder = BodyBuilder(COUNT)
     _trunk(builder, shape)
     _neck(builder, shape, at)
     for side in "lr":
@@ -144,7 +145,7 @@ def build_quadruped(spec: SubjectSpec) -> Body:
     return assemble(spec, builder, rig)
 
 
-def _trunk(builder: MeshBuilder, shape: QuadrupedShape) -> None:
+def _trunk(builder: BodyBuilder, shape: QuadrupedShape) -> None:
     half, width, deep = 0.5 * shape.length, shape.width, 0.5 * shape.depth
     back = 1.0 + shape.rump
     loin = deep * shape.tuck
@@ -189,7 +190,7 @@ def _trunk(builder: MeshBuilder, shape: QuadrupedShape) -> None:
     )
 
 
-def _neck(builder: MeshBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]) -> None:
+def _neck(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]) -> None:
     base, middle, end = at["neck"], at["poll"], at["head"]
     way = (end - base) / np.linalg.norm(end - base)
     thick, skull = shape.neck_depth, shape.skull
@@ -218,7 +219,7 @@ def _neck(builder: MeshBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]
         builder.tube(line, chain(COUNT, bones[1:], [1.5, 2.7], 0.5), plain(shape.mane), rings=9, segments=8)
 
 
-def _fore_leg(builder: MeshBuilder, shape: QuadrupedShape, joint: list[np.ndarray], name: str) -> None:
+def _fore_leg(builder: BodyBuilder, shape: QuadrupedShape, joint: list[np.ndarray], name: str) -> None:
     hip, knee, ankle, toe = joint
     t = 0.062 * shape.leg
     rows = [
@@ -240,7 +241,7 @@ def _fore_leg(builder: MeshBuilder, shape: QuadrupedShape, joint: list[np.ndarra
     _paw(builder, shape, toe, bones[4], t)
 
 
-def _hind_leg(builder: MeshBuilder, shape: QuadrupedShape, joint: list[np.ndarray], name: str) -> None:
+def _hind_leg(builder: BodyBuilder, shape: QuadrupedShape, joint: list[np.ndarray], name: str) -> None:
     hip, knee, ankle, toe = joint
     t = 0.062 * shape.leg
     rows = [
@@ -262,7 +263,7 @@ def _hind_leg(builder: MeshBuilder, shape: QuadrupedShape, joint: list[np.ndarra
     _paw(builder, shape, toe, bones[4], t)
 
 
-def _paw(builder: MeshBuilder, shape: QuadrupedShape, toe: np.ndarray, bone: int, t: float) -> None:
+def _paw(builder: BodyBuilder, shape: QuadrupedShape, toe: np.ndarray, bone: int, t: float) -> None:
     x, y = toe[0], toe[1]
     if shape.trunk or shape.hooves:
         wide = 0.62 * t if shape.hooves else 1.08 * t
@@ -286,7 +287,7 @@ def _paw(builder: MeshBuilder, shape: QuadrupedShape, toe: np.ndarray, bone: int
     builder.tube(rows, rigid(COUNT, bone), plain(shape.feet), rings=7, segments=8)
 
 
-def _tail(builder: MeshBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]) -> None:
+def _tail(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]) -> None:
     length, thick, elevation = shape.tail
     way = np.array([-np.cos(elevation), 0.0, np.sin(elevation)])
     start = at["tail1"] - 0.05 * way
