@@ -363,13 +363,6 @@ class MeshBuilder(Mesh):
             inner = [[x0, depth / 2, z0], [x1, depth / 2, z1], [x1, -depth / 2, z1], [x0, -depth / 2, z0]]
             self.quad(inner, np.asarray(colour) * 0.75, texture, (0.3, depth))
 
-    def stairs(self, width: float, steps: int, rise: float, tread: float, colour: Colour, texture: str | None) -> None:
-        """Steps that climb towards +y, the first at y = 0."""
-        for step in range(steps):
-            deep = tread * (steps - step)
-            middle = tread * step + deep / 2
-            self.box([0, middle, rise * step], [width, deep, rise], colour, texture, 1.5, contact=0.75)
-
     def ground(
         self,
         xs: np.ndarray,

@@ -12,12 +12,11 @@ import numpy as np
 from ...engine.geometry import MeshBuilder
 from ...engine.scene import Obstacle, PointLight, Scene, SceneLayout
 from ...engine.terrain import Terrain, terrain_height
-from ..buildings import BUILDINGS
-from ..props import PROPS, Prop
+from ..props import prop_named
+from ..props.base import Prop
 from ..textures import texture
 
 Stage = tuple[float, float, float, float]
-EVERYTHING: dict[str, Prop] = {**PROPS, **BUILDINGS}
 
 
 @dataclass(frozen=True)
@@ -283,7 +282,7 @@ class Family:
         spots = np.array([[o.x, o.y] for o in layout.obstacles]).reshape(-1, 2)
         heights = terrain_height(terrain, spots)
         for obstacle, z in zip(layout.obstacles, heights, strict=True):
-            prop = self.props.get(obstacle.kind) or EVERYTHING[obstacle.kind]
+            prop = self.props.get(obstacle.kind) or prop_named(obstacle.kind)
             with mesh.at(obstacle.x, obstacle.y, float(z), obstacle.angle):
                 prop(mesh, rng, obstacle)
         return _lit(mesh, layout, self.fog, self.lamps(layout) if self.lamps else ())

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...engine.geometry import MeshBuilder
 from ...engine.scene import PointLight, SceneLayout
-from ..props import BRIGHT, STONE, shade
+from ..props.base import BRIGHT, CORNERS, STONE, shade
 from .common import Family, Plan, skyline, strip, wide_ground
 
 
@@ -172,19 +172,18 @@ def _night_lamps(layout: SceneLayout) -> tuple[PointLight, ...]:
 def _market_fill(plan: Plan) -> None:
     x0, _y0, x1, y1 = plan.stage
     plan.around(["house"], (6.0, 9.0), 8.0, (7.5, 11.0), out=2.5, skip=0.05)
-    for row in (-1, 1):
-        for side in (-1, 1):
-            for i in range(3):
-                if plan.rng.random() < 0.82:
-                    x = -9.0 + i * 9.0 + plan.rng.uniform(-1.2, 1.2)
-                    plan.add(
-                        "market stall",
-                        x,
-                        row * 5.3 + side * 1.35,
-                        (plan.rng.uniform(1.6, 2.1), 1.3),
-                        2.9,
-                        0.0 if side < 0 else pi,
-                    )
+    for row, side in CORNERS:
+        for i in range(3):
+            if plan.rng.random() < 0.82:
+                x = -9.0 + i * 9.0 + plan.rng.uniform(-1.2, 1.2)
+                plan.add(
+                    "market stall",
+                    x,
+                    row * 5.3 + side * 1.35,
+                    (plan.rng.uniform(1.6, 2.1), 1.3),
+                    2.9,
+                    0.0 if side < 0 else pi,
+                )
     plan.scatter(["crate", "barrel", "crate of fruit"], 9, (0.5, 0.5), (0.7, 1.3), gap=1.6)
     for sign in (-1, 1):
         for x in np.linspace(x0 + 2, x1 - 2, 4):
@@ -213,15 +212,14 @@ def _courtyard_fill(plan: Plan) -> None:
         plan.rng, plan.rng.choice([(0.95, 0.80, 0.55), (0.92, 0.62, 0.46), (0.93, 0.90, 0.84)])
     ).tolist()
     plan.add("well", plan.rng.uniform(-2, 2), plan.rng.uniform(-2, 2), (1.1, 1.1), 2.8)
-    for sx in (-1, 1):
-        for sy in (-1, 1):
-            plan.add(
-                "orange tree",
-                sx * plan.rng.uniform(6.0, 7.2),
-                sy * plan.rng.uniform(6.0, 7.2),
-                (0.7, 0.7),
-                plan.rng.uniform(2.8, 3.6),
-            )
+    for sx, sy in CORNERS:
+        plan.add(
+            "orange tree",
+            sx * plan.rng.uniform(6.0, 7.2),
+            sy * plan.rng.uniform(6.0, 7.2),
+            (0.7, 0.7),
+            plan.rng.uniform(2.8, 3.6),
+        )
     plan.scatter("bench", 4, (0.8, 0.35), (0.9, 0.9), gap=2.4, square=True)
     plan.scatter(["flower bed"], 2, (1.1, 1.1), (0.6, 0.6), gap=2.4)
     plan.scatter(["barrel", "statue"], 3, (0.5, 0.5), (1.0, 2.4), gap=2.0)
@@ -238,10 +236,9 @@ def _courtyard_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
     x0, y0, x1, y1 = layout.stage
     wall = np.array(layout.params["wall"])
     strip(m, x0 - 5, y0 - 5, x1 + 5, y1 + 5, 0.0, (0.82, 0.50, 0.38), "flagstones", 2.2)
-    for sx in (-1, 1):
-        for sy in (-1, 1):
-            cx, cy = sx * (x1 / 2 + 0.3), sy * (y1 / 2 + 0.3)
-            strip(m, cx - 4.0, cy - 4.0, cx + 4.0, cy + 4.0, 0.02, (0.42, 0.55, 0.26), "grass", 2.5)
+    for sx, sy in CORNERS:
+        cx, cy = sx * (x1 / 2 + 0.3), sy * (y1 / 2 + 0.3)
+        strip(m, cx - 4.0, cy - 4.0, cx + 4.0, cy + 4.0, 0.02, (0.42, 0.55, 0.26), "grass", 2.5)
     strip(m, -1.4, y0, 1.4, y1, 0.03, (0.92, 0.88, 0.80), "cobbles", 2.0)
     strip(m, x0, -1.4, x1, 1.4, 0.035, (0.92, 0.88, 0.80), "cobbles", 2.0)
     for side in range(4):
@@ -267,19 +264,6 @@ def _courtyard_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
                 (across, 3.2),
             )
             m.box([rng.uniform(-6, 6), out + 3.0, 8.8], [0.9, 0.9, 2.2], wall, "plaster", 1.5)
-
-
-def _well(m: MeshBuilder, rng: Random, o: object) -> None:
-    m.lathe([0, 0, 0], [(1.1, 0), (1.0, 0.85), (0.75, 0.85), (0.75, 0.3)], STONE, "ashlar", 1.2, 14)
-    m.cylinder([0, 0, 0], 0.8, 0.35, (0.2, 0.3, 0.34), "water", 2.0, segments=12)
-    for s in (-1, 1):
-        m.beam([s * 0.9, 0, 0.8], [s * 0.9, 0, 2.1], 0.14, (0.5, 0.34, 0.22), "planks")
-    m.beam([-0.9, 0, 1.7], [0.9, 0, 1.7], 0.16, (0.5, 0.34, 0.22), "planks")
-    m.gable([0, 0, 2.1], [2.2, 1.5, 0.7], (0.74, 0.38, 0.27), "roof", 1.0)
-
-
-def _nothing(m: MeshBuilder, rng: Random, o: object) -> None:
-    """For what a family draws with its ground."""
 
 
 TOWN = (
@@ -332,6 +316,5 @@ TOWN = (
         ((12, 12.5), (12, 12.5)),
         _courtyard_fill,
         _courtyard_ground,
-        {"well": _well, "cloister wing": _nothing},
     ),
 )

@@ -1,4 +1,4 @@
-"""Buildings and large structures, one function per kind of obstacle (see `props`)."""
+"""Buildings and large structures."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from random import Random
 
 import numpy as np
 
-from ..engine.geometry import MeshBuilder
-from ..engine.scene import Obstacle
-from .props import BRIGHT, IRON, RGB, STEEL, STONE, WOOD, Prop, shade
+from ...engine.geometry import MeshBuilder
+from ...engine.scene import Obstacle
+from .base import BRIGHT, CORNERS, IRON, RGB, STEEL, STONE, WOOD, shade
 
 BRICKS: tuple[RGB, ...] = ((0.72, 0.36, 0.27), (0.62, 0.30, 0.24), (0.80, 0.58, 0.42), (0.70, 0.48, 0.36))
 PASTELS: tuple[RGB, ...] = (
@@ -48,17 +48,7 @@ def _house(
     if shop:
         bays = max(1, round(w / 4.5))
         paint = shade(rng, rng.choice(BRIGHT))
-        m.quad(
-            [
-                [-w / 2, -d / 2 - 0.03, 0],
-                [w / 2, -d / 2 - 0.03, 0],
-                [w / 2, -d / 2 - 0.03, base],
-                [-w / 2, -d / 2 - 0.03, base],
-            ],
-            0.5 + 0.5 * paint,
-            "shopfront",
-            (bays, 1),
-        )
+        m.front(-w / 2, w / 2, -d / 2 - 0.03, 0, base, 0.5 + 0.5 * paint, "shopfront", (bays, 1))
         if rng.random() < 0.6:
             cloth = [
                 [-w / 2 + 0.3, -d / 2 - 1.2, 2.3],
@@ -78,7 +68,7 @@ def brick_house(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     _house(m, rng, o, rng.choice(BRICKS), "shutters", rng.choice(ROOFS), rng.random() < 0.35)
 
 
-def plaster_house(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+def house(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     _house(m, rng, o, rng.choice(PASTELS), "windows", rng.choice(ROOFS[::2]), rng.random() < 0.75, 0.3)
 
 
@@ -97,7 +87,7 @@ def cabin(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         m.box([sx * w, -d / 2 - 0.1, 1.27], [0.07, 0.04, 0.95], (0.95, 0.93, 0.9))
 
 
-def tower(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+def tower_block(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     tint = shade(rng, rng.choice([(0.75, 0.86, 0.95), (0.85, 0.85, 0.82), (0.62, 0.78, 0.78), (0.9, 0.78, 0.66)]))
     w, d, h = 2 * o.half_x, 2 * o.half_y, o.height
     m.box([0, 0, 0], [w, d, 4.2], (0.5, 0.52, 0.55), "curtain_wall", 4.2, whole=True)
@@ -118,7 +108,7 @@ def tower(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         m.box([0, 0, z - t / 2], [w + 0.4, d + 0.4, t], (0.82, 0.82, 0.82), "concrete", 4.0, sides=range(6))
 
 
-def apartment(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+def apartment_block(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     w, d, h = 2 * o.half_x, 2 * o.half_y, o.height
     tint = shade(rng, rng.choice(PASTELS))
     m.box([0, 0, 0], [w, d, 1.0], (0.5, 0.48, 0.46), "concrete", 2.0)
@@ -131,34 +121,20 @@ def apartment(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
             m.box([x, -d / 2 - 0.98, 3.75 + 3 * i], [2.6, 0.05, 0.85], rng.choice(BRIGHT), sides=(0, 1, 2, 3, 4))
 
 
-def night_house(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+def shop(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     """A city house at night: dark walls, some windows lit, a glowing sign over the shop."""
     w, d, h = 2 * o.half_x, 2 * o.half_y, o.height
     m.box([0, 0, 0], [w, d, h], shade(rng, rng.choice(BRICKS)) * 0.8, "brick", 2.4)
     front = -d / 2 - 0.04
-    m.quad(
-        [[-w / 2, front, 0], [w / 2, front, 0], [w / 2, front, 3.2], [-w / 2, front, 3.2]],
-        (0.9, 0.8, 0.7),
-        "shopfront",
-        (max(1, round(w / 4.5)), 1),
-        0.16 if rng.random() < 0.7 else 0.0,
-    )
+    glow = 0.16 if rng.random() < 0.7 else 0.0
+    m.front(-w / 2, w / 2, front, 0, 3.2, (0.9, 0.8, 0.7), "shopfront", (max(1, round(w / 4.5)), 1), glow)
     for i in range(int((h - 4) // 3)):
         for j in range(max(1, int(w // 2.6))):
             x, z = -w / 2 + 1.3 + 2.6 * j, 4.1 + 3 * i
             lit = rng.random() < 0.42
             tone = rng.choice([(1.0, 0.78, 0.42), (1.0, 0.88, 0.62), (0.75, 0.86, 1.0)]) if lit else (0.2, 0.24, 0.32)
             m.box([x, front, z], [1.25, 0.1, 1.7], (0.75, 0.72, 0.68), sides=(0, 1, 3, 4))
-            m.quad(
-                [
-                    [x - 0.5, front - 0.06, z + 0.12],
-                    [x + 0.5, front - 0.06, z + 0.12],
-                    [x + 0.5, front - 0.06, z + 1.58],
-                    [x - 0.5, front - 0.06, z + 1.58],
-                ],
-                tone,
-                glow=0.4 if lit else 0.0,
-            )
+            m.front(x - 0.5, x + 0.5, front - 0.06, z + 0.12, z + 1.58, tone, glow=0.4 if lit else 0.0)
     neon = rng.choice([(1.0, 0.16, 0.45), (0.1, 0.85, 1.0), (0.3, 1.0, 0.4), (1.0, 0.75, 0.1), (0.7, 0.3, 1.0)])
     x = rng.uniform(-0.25, 0.25) * w
     m.box([x, front - 0.1, 3.25], [w * 0.4, 0.2, 0.6], (0.1, 0.1, 0.12), sides=range(6))
@@ -187,15 +163,7 @@ def church(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         m.box([0, front, 0], [1.8, 0.12, 3.2], WOOD, "planks", 1.2)
         for z in (0.34, 0.5):
             m.box([0, front, h * z], [1.1, 0.1, h * 0.08], (0.15, 0.17, 0.22))
-        m.quad(
-            [
-                [-0.9, front - 0.02, h * 0.43],
-                [0.9, front - 0.02, h * 0.43],
-                [0.9, front - 0.02, h * 0.43 + 1.8],
-                [-0.9, front - 0.02, h * 0.43 + 1.8],
-            ],
-            (0.95, 0.93, 0.85),
-        )
+        m.front(-0.9, 0.9, front - 0.02, h * 0.43, h * 0.43 + 1.8, (0.95, 0.93, 0.85))
 
 
 def barn(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -244,9 +212,8 @@ def container(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for i in range(max(1, round(o.height / 2.6))):
         paint = shade(rng, rng.choice(BRIGHT[:7]))
         m.box([0, 0, 2.6 * i], [w, d, 2.58], paint, "corrugated", 3.0, contact=0.7)
-        for sx in (-1, 1):
-            for sy in (-1, 1):
-                m.box([sx * w / 2, sy * d / 2, 2.6 * i], [0.16, 0.16, 2.6], paint * 0.6)
+        for sx, sy in CORNERS:
+            m.box([sx * w / 2, sy * d / 2, 2.6 * i], [0.16, 0.16, 2.6], paint * 0.6)
 
 
 def tower_crane(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -257,9 +224,8 @@ def tower_crane(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     steps = int(h // 2.5)
     for i in range(steps):
         z, s = i * h / steps, 1 if i % 2 else -1
-        for a in range(4):
-            with m.at(0, 0, 0, a * pi / 2):
-                m.beam([-0.7 * s, -0.7, z], [0.7 * s, -0.7, z + h / steps], 0.09, yellow)
+        for _ in m.turned(4):
+            m.beam([-0.7 * s, -0.7, z], [0.7 * s, -0.7, z + h / steps], 0.09, yellow)
     m.box([0, 0, 0], [3.0, 3.0, 0.8], (0.6, 0.6, 0.58), "concrete", 1.5)
     with m.at(0, 0, h, rng.uniform(0, 6)):
         m.box([0.9, 0, 0], [1.4, 1.4, 1.8], yellow, sides=range(6))
@@ -309,7 +275,7 @@ def lighthouse(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.cylinder([0, 0, h * 0.92], r * 0.5, h * 0.08, (0.8, 0.14, 0.12), top=0.02, segments=10)
 
 
-def concrete_frame(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
+def unfinished_building(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     """A building under construction: slabs on columns, some walls of blocks, scaffolding in front."""
     w, d = 2 * o.half_x, 2 * o.half_y
     floors = max(2, int(o.height // 3.2))
@@ -374,23 +340,3 @@ def ruin(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
                     "ashlar",
                     2.0,
                 )
-
-
-BUILDINGS: dict[str, Prop] = {
-    "house": plaster_house,
-    "brick house": brick_house,
-    "cabin": cabin,
-    "tower block": tower,
-    "apartment block": apartment,
-    "church": church,
-    "barn": barn,
-    "silo": silo,
-    "windmill": windmill,
-    "container": container,
-    "tower crane": tower_crane,
-    "harbour crane": harbour_crane,
-    "lighthouse": lighthouse,
-    "unfinished building": concrete_frame,
-    "ruin": ruin,
-    "shop": night_house,
-}
