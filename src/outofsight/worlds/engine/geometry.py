@@ -36,6 +36,11 @@ BOX_CORNERS = np.array(
 BOX_NORMALS = np.array([[0, -1, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0], [0, 0, 1], [0, 0, -1]], dtype=np.float64)
 
 
+def polar(radius: float, angle: float, z: float) -> list[float]:
+    """A point by its distance from the z axis and its angle from x, radians."""
+    return [radius * cos(angle), radius * sin(angle), z]
+
+
 class MeshBuilder(Mesh):
     """Collects shapes and merges them into one `Surface`."""
 
@@ -130,6 +135,20 @@ class MeshBuilder(Mesh):
         """An upright rectangle that faces -y."""
         self.quad([[x0, y, z0], [x1, y, z0], [x1, y, z1], [x0, y, z1]], colour, texture, repeats, glow)
 
+    def flat(
+        self,
+        x0: float,
+        y0: float,
+        x1: float,
+        y1: float,
+        z: float,
+        colour: Colour,
+        texture: str | None = None,
+        repeats: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        """A level rectangle, seen from above."""
+        self.quad([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]], colour, texture, repeats)
+
     def sheet(
         self,
         corners: Sequence[Point],
@@ -142,7 +161,7 @@ class MeshBuilder(Mesh):
     ) -> None:
         """A quad that is seen from both sides; ``back`` and ``lining``: colour and texture of its other side."""
         self.quad(corners, colour, texture, repeats)
-        self.quad(corners[::-1], back, lining, repeats)
+        self.quad(corners[::-1], back, lining, repeats if lining else (1.0, 1.0))
 
     def polygon(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from math import cos, pi, sin
 from random import Random
 
@@ -12,14 +13,8 @@ from ...engine.scene import Obstacle
 from .base import BRIGHT, CORNERS, IRON, RGB, STEEL, STONE, WOOD, shade
 
 BRICKS: tuple[RGB, ...] = ((0.72, 0.36, 0.27), (0.62, 0.30, 0.24), (0.80, 0.58, 0.42), (0.70, 0.48, 0.36))
-PASTELS: tuple[RGB, ...] = (
-    (0.94, 0.80, 0.55),
-    (0.90, 0.62, 0.50),
-    (0.72, 0.80, 0.76),
-    (0.93, 0.88, 0.78),
-    (0.78, 0.72, 0.84),
-    (0.86, 0.70, 0.62),
-)
+PASTELS: tuple[RGB, ...] = ((0.94, 0.80, 0.55), (0.90, 0.62, 0.50), (0.72, 0.80, 0.76))
+PASTELS += ((0.93, 0.88, 0.78), (0.78, 0.72, 0.84), (0.86, 0.70, 0.62))
 ROOFS: tuple[RGB, ...] = ((0.68, 0.34, 0.24), (0.42, 0.40, 0.42), (0.55, 0.30, 0.24), (0.35, 0.38, 0.45))
 
 
@@ -33,16 +28,8 @@ def _house(
     base = 3.2 if shop else 0.6
     tint = shade(rng, wall, 0.12)
     m.box([0, 0, 0], [w, d, base], tint * (1.0 if shop else 0.75), "plaster" if shop else "ashlar", 2.0)
-    m.box(
-        [0, 0, base],
-        [w, d, body - base],
-        tint,
-        skin,
-        6.0 if body - base > 5 else 3.0,
-        whole=True,
-        contact=0.92,
-        sides=(0, 1, 2, 3),
-    )
+    repeat = 6.0 if body - base > 5 else 3.0
+    m.box([0, 0, base], [w, d, body - base], tint, skin, repeat, whole=True, contact=0.92, sides=range(4))
     m.gable([0, 0, body], [w, d, rise], shade(rng, roof), "roof", 2.0, wall=tint, wall_texture="plaster")
     m.box([rng.uniform(-0.35, 0.35) * w, 0.2 * d, body + rise * 0.3], [0.7, 0.7, rise * 0.95], BRICKS[1], "brick", 1.2)
     if shop:
@@ -50,14 +37,9 @@ def _house(
         paint = shade(rng, rng.choice(BRIGHT))
         m.front(-w / 2, w / 2, -d / 2 - 0.03, 0, base, 0.5 + 0.5 * paint, "shopfront", (bays, 1))
         if rng.random() < 0.6:
-            cloth = [
-                [-w / 2 + 0.3, -d / 2 - 1.2, 2.3],
-                [w / 2 - 0.3, -d / 2 - 1.2, 2.3],
-                [w / 2 - 0.3, -d / 2, 2.95],
-                [-w / 2 + 0.3, -d / 2, 2.95],
-            ]
-            m.quad(cloth, paint, "awning", (bays, 1))
-            m.quad(cloth[::-1], paint * 0.5)
+            x, y = w / 2 - 0.3, -d / 2 - 1.2
+            cloth = [[-w / 2 + 0.3, y, 2.3], [x, y, 2.3], [x, -d / 2, 2.95], [-w / 2 + 0.3, -d / 2, 2.95]]
+            m.sheet(cloth, paint, paint * 0.5, "awning", (bays, 1))
     else:
         x = rng.uniform(-0.3, 0.3) * w
         m.box([x, -d / 2 - 0.04, 0], [1.15, 0.1, 2.2], shade(rng, rng.choice(BRIGHT)) * 0.8, "planks", 1.2)
@@ -93,15 +75,8 @@ def tower_block(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.box([0, 0, 0], [w, d, 4.2], (0.5, 0.52, 0.55), "curtain_wall", 4.2, whole=True)
     skin = rng.choice(["curtain_wall", "curtain_wall", "windows"])
     step = rng.random() < 0.5
-    m.box(
-        [0, 0, 4.2],
-        [w, d, h * (0.7 if step else 1) - 4.2],
-        tint,
-        skin,
-        11.0 if skin == "curtain_wall" else 6.5,
-        whole=True,
-        contact=0.9,
-    )
+    size, repeat = [w, d, h * (0.7 if step else 1) - 4.2], 11.0 if skin == "curtain_wall" else 6.5
+    m.box([0, 0, 4.2], size, tint, skin, repeat, whole=True, contact=0.9)
     if step:
         m.box([0, 0, h * 0.7], [w * 0.65, d * 0.65, h * 0.3], tint, skin, 11.0, whole=True)
     for z, t in ((4.2, 0.5), (h * (0.7 if step else 1.0), 0.6)):
@@ -148,14 +123,8 @@ def church(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     tone = shade(rng, (0.85, 0.79, 0.68))
     with m.at(0, 0, 0):
         m.box([0, -o.half_y + w * 0.25, 0], [w * 0.5, w * 0.5, h * 0.62], tone, "ashlar", 2.4)
-        m.lathe(
-            [0, -o.half_y + w * 0.25, h * 0.62],
-            [(w * 0.38, 0), (w * 0.3, h * 0.06), (0.05, h * 0.38)],
-            (0.36, 0.5, 0.46),
-            "roof",
-            2.0,
-            8,
-        )
+        spire = [(w * 0.38, 0), (w * 0.3, h * 0.06), (0.05, h * 0.38)]
+        m.lathe([0, -o.half_y + w * 0.25, h * 0.62], spire, (0.36, 0.5, 0.46), "roof", 2.0, 8)
         m.box([0, 1.0, 0], [w, 2 * o.half_y - 2, h * 0.26], tone, "ashlar", 2.4)
         with m.at(0, 1.0, h * 0.26, pi / 2):
             m.gable([0, 0, 0], [2 * o.half_y - 2, w, h * 0.16], ROOFS[0], "roof", 2.0, wall=tone, wall_texture="ashlar")
@@ -171,9 +140,8 @@ def barn(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     body = o.height - rise
     red = shade(rng, (0.66, 0.16, 0.12))
     m.box([0, 0, 0], [w, d, body], red, "planks", 2.2)
-    m.gable(
-        [0, 0, body], [w, d, rise], (0.5, 0.5, 0.52), "corrugated", 2.5, wall=red, wall_texture="planks", overhang=0.5
-    )
+    roof, grey = [w, d, rise], (0.5, 0.5, 0.52)
+    m.gable([0, 0, body], roof, grey, "corrugated", 2.5, wall=red, wall_texture="planks", overhang=0.5)
     white = (0.95, 0.94, 0.9)
     m.box([0, -d / 2 - 0.05, 0], [3.6, 0.1, 3.2], red * 0.8, "planks", 1.6)
     for sx in (-1, 1):
@@ -186,9 +154,8 @@ def barn(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 def silo(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     r = o.half_x
     m.lathe([0, 0, 0], [(r, 0), (r, o.height - r)], (0.8, 0.82, 0.84), "corrugated", 2.0, 14)
-    m.lathe(
-        [0, 0, o.height - r], [(r * 1.05, 0), (r * 0.7, r * 0.6), (0.02, r)], (0.6, 0.62, 0.66), "corrugated", 2.0, 14
-    )
+    dome = [(r * 1.05, 0), (r * 0.7, r * 0.6), (0.02, r)]
+    m.lathe([0, 0, o.height - r], dome, (0.6, 0.62, 0.66), "corrugated", 2.0, 14)
 
 
 def windmill(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -203,8 +170,7 @@ def windmill(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         d, s = np.array([cos(a), 0, sin(a)]), np.array([-sin(a), 0, cos(a)])
         m.beam(hub, hub + d * h * 0.55, 0.16, WOOD)
         sail = [hub + d * 1.0, hub + d * h * 0.54, hub + d * h * 0.54 + s * 1.1, hub + d * 1.0 + s * 1.1]
-        m.quad(sail, (0.95, 0.93, 0.88), "planks", (3, 1))
-        m.quad(sail[::-1], (0.7, 0.68, 0.64), "planks", (3, 1))
+        m.sheet(sail, (0.95, 0.93, 0.88), (0.7, 0.68, 0.64), "planks", (3, 1), lining="planks")
 
 
 def container(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -261,15 +227,8 @@ def lighthouse(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for i in range(bands):
         r0, r1 = r * (1 - 0.45 * i / bands), r * (1 - 0.45 * (i + 1) / bands)
         z0, z1 = h * 0.8 * i / bands, h * 0.8 * (i + 1) / bands
-        m.lathe(
-            [0, 0, z0],
-            [(r0, 0), (r1, z1 - z0)],
-            (0.8, 0.14, 0.12) if i % 2 else (0.95, 0.94, 0.92),
-            "plaster",
-            2.0,
-            12,
-            1.0,
-        )
+        tone = (0.8, 0.14, 0.12) if i % 2 else (0.95, 0.94, 0.92)
+        m.lathe([0, 0, z0], [(r0, 0), (r1, z1 - z0)], tone, "plaster", 2.0, 12, 1.0)
     m.cylinder([0, 0, h * 0.8], r * 0.75, 0.25, IRON, segments=12)
     m.cylinder([0, 0, h * 0.82], r * 0.4, h * 0.1, (1.0, 0.95, 0.7), segments=10, glow=0.3)
     m.cylinder([0, 0, h * 0.92], r * 0.5, h * 0.08, (0.8, 0.14, 0.12), top=0.02, segments=10)
@@ -281,45 +240,28 @@ def unfinished_building(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     floors = max(2, int(o.height // 3.2))
     grey = shade(rng, (0.68, 0.67, 0.64))
     for level in range(floors + 1):
-        m.box(
-            [0, 0, 3.2 * level - 0.25 if level else 0], [w, d, 0.3], grey, "concrete", 3.0, sides=range(6), contact=0.9
-        )
+        floor = 3.2 * level
+        m.box([0, 0, floor - 0.25 if level else 0], [w, d, 0.3], grey, "concrete", 3.0, sides=range(6), contact=0.9)
         if level == floors:
             break
-        for i in range(4):
-            for j in range(2):
-                m.box(
-                    [-w / 2 + 0.4 + i * (w - 0.8) / 3, (j - 0.5) * (d - 0.8), 3.2 * level],
-                    [0.5, 0.5, 3.2],
-                    grey,
-                    "concrete",
-                    2.0,
-                )
+        for i, j in itertools.product(range(4), range(2)):
+            column = [-w / 2 + 0.4 + i * (w - 0.8) / 3, (j - 0.5) * (d - 0.8), floor]
+            m.box(column, [0.5, 0.5, 3.2], grey, "concrete", 2.0)
         for i in range(3):
             if rng.random() < 0.45:
-                m.box(
-                    [-w / 2 + (i + 0.5) * w / 3, -d / 2 + 0.4, 3.2 * level],
-                    [w / 3 - 0.6, 0.2, rng.choice([1.2, 2.9])],
-                    (0.75, 0.42, 0.3),
-                    "brick",
-                    1.6,
-                )
-        m.box([0, 0.4 * d, 3.2 * level], [w * 0.9, 0.2, 2.95], grey * 0.8, "concrete", 2.5)
+                wall = [w / 3 - 0.6, 0.2, rng.choice([1.2, 2.9])]
+                m.box([-w / 2 + (i + 0.5) * w / 3, -d / 2 + 0.4, floor], wall, (0.75, 0.42, 0.3), "brick", 1.6)
+        m.box([0, 0.4 * d, floor], [w * 0.9, 0.2, 2.95], grey * 0.8, "concrete", 2.5)
     front = -d / 2 - 0.8
     for i in range(5):
         m.beam([-w / 2 + i * w / 4, front, 0], [-w / 2 + i * w / 4, front, 3.2 * floors + 0.6], 0.08, STEEL)
     for level in range(floors):
-        m.box(
-            [0, front, 3.2 * level + 2.0], [w, 0.7, 0.06], shade(rng, (0.75, 0.6, 0.4)), "planks", 1.5, sides=range(6)
-        )
+        wood = shade(rng, (0.75, 0.6, 0.4))
+        m.box([0, front, 3.2 * level + 2.0], [w, 0.7, 0.06], wood, "planks", 1.5, sides=range(6))
         m.beam([-w / 2, front, 3.2 * level + 3.0], [w / 2, front, 3.2 * level + 3.0], 0.07, STEEL)
     for i in range(6):
-        m.beam(
-            [-w / 2 + 0.5 + i * (w - 1) / 5, 0, 3.2 * floors],
-            [-w / 2 + 0.5 + i * (w - 1) / 5, 0.1, 3.2 * floors + 1.1],
-            0.06,
-            (0.5, 0.28, 0.18),
-        )
+        x, top = -w / 2 + 0.5 + i * (w - 1) / 5, 3.2 * floors
+        m.beam([x, 0, top], [x, 0.1, top + 1.1], 0.06, (0.5, 0.28, 0.18))
 
 
 def ruin(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -333,10 +275,5 @@ def ruin(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
                 height = o.height * rng.uniform(0.35, 1.0)
                 if i == 2 and a == 0:
                     continue
-                m.box(
-                    [-length / 2 + (i + 0.5) * length / n, -out + 0.3, -0.3],
-                    [length / n + 0.01, 0.6, height],
-                    tone,
-                    "ashlar",
-                    2.0,
-                )
+                x = -length / 2 + (i + 0.5) * length / n
+                m.box([x, -out + 0.3, -0.3], [length / n + 0.01, 0.6, height], tone, "ashlar", 2.0)

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import MeshBuilder, polar
 from ...engine.scene import Obstacle
 from .base import BRIGHT, IRON, STEEL, STONE, WOOD, shade
 
@@ -17,11 +17,11 @@ def gazebo(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.cylinder([0, 0, -0.2], 2.4, 0.45, STONE, "flagstones", 1.2, segments=8)
     for i in range(8):
         a = pi / 8 + i * pi / 4
-        m.beam([2.1 * cos(a), 2.1 * sin(a), 0.2], [2.1 * cos(a), 2.1 * sin(a), 3.0], 0.14, white)
+        m.beam(polar(2.1, a, 0.2), polar(2.1, a, 3.0), 0.14, white)
         if i:
             b = a - pi / 4
             for z in (0.55, 1.0):
-                m.beam([2.1 * cos(a), 2.1 * sin(a), z], [2.1 * cos(b), 2.1 * sin(b), z], 0.07, white)
+                m.beam(polar(2.1, a, z), polar(2.1, b, z), 0.07, white)
     m.lathe([0, 0, 2.9], [(2.6, 0), (1.2, 1.0), (0.1, 1.7)], (0.32, 0.5, 0.47), "roof", 1.5, 8)
     m.lathe([0, 0, 4.4], [(0.01, 0), (2.58, -1.5)], (0.6, 0.5, 0.4), "planks", 1.0, 8)
 
@@ -35,15 +35,8 @@ def pond(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         m.add(p, np.tile([0, 0, 1.0], (28, 1)), faces, tone, skin, p[:, :2] / 3.0)
     for i in range(9):
         a = rng.uniform(0, 2 * pi)
-        m.blob(
-            [o.half_x * cos(a), o.half_y * sin(a), 0.4],
-            [0.5, 0.4, 0.5],
-            (0.6, 0.58, 0.55),
-            "dirt",
-            1.0,
-            rough=0.2,
-            seed=i,
-        )
+        centre, tone = [o.half_x * cos(a), o.half_y * sin(a), 0.4], (0.6, 0.58, 0.55)
+        m.blob(centre, [0.5, 0.4, 0.5], tone, "dirt", rough=0.2, seed=i)
 
 
 def stump(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -54,23 +47,10 @@ def stump(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 def brown_cabin(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     w, d, rise = 2 * o.half_x, 2 * o.half_y, o.half_y * 0.8
     for i in range(int((o.height - rise) / 0.32)):
-        m.box(
-            [0, 0, -0.4 + 0.32 * i],
-            [w + 0.1 * (i % 2), d + 0.1 * (i % 2), 0.32],
-            shade(rng, (0.50, 0.33, 0.2)),
-            "bark",
-            1.2,
-            sides=range(4),
-        )
-    m.gable(
-        [0, 0, o.height - rise],
-        [w, d, rise],
-        (0.34, 0.42, 0.3),
-        "roof",
-        2.0,
-        wall=(0.45, 0.3, 0.2),
-        wall_texture="planks",
-    )
+        size = [w + 0.1 * (i % 2), d + 0.1 * (i % 2), 0.32]
+        m.box([0, 0, -0.4 + 0.32 * i], size, shade(rng, (0.50, 0.33, 0.2)), "bark", 1.2, sides=range(4))
+    roof, wall = (0.34, 0.42, 0.3), (0.45, 0.3, 0.2)
+    m.gable([0, 0, o.height - rise], [w, d, rise], roof, "roof", 2.0, wall=wall, wall_texture="planks")
     m.box([0, -d / 2 - 0.06, 0], [1.0, 0.14, 2.0], (0.3, 0.42, 0.3), "planks", 1.0)
     m.box([w * 0.3, -d / 2 - 0.06, 1.0], [1.0, 0.14, 0.9], (0.75, 0.8, 0.8))
 
@@ -82,14 +62,8 @@ def mesa(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     ):
         high = (o.height + 3) * share
         inner = r * (0.66 if i == 0 else 0.97)
-        m.lathe(
-            [0.4 * i, 0.2 * i, z],
-            [(r, 0), (inner, high), (inner * 0.9, high + 0.01)],
-            shade(rng, tone),
-            "dirt",
-            5.0,
-            11,
-        )
+        layer = [(r, 0), (inner, high), (inner * 0.9, high + 0.01)]
+        m.lathe([0.4 * i, 0.2 * i, z], layer, shade(rng, tone), "dirt", 5.0, 11)
         z, r = z + high, inner * 0.95
     m.cylinder([1.0, 0.5, z - 0.2], r, 0.2, (0.8, 0.55, 0.38), "sand", 4.0, segments=11)
 
@@ -128,14 +102,8 @@ def wood_pile(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for row in range(4):
         for i in range(5 - row % 2):
             y = -0.5 + 0.25 * i + 0.12 * (row % 2)
-            m.beam(
-                [-0.7, y, 0.13 + 0.22 * row],
-                [0.7, y, 0.13 + 0.22 * row],
-                0.25,
-                shade(rng, (0.6, 0.42, 0.26), 0.2),
-                "bark",
-                6,
-            )
+            z, brown = 0.13 + 0.22 * row, shade(rng, (0.6, 0.42, 0.26), 0.2)
+            m.beam([-0.7, y, z], [0.7, y, z], 0.25, brown, "bark", 6)
     m.box([0, 0, 0.98], [1.6, 1.4, 0.14], (0.97, 0.98, 1.0), "snow", 2.0)
 
 
@@ -144,14 +112,7 @@ def hay_bale(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for s in (-1, 1):
         t = np.linspace(0, 2 * pi, 12, endpoint=False) * s
         p = np.stack([np.full(12, s * 0.6), 0.74 * np.cos(t), 0.72 + 0.74 * np.sin(t)], axis=1)
-        m.add(
-            p,
-            np.tile([float(s), 0, 0], (12, 1)),
-            np.array([[0, i, i + 1] for i in range(1, 11)]),
-            (0.78, 0.6, 0.3),
-            "needles",
-            p[:, 1:],
-        )
+        m.polygon(p, [float(s), 0, 0], (0.78, 0.6, 0.3), "needles", p[:, 1:])
 
 
 def tractor(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -169,12 +130,7 @@ def tractor(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 
 def trough(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.box([0, 0, 0], [1.6, 0.7, 0.6], STONE, "concrete", 1.0, sides=range(4))
-    m.quad(
-        [[-0.75, -0.3, 0.55], [0.75, -0.3, 0.55], [0.75, 0.3, 0.55], [-0.75, 0.3, 0.55]],
-        (0.4, 0.6, 0.68),
-        "water",
-        (0.5, 0.3),
-    )
+    m.flat(-0.75, -0.3, 0.75, 0.3, 0.55, (0.4, 0.6, 0.68), "water", (0.5, 0.3))
 
 
 def scarecrow(m: MeshBuilder, rng: Random, o: Obstacle) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from math import cos, pi, sin
+from math import pi
 from random import Random
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import MeshBuilder, polar
 from ...engine.scene import Obstacle
 from .base import BRIGHT, CORNERS, IRON, STEEL, STONE, WOOD, shade
 
@@ -21,17 +21,16 @@ def stair_hut(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 def water_tank(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for i in range(4):
         a = pi / 4 + i * pi / 2
-        m.beam([1.3 * cos(a), 1.3 * sin(a), 0], [1.1 * cos(a), 1.1 * sin(a), 2.2], 0.16, STEEL)
-        m.beam([1.3 * cos(a), 1.3 * sin(a), 0.2], [1.1 * cos(a + pi / 2), 1.1 * sin(a + pi / 2), 2.0], 0.07, STEEL)
+        m.beam(polar(1.3, a, 0), polar(1.1, a, 2.2), 0.16, STEEL)
+        m.beam(polar(1.3, a, 0.2), polar(1.1, a + pi / 2, 2.0), 0.07, STEEL)
     m.lathe([0, 0, 2.1], [(1.45, 0), (1.45, 2.2), (0.02, 3.2)], shade(rng, (0.56, 0.38, 0.25)), "planks", 1.2, 12)
     for z in (2.4, 3.1, 3.9):
         m.lathe([0, 0, z], [(1.48, 0), (1.48, 0.08)], IRON, segments=12)
 
 
 def air_conditioner(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
-    m.box(
-        [0, 0, 0.2], [2 * o.half_x, 2 * o.half_y, o.height - 0.2], (0.82, 0.83, 0.82), "corrugated", 2.2, sides=range(6)
-    )
+    size = [2 * o.half_x, 2 * o.half_y, o.height - 0.2]
+    m.box([0, 0, 0.2], size, (0.82, 0.83, 0.82), "corrugated", 2.2, sides=range(6))
     for s in (-0.5, 0.5):
         m.cylinder([s * o.half_x, 0, o.height], 0.42, 0.12, (0.3, 0.31, 0.32), segments=10)
         m.box([s * o.half_x * 1.6, 0, 0], [0.15, 2 * o.half_y, 0.2], IRON)
@@ -52,8 +51,7 @@ def vent(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 
 def solar_panel(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     p = [[-1.3, -0.7, 0.25], [1.3, -0.7, 0.25], [1.3, 0.7, 1.0], [-1.3, 0.7, 1.0]]
-    m.quad(p, (0.25, 0.4, 0.85), "curtain_wall", (1.5, 0.8))
-    m.quad(p[::-1], (0.6, 0.6, 0.6))
+    m.sheet(p, (0.25, 0.4, 0.85), (0.6, 0.6, 0.6), "curtain_wall", (1.5, 0.8))
     for x in (-1.1, 1.1):
         m.beam([x, 0.6, 0], [x, 0.6, 0.95], 0.06, STEEL)
         m.beam([x, -0.6, 0], [x, -0.6, 0.3], 0.06, STEEL)
@@ -62,9 +60,8 @@ def solar_panel(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 def aerial(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.beam([0, 0, 0], [0, 0, o.height], 0.08, STEEL)
     for i in range(5):
-        m.beam(
-            [-0.6 + 0.08 * i, 0, o.height - 0.2 - 0.3 * i], [0.6 - 0.08 * i, 0, o.height - 0.2 - 0.3 * i], 0.05, STEEL
-        )
+        x, z = 0.6 - 0.08 * i, o.height - 0.2 - 0.3 * i
+        m.beam([-x, 0, z], [x, 0, z], 0.05, STEEL)
     m.blob([0.25, 0, 1.3], [0.12, 0.42, 0.42], (0.9, 0.9, 0.9), detail=1)
 
 
@@ -101,12 +98,8 @@ def climbing_frame(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     tones = rng.sample(BRIGHT[:7], 3)
     for i in range(3):
         for j in range(3):
-            m.beam(
-                [-1.5 + 1.5 * i, -1.5 + 1.5 * j, 0],
-                [-1.5 + 1.5 * i, -1.5 + 1.5 * j, 2.6 if i == j == 1 else 1.9],
-                0.08,
-                tones[0],
-            )
+            x, y = -1.5 + 1.5 * i, -1.5 + 1.5 * j
+            m.beam([x, y, 0], [x, y, 2.6 if i == j == 1 else 1.9], 0.08, tones[0])
         for k, z in enumerate((0.65, 1.3, 1.9)):
             m.beam([-1.5 + 1.5 * i, -1.5, z], [-1.5 + 1.5 * i, 1.5, z], 0.07, tones[k])
             m.beam([-1.5, -1.5 + 1.5 * i, z], [1.5, -1.5 + 1.5 * i, z], 0.07, tones[(k + 1) % 3])
@@ -118,8 +111,8 @@ def merry_go_round(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.cylinder([0, 0, 0.2], 0.08, 0.9, STEEL, segments=6)
     for i in range(6):
         a = i * pi / 3
-        m.beam([1.2 * cos(a), 1.2 * sin(a), 0.2], [1.2 * cos(a), 1.2 * sin(a), 0.95], 0.06, tones[1])
-        m.beam([1.2 * cos(a), 1.2 * sin(a), 0.95], [0, 0, 1.0], 0.06, tones[1])
+        m.beam(polar(1.2, a, 0.2), polar(1.2, a, 0.95), 0.06, tones[1])
+        m.beam(polar(1.2, a, 0.95), [0, 0, 1.0], 0.06, tones[1])
 
 
 def seesaw(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -140,9 +133,7 @@ def spring_horse(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 
 def sandpit(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.box([0, 0, 0], [2.2, 2.2, 0.25], WOOD, "planks", 1.0, sides=range(4))
-    m.quad(
-        [[-1.1, -1.1, 0.18], [1.1, -1.1, 0.18], [1.1, 1.1, 0.18], [-1.1, 1.1, 0.18]], (0.92, 0.80, 0.56), "sand", (1, 1)
-    )
+    m.flat(-1.1, -1.1, 1.1, 1.1, 0.18, (0.92, 0.80, 0.56), "sand")
     for s in (-1, 1):
         m.box([0, s * 1.1, 0.22], [2.4, 0.22, 0.08], WOOD, "planks", 1.0)
         m.box([s * 1.1, 0, 0.22], [0.22, 2.4, 0.08], WOOD, "planks", 1.0)
@@ -157,26 +148,14 @@ def sculpture(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     _pedestal(m, 0.7)
     tone = shade(rng, rng.choice([*BRIGHT, (0.3, 0.3, 0.32)]))
     for i in range(4):
-        m.blob(
-            [0.12 * cos(i * 2), 0.12 * sin(i * 2), 0.9 + i * 0.3],
-            [0.34 - 0.05 * i, 0.28 - 0.04 * i, 0.24],
-            tone,
-            rough=0.08,
-            detail=2,
-            seed=rng.randrange(99),
-        )
+        centre, radii = polar(0.12, i * 2, 0.9 + i * 0.3), [0.34 - 0.05 * i, 0.28 - 0.04 * i, 0.24]
+        m.blob(centre, radii, tone, rough=0.08, detail=2, seed=rng.randrange(99))
 
 
 def vase(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     _pedestal(m, 0.8)
-    m.lathe(
-        [0, 0, 0.8],
-        [(0.16, 0), (0.34, 0.4), (0.3, 0.65), (0.12, 0.85), (0.2, 1.0)],
-        shade(rng, rng.choice(BRIGHT)),
-        "art",
-        1.2,
-        14,
-    )
+    profile = [(0.16, 0), (0.34, 0.4), (0.3, 0.65), (0.12, 0.85), (0.2, 1.0)]
+    m.lathe([0, 0, 0.8], profile, shade(rng, rng.choice(BRIGHT)), "art", 1.2, 14)
 
 
 def glass_case(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -185,6 +164,5 @@ def glass_case(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         m.box([sx * 0.87, sy * 0.47, 0.9], [0.05, 0.05, 0.7], (0.75, 0.6, 0.3))
     m.box([0, 0, 1.6], [1.8, 1.0, 0.05], (0.75, 0.6, 0.3), sides=range(6))
     for i in range(3):
-        m.lathe(
-            [-0.5 + 0.5 * i, 0, 0.9], [(0.12, 0), (0.18, 0.2), (0.06, 0.4)], shade(rng, rng.choice(BRIGHT)), segments=9
-        )
+        tone = shade(rng, rng.choice(BRIGHT))
+        m.lathe([-0.5 + 0.5 * i, 0, 0.9], [(0.12, 0), (0.18, 0.2), (0.06, 0.4)], tone, segments=9)

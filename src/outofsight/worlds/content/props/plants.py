@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import MeshBuilder, polar
 from ...engine.scene import Obstacle
 from .base import BRIGHT, RGB, STONE, shade
 
@@ -21,17 +21,8 @@ def tree(m: MeshBuilder, rng: Random, o: Obstacle, leaf: RGB | None = None) -> N
         d = 0.0 if i == 4 else r * 0.62
         z = h * (0.82 if i == 4 else rng.uniform(0.56, 0.7))
         size = r * (rng.uniform(0.62, 0.8))
-        m.blob(
-            [d * cos(t), d * sin(t), z],
-            [size, size, size * 0.82],
-            shade(rng, green),
-            "leaves",
-            1.6,
-            rough=0.16,
-            detail=1,
-            seed=rng.randrange(1 << 30),
-            dark=0.42,
-        )
+        centre, radii, tone = polar(d, t, z), [size, size, size * 0.82], shade(rng, green)
+        m.blob(centre, radii, tone, "leaves", 1.6, rough=0.16, seed=rng.randrange(1 << 30), dark=0.42)
 
 
 def autumn_tree(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -43,16 +34,8 @@ def orange_tree(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.lathe([0, 0, 0], [(0.5, 0), (0.6, 0.55), (0.5, 0.55)], (0.72, 0.42, 0.3), "plaster", 1.0, 10)
     m.lathe([0, 0, 0.4], [(0.1, 0), (0.07, h * 0.5)], (0.45, 0.36, 0.28), "bark", 0.5, 6)
     centre = np.array([0, 0, h * 0.72])
-    m.blob(
-        centre,
-        [0.26 * h, 0.26 * h, 0.27 * h],
-        (0.26, 0.44, 0.18),
-        "leaves",
-        1.0,
-        rough=0.1,
-        seed=rng.randrange(99),
-        detail=2,
-    )
+    green, radii = (0.26, 0.44, 0.18), [0.26 * h, 0.26 * h, 0.27 * h]
+    m.blob(centre, radii, green, "leaves", 1.0, rough=0.1, seed=rng.randrange(99), detail=2)
     for _ in range(9):
         a, b = rng.uniform(0, 2 * pi), rng.uniform(-0.7, 0.9)
         d = np.array([cos(a) * cos(b), sin(a) * cos(b), sin(b)]) * 0.27 * h
@@ -69,8 +52,7 @@ def palm(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         a, b, c = top, top + d * 1.3 + [0, 0, 0.5], top + d * 2.4 + [0, 0, -0.5]
         for lo, hi, w0, w1 in ((a, b, 0.12, 0.38), (b, c, 0.38, 0.05)):
             corners = [lo - s * w0, hi - s * w1, hi + s * w1, lo + s * w0]
-            m.quad(corners, (0.42, 0.55, 0.2), "needles", (1, 1))
-            m.quad(corners[::-1], (0.34, 0.46, 0.17), "needles", (1, 1))
+            m.sheet(corners, (0.42, 0.55, 0.2), (0.34, 0.46, 0.17), "needles", lining="needles")
 
 
 def pine(m: MeshBuilder, rng: Random, o: Obstacle, colour: RGB = (0.24, 0.42, 0.21), cap: RGB | None = None) -> None:
@@ -82,14 +64,12 @@ def pine(m: MeshBuilder, rng: Random, o: Obstacle, colour: RGB = (0.24, 0.42, 0.
         z = h * (0.27 + 0.14 * i)
         r = h * 0.2 * (1.12 - i / layers) * rng.uniform(0.9, 1.1)
         with m.at(0, 0, z, rng.uniform(0, 3)):
-            m.lathe(
-                [0, 0, 0], [(r, 0), (r * 0.25, h * 0.2)], green * (0.75 + 0.08 * i), "needles", 1.0, 9, contact=0.55
-            )
+            needles = [(r, 0), (r * 0.25, h * 0.2)]
+            m.lathe([0, 0, 0], needles, green * (0.75 + 0.08 * i), "needles", 1.0, 9, contact=0.55)
             m.lathe([0, 0, h * 0.02], [(0.01, 0), (r * 0.96, -h * 0.02)], green * 0.4, "needles", 1.0, 9)
             if cap:
-                m.lathe(
-                    [0, 0, 0.05 + h * 0.035], [(r * 0.86, 0), (r * 0.2, h * 0.175)], cap, "snow", 1.0, 9, contact=0.95
-                )
+                snow = [(r * 0.86, 0), (r * 0.2, h * 0.175)]
+                m.lathe([0, 0, 0.05 + h * 0.035], snow, cap, "snow", 1.0, 9, contact=0.95)
     m.cylinder([0, 0, h * 0.86], h * 0.06, h * 0.14, cap or green, "snow" if cap else "needles", top=0, segments=7)
 
 
@@ -101,17 +81,9 @@ def bush(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for i in range(3):
         x = (i - 1) * o.half_x * 0.55
         size = o.half_x * rng.uniform(0.5, 0.7)
-        m.blob(
-            [x, rng.uniform(-0.2, 0.2) * o.half_y, o.height * 0.42],
-            [size, min(size, o.half_y), o.height * 0.55],
-            shade(rng, (0.30, 0.45, 0.18)),
-            "leaves",
-            1.2,
-            rough=0.14,
-            seed=rng.randrange(999),
-            dark=0.4,
-            floor=-0.1,
-        )
+        centre = [x, rng.uniform(-0.2, 0.2) * o.half_y, o.height * 0.42]
+        radii, green = [size, min(size, o.half_y), o.height * 0.55], shade(rng, (0.30, 0.45, 0.18))
+        m.blob(centre, radii, green, "leaves", 1.2, rough=0.14, seed=rng.randrange(999), dark=0.4, floor=-0.1)
 
 
 def flower_bed(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -120,29 +92,14 @@ def flower_bed(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     tones = rng.sample(BRIGHT, 3)
     for i in range(14):
         a, r = i * 2.4, (o.half_x - 0.3) * ((i + 0.5) / 14) ** 0.5
-        m.blob(
-            [r * cos(a), r * sin(a), 0.4],
-            [0.2, 0.2, 0.2],
-            tones[i % 3] if i % 2 else (0.3, 0.45, 0.2),
-            "leaves",
-            0.4,
-            detail=0,
-        )
+        tone = tones[i % 3] if i % 2 else (0.3, 0.45, 0.2)
+        m.blob(polar(r, a, 0.4), [0.2, 0.2, 0.2], tone, "leaves", 0.4, detail=0)
 
 
 def rock(m: MeshBuilder, rng: Random, o: Obstacle, colour: RGB = (0.55, 0.53, 0.5)) -> None:
-    m.blob(
-        [0, 0, o.height * 0.3],
-        [o.half_x * 0.9, o.half_y * 0.9, o.height * 0.7],
-        shade(rng, colour),
-        "dirt",
-        1.6,
-        rough=0.2,
-        detail=2,
-        seed=rng.randrange(1 << 30),
-        dark=0.5,
-        floor=-0.3,
-    )
+    centre, radii = [0, 0, o.height * 0.3], [o.half_x * 0.9, o.half_y * 0.9, o.height * 0.7]
+    tone, seed = shade(rng, colour), rng.randrange(1 << 30)
+    m.blob(centre, radii, tone, "dirt", 1.6, rough=0.2, detail=2, seed=seed, dark=0.5, floor=-0.3)
 
 
 def red_rock(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -155,14 +112,8 @@ def cactus(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for side in (-1, 1):
         z, reach = h * rng.uniform(0.35, 0.5), rng.uniform(0.5, 0.65)
         m.beam([0, 0, z], [side * reach, 0, z + 0.08], 0.24, green, "corrugated", 6)
-        m.lathe(
-            [side * reach, 0, z],
-            [(0.12, -0.1), (0.14, 0.1), (0.12, h * 0.33), (0.03, h * 0.38)],
-            green,
-            "corrugated",
-            1.0,
-            8,
-        )
+        arm = [(0.12, -0.1), (0.14, 0.1), (0.12, h * 0.33), (0.03, h * 0.38)]
+        m.lathe([side * reach, 0, z], arm, green, "corrugated", 1.0, 8)
 
 
 def dead_tree(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -180,5 +131,4 @@ def log(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for side in (-1, 1):
         t = np.linspace(0, 2 * pi, 8, endpoint=False) * side
         p = np.stack([np.full(8, side * o.half_x), r * np.cos(t), r * 0.9 + r * np.sin(t)], axis=1)
-        faces = np.array([[0, i, i + 1] for i in range(1, 7)])
-        m.add(p, np.tile([float(side), 0, 0], (8, 1)), faces, (0.8, 0.66, 0.46))
+        m.polygon(p, [float(side), 0, 0], (0.8, 0.66, 0.46))

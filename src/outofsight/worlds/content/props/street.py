@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import cos, pi, sin
 from random import Random
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import MeshBuilder, polar
 from ...engine.scene import Obstacle
 from .base import BRIGHT, IRON, STEEL, STONE, WOOD, shade
 
@@ -48,36 +48,16 @@ def car(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.quad([[t0, -wt, z1], [t1, -wt, z1], [t1, wt, z1], [t0, wt, z1]], paint)
     for sx in (-1, 1):
         for sy in (-1, 1):
-            m.beam(
-                [sx * length * 0.3, sy * (width / 2 - 0.2), 0.32],
-                [sx * length * 0.3, sy * (width / 2 + 0.02), 0.32],
-                0.64,
-                (0.08, 0.08, 0.09),
-                None,
-                8,
-            )
-            m.beam(
-                [sx * length * 0.3, sy * (width / 2 + 0.015), 0.32],
-                [sx * length * 0.3, sy * (width / 2 + 0.03), 0.32],
-                0.3,
-                STEEL,
-                None,
-                6,
-            )
-        m.box(
-            [sx * (length / 2 - 0.01), 0, 0.5],
-            [0.05, width * 0.86, 0.13],
-            (0.95, 0.93, 0.85) if sx > 0 else (0.7, 0.08, 0.08),
-        )
+            x, y = sx * length * 0.3, width / 2
+            m.beam([x, sy * (y - 0.2), 0.32], [x, sy * (y + 0.02), 0.32], 0.64, (0.08, 0.08, 0.09), None, 8)
+            m.beam([x, sy * (y + 0.015), 0.32], [x, sy * (y + 0.03), 0.32], 0.3, STEEL, None, 6)
+        lamp = (0.95, 0.93, 0.85) if sx > 0 else (0.7, 0.08, 0.08)
+        m.box([sx * (length / 2 - 0.01), 0, 0.5], [0.05, width * 0.86, 0.13], lamp)
 
 
 def bin(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
-    m.lathe(
-        [0, 0, 0],
-        [(0.24, 0), (0.3, 0.85), (0.32, 0.85), (0.32, 0.95), (0.2, 0.98), (0.01, 1.0)],
-        rng.choice([IRON, (0.15, 0.36, 0.2), (0.4, 0.4, 0.42)]),
-        segments=9,
-    )
+    profile = [(0.24, 0), (0.3, 0.85), (0.32, 0.85), (0.32, 0.95), (0.2, 0.98), (0.01, 1.0)]
+    m.lathe([0, 0, 0], profile, rng.choice([IRON, (0.15, 0.36, 0.2), (0.4, 0.4, 0.42)]), segments=9)
 
 
 def bollard(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -94,14 +74,8 @@ def crate(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 
 def barrel(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     h, r = o.height, o.half_x
-    m.lathe(
-        [0, 0, 0],
-        [(r * 0.8, 0), (r, h * 0.35), (r, h * 0.65), (r * 0.8, h), (0.01, h)],
-        shade(rng, WOOD),
-        "planks",
-        1.0,
-        12,
-    )
+    profile = [(r * 0.8, 0), (r, h * 0.35), (r, h * 0.65), (r * 0.8, h), (0.01, h)]
+    m.lathe([0, 0, 0], profile, shade(rng, WOOD), "planks", 1.0, 12)
     for z in (0.2, 0.78):
         m.lathe([0, 0, h * z], [(r * 0.97, 0), (r * 0.97, 0.06)], IRON, segments=12)
 
@@ -111,47 +85,20 @@ def planter(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     n = max(2, int(o.half_x * 2.2))
     for i in range(n):
         x = -o.half_x + (i + 0.5) * 2 * o.half_x / n
-        m.blob(
-            [x, 0, 0.75],
-            [0.36, min(0.4, o.half_y), 0.4],
-            shade(rng, (0.33, 0.48, 0.2)),
-            "leaves",
-            0.8,
-            rough=0.15,
-            seed=rng.randrange(99),
-            dark=0.4,
-        )
+        green, radii = shade(rng, (0.33, 0.48, 0.2)), [0.36, min(0.4, o.half_y), 0.4]
+        m.blob([x, 0, 0.75], radii, green, "leaves", 0.8, rough=0.15, seed=rng.randrange(99), dark=0.4)
 
 
 def fountain(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     r = o.half_x
     m.lathe([0, 0, 0], [(r, 0), (r, 0.55), (r - 0.3, 0.55), (r - 0.3, 0.1)], STONE, "ashlar", 1.2, 20)
     m.cylinder([0, 0, 0], r - 0.3, 0.38, (0.45, 0.68, 0.75), "water", 1.5, segments=20, cap=True)
-    m.lathe(
-        [0, 0, 0.2],
-        [
-            (0.5, 0),
-            (0.28, 0.5),
-            (0.25, 1.0),
-            (1.1, 1.35),
-            (1.1, 1.45),
-            (0.2, 1.4),
-            (0.18, 2.0),
-            (0.55, 2.2),
-            (0.1, 2.25),
-            (0.14, 2.6),
-            (0.01, 2.9),
-        ],
-        STONE,
-        "plaster",
-        1.0,
-        14,
-    )
+    bowls = [(0.5, 0), (0.28, 0.5), (0.25, 1.0), (1.1, 1.35), (1.1, 1.45), (0.2, 1.4)]
+    bowls += [(0.18, 2.0), (0.55, 2.2), (0.1, 2.25), (0.14, 2.6), (0.01, 2.9)]
+    m.lathe([0, 0, 0.2], bowls, STONE, "plaster", 1.0, 14)
     for i in range(8):
         a = 2 * pi * i / 8
-        m.beam(
-            [1.08 * cos(a), 1.08 * sin(a), 1.6], [1.3 * cos(a), 1.3 * sin(a), 0.4], 0.05, (0.85, 0.93, 0.97), None, 4
-        )
+        m.beam(polar(1.08, a, 1.6), polar(1.3, a, 0.4), 0.05, (0.85, 0.93, 0.97), None, 4)
 
 
 def statue(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -160,14 +107,8 @@ def statue(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.box([0, 0, 0], [2 * o.half_x, 2 * o.half_y, 0.3], STONE, "ashlar", 1.5)
     m.box([0, 0, 0.3], [1.5 * o.half_x, 1.5 * o.half_y, base - 0.3], STONE, "ashlar", 1.5)
     s = (o.height - base) / 2.0
-    m.lathe(
-        [0, 0, base],
-        [(0.42 * s, 0), (0.3 * s, 0.5 * s), (0.22 * s, 1.0 * s), (0.32 * s, 1.4 * s), (0.1 * s, 1.58 * s)],
-        bronze,
-        "plaster",
-        1.0,
-        9,
-    )
+    cloak = [(0.42 * s, 0), (0.3 * s, 0.5 * s), (0.22 * s, 1.0 * s), (0.32 * s, 1.4 * s), (0.1 * s, 1.58 * s)]
+    m.lathe([0, 0, base], cloak, bronze, "plaster", 1.0, 9)
     m.blob([0, 0, base + 1.76 * s], [0.15 * s, 0.15 * s, 0.2 * s], bronze)
     m.beam([0.25 * s, 0, base + 1.4 * s], [0.75 * s, 0.2 * s, base + 1.9 * s], 0.14 * s, bronze)
     m.beam([-0.25 * s, 0, base + 1.4 * s], [-0.42 * s, 0.1 * s, base + 0.8 * s], 0.14 * s, bronze)
@@ -181,41 +122,24 @@ def market_stall(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         m.box([sx * (x - 0.1), -y + 0.15, 0], [0.08, 0.08, h - 0.5], WOOD)
         m.box([sx * (x - 0.1), y - 0.15, 0], [0.08, 0.08, h - 0.1], WOOD)
     roof = [[-x, -y, h - 0.65], [x, -y, h - 0.65], [x, y, h], [-x, y, h]]
-    m.quad(roof, colour * 1.1, "awning", (x, 1))
-    m.quad(roof[::-1], colour * 0.5, None)
+    m.sheet(roof, colour * 1.1, colour * 0.5, "awning", (x, 1))
     front = [[-x, -y, h - 0.95], [x, -y, h - 0.95], [x, -y, h - 0.65], [-x, -y, h - 0.65]]
-    m.quad(front, colour, "awning", (x, 1))
-    m.quad(front[::-1], colour * 0.6, "awning", (x, 1))
+    m.sheet(front, colour, colour * 0.6, "awning", (x, 1), lining="awning")
     n = max(3, int(2 * x / 0.5))
     tones = [rng.choice(BRIGHT) for _ in range(4)]
     for i in range(n):
         for j in range(2):
             px = -x + 0.35 + (2 * x - 0.7) * i / (n - 1)
-            m.blob(
-                [px, -y * 0.2 - 0.28 + 0.5 * j, 0.88],
-                [0.22, 0.22, 0.18],
-                shade(rng, tones[(i // 2 + j) % 4]),
-                "leaves",
-                0.5,
-                detail=0,
-                rough=0.1,
-            )
+            centre, tone = [px, -y * 0.2 - 0.28 + 0.5 * j, 0.88], shade(rng, tones[(i // 2 + j) % 4])
+            m.blob(centre, [0.22, 0.22, 0.18], tone, "leaves", 0.5, detail=0, rough=0.1)
 
 
 def kiosk(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     paint = shade(rng, rng.choice([(0.16, 0.36, 0.28), (0.6, 0.16, 0.14), (0.16, 0.28, 0.45)]))
-    m.lathe([0, 0, 0], [(o.half_x * 0.85, 0), (o.half_x * 0.85, o.height * 0.72)], paint, "planks", 1.0, 8)
-    m.lathe(
-        [0, 0, o.height * 0.4], [(o.half_x * 0.87, 0), (o.half_x * 0.87, 0.8)], (0.9, 0.85, 0.7), "portrait", 1.6, 8
-    )
-    m.lathe(
-        [0, 0, o.height * 0.72],
-        [(o.half_x, 0), (o.half_x * 0.5, o.height * 0.12), (0.02, o.height * 0.28)],
-        paint * 0.7,
-        "roof",
-        1.0,
-        8,
-    )
+    r, h = o.half_x, o.height
+    m.lathe([0, 0, 0], [(r * 0.85, 0), (r * 0.85, h * 0.72)], paint, "planks", 1.0, 8)
+    m.lathe([0, 0, h * 0.4], [(r * 0.87, 0), (r * 0.87, 0.8)], (0.9, 0.85, 0.7), "portrait", 1.6, 8)
+    m.lathe([0, 0, h * 0.72], [(r, 0), (r * 0.5, h * 0.12), (0.02, h * 0.28)], paint * 0.7, "roof", 1.0, 8)
 
 
 def phone_box(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -226,12 +150,8 @@ def phone_box(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 
 
 def cafe_table(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
-    m.lathe(
-        [0, 0, 0],
-        [(0.25, 0), (0.04, 0.08), (0.04, 0.72), (0.42, 0.73), (0.42, 0.77), (0.01, 0.77)],
-        (0.85, 0.83, 0.8),
-        segments=10,
-    )
+    profile = [(0.25, 0), (0.04, 0.08), (0.04, 0.72), (0.42, 0.73), (0.42, 0.77), (0.01, 0.77)]
+    m.lathe([0, 0, 0], profile, (0.85, 0.83, 0.8), segments=10)
     for i in range(3):
         with m.at(0.85 * cos(2.1 * i), 0.85 * sin(2.1 * i), 0, 2.1 * i):
             m.box([0, 0, 0.42], [0.4, 0.4, 0.05], WOOD, sides=range(6))
@@ -247,25 +167,15 @@ def crate_of_fruit(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.box([0, 0, 0], [2 * o.half_x, 2 * o.half_y, 0.4], shade(rng, (0.7, 0.55, 0.36)), "planks", 0.7)
     tone = rng.choice(BRIGHT)
     for i in range(6):
-        m.blob(
-            [(-0.5 + i % 3 * 0.5) * o.half_x, (-0.4 + i // 3 * 0.8) * o.half_y, 0.42],
-            [0.2, 0.2, 0.16],
-            shade(rng, tone),
-            detail=0,
-        )
+        x, y = (-0.5 + i % 3 * 0.5) * o.half_x, (-0.4 + i // 3 * 0.8) * o.half_y
+        m.blob([x, y, 0.42], [0.2, 0.2, 0.16], shade(rng, tone), detail=0)
 
 
 def column(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     r = o.half_x
     m.box([0, 0, 0], [2 * r, 2 * r, 0.3], STONE, "ashlar", 1.0)
-    m.lathe(
-        [0, 0, 0.3],
-        [(r * 0.95, 0), (r * 0.72, 0.15), (r * 0.66, o.height - 0.75), (r, o.height - 0.5)],
-        (0.85, 0.81, 0.74),
-        "plaster",
-        1.0,
-        14,
-    )
+    shaft = [(r * 0.95, 0), (r * 0.72, 0.15), (r * 0.66, o.height - 0.75), (r, o.height - 0.5)]
+    m.lathe([0, 0, 0.3], shaft, (0.85, 0.81, 0.74), "plaster", 1.0, 14)
     m.box([0, 0, o.height - 0.2], [2.1 * r, 2.1 * r, 0.2], STONE, sides=range(6))
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from math import cos, sin
 from random import Random
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import MeshBuilder, polar
 from ...engine.scene import Obstacle
 from .base import BRIGHT, IRON, STEEL, WOOD, YELLOW, shade
 
@@ -17,29 +16,15 @@ def boat(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     stations = ((-1.0, 0.7, 1.3), (-0.4, 1.0, 1.1), (0.35, 0.9, 1.25), (1.0, 0.02, 1.8))
     for (s0, w0, h0), (s1, w1, h1) in itertools.pairwise(stations):
         for side in (-1, 1):
-            p = [
-                [s0 * length, side * w0 * beam * 0.55, z],
-                [s1 * length * 0.92, side * w1 * beam * 0.55, z],
-                [s1 * length, side * w1 * beam, z + h1],
-                [s0 * length, side * w0 * beam, z + h0],
-            ]
+            w2, w3 = side * w1 * beam, side * w0 * beam
+            p = [[s0 * length, w3 * 0.55, z], [s1 * length * 0.92, w2 * 0.55, z]]
+            p += [[s1 * length, w2, z + h1], [s0 * length, w3, z + h0]]
             m.quad(p if side < 0 else p[::-1], paint, "planks", (0.6, 2))
-        deck = [
-            [s0 * length, -w0 * beam, z + h0 - 0.15],
-            [s1 * length, -w1 * beam, z + h1 - 0.15],
-            [s1 * length, w1 * beam, z + h1 - 0.15],
-            [s0 * length, w0 * beam, z + h0 - 0.15],
-        ]
+        a, b, deep, high = s0 * length, s1 * length, z + h0 - 0.15, z + h1 - 0.15
+        deck = [[a, -w0 * beam, deep], [b, -w1 * beam, high], [b, w1 * beam, high], [a, w0 * beam, deep]]
         m.quad(deck, (0.8, 0.64, 0.44), "planks", (1, 1))
-    m.quad(
-        [
-            [-length, beam * 0.7, z + 1.3],
-            [-length, -beam * 0.7, z + 1.3],
-            [-length, -beam * 0.4, z],
-            [-length, beam * 0.4, z],
-        ][::-1],
-        paint,
-    )
+    y, low, top = beam * 0.7, beam * 0.4, z + 1.3
+    m.quad([[-length, low, z], [-length, -low, z], [-length, -y, top], [-length, y, top]], paint)
     m.box([-0.3, 0, z + 0.9], [1.9, beam * 1.1, 1.6], (0.94, 0.93, 0.9), "planks", 1.2)
     m.box([-0.3, 0, z + 1.7], [1.95, beam * 1.15, 0.5], (0.25, 0.32, 0.38))
     m.beam([0.9, 0, z + 1.0], [0.9, 0, z + 6.5], 0.12, WOOD)
@@ -55,13 +40,9 @@ def ship(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.cylinder([-o.half_x * 0.75, 0, 12.0], 1.2, 2.6, hull, segments=10)
     for i in range(5):
         for j in range(rng.randint(1, 3)):
-            m.box(
-                [-o.half_x * 0.45 + i * 5.6, 0, 4.1 + 2.6 * j],
-                [5.2, 2 * o.half_y - 1.5, 2.55],
-                shade(rng, rng.choice(BRIGHT[:7])),
-                "corrugated",
-                3.0,
-            )
+            tone = shade(rng, rng.choice(BRIGHT[:7]))
+            box = [5.2, 2 * o.half_y - 1.5, 2.55]
+            m.box([-o.half_x * 0.45 + i * 5.6, 0, 4.1 + 2.6 * j], box, tone, "corrugated", 3.0)
 
 
 def warehouse(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -77,19 +58,10 @@ def warehouse(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 
 
 def net_pile(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
-    m.blob(
-        [0, 0, 0.15],
-        [0.85, 0.7, 0.5],
-        rng.choice([(0.2, 0.5, 0.45), (0.85, 0.45, 0.15), (0.3, 0.4, 0.6)]),
-        "needles",
-        0.5,
-        rough=0.15,
-        detail=2,
-        seed=rng.randrange(99),
-        floor=0.0,
-    )
+    tone, seed = rng.choice([(0.2, 0.5, 0.45), (0.85, 0.45, 0.15), (0.3, 0.4, 0.6)]), rng.randrange(99)
+    m.blob([0, 0, 0.15], [0.85, 0.7, 0.5], tone, "needles", 0.5, rough=0.15, detail=2, seed=seed, floor=0.0)
     for i in range(3):
-        m.blob([0.5 * cos(i * 2), 0.5 * sin(i * 2), 0.55], [0.13] * 3, (0.95, 0.9, 0.3), detail=1)
+        m.blob(polar(0.5, i * 2, 0.55), [0.13] * 3, (0.95, 0.9, 0.3), detail=1)
 
 
 def train(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -115,22 +87,12 @@ def goods_train(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         x = -o.half_x + (i + 0.5) * o.half_x / 2
         m.box([x, 0, -0.4], [o.half_x / 2 - 0.8, 2.3, 0.4], IRON)
         if rng.random() < 0.5:
-            m.box(
-                [x, 0, 0.0],
-                [o.half_x / 2 - 0.8, 2.6, rng.uniform(1.6, 3.0)],
-                shade(rng, rng.choice([(0.55, 0.26, 0.18), (0.4, 0.42, 0.4), (0.25, 0.38, 0.5)])),
-                "corrugated",
-                2.5,
-            )
+            size = [o.half_x / 2 - 0.8, 2.6, rng.uniform(1.6, 3.0)]
+            tone = shade(rng, rng.choice([(0.55, 0.26, 0.18), (0.4, 0.42, 0.4), (0.25, 0.38, 0.5)]))
+            m.box([x, 0, 0.0], size, tone, "corrugated", 2.5)
         else:
-            m.beam(
-                [x - o.half_x / 4 + 0.6, 0, 1.2],
-                [x + o.half_x / 4 - 0.6, 0, 1.2],
-                2.3,
-                shade(rng, (0.75, 0.75, 0.72)),
-                "plaster",
-                10,
-            )
+            start, end = [x - o.half_x / 4 + 0.6, 0, 1.2], [x + o.half_x / 4 - 0.6, 0, 1.2]
+            m.beam(start, end, 2.3, shade(rng, (0.75, 0.75, 0.72)), "plaster", 10)
 
 
 def station_house(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -189,17 +151,14 @@ def luggage_trolley(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
         for x in (-0.6, 0.6):
             m.beam([x, s * 0.42, 0.16], [x, s * 0.48, 0.16], 0.32, IRON, None, 8)
     for x, z, w in ((-0.4, 0.38, 0.7), (0.35, 0.38, 0.6), (-0.2, 0.83, 0.6)):
-        m.box(
-            [x, rng.uniform(-0.1, 0.1), z],
-            [w, 0.55, 0.44],
-            shade(rng, rng.choice([(0.5, 0.3, 0.18), (0.2, 0.3, 0.45), (0.65, 0.2, 0.15), (0.25, 0.4, 0.3)])),
-        )
+        y = rng.uniform(-0.1, 0.1)
+        tone = rng.choice([(0.5, 0.3, 0.18), (0.2, 0.3, 0.45), (0.65, 0.2, 0.15), (0.25, 0.4, 0.3)])
+        m.box([x, y, z], [w, 0.55, 0.44], shade(rng, tone))
 
 
 def water_tower(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
-    m.lathe(
-        [0, 0, -1], [(1.7, 0), (1.4, 6.5), (2.3, 7.6), (2.3, 10.0), (0.05, 11.5)], (0.72, 0.45, 0.35), "brick", 2.4, 14
-    )
+    profile = [(1.7, 0), (1.4, 6.5), (2.3, 7.6), (2.3, 10.0), (0.05, 11.5)]
+    m.lathe([0, 0, -1], profile, (0.72, 0.45, 0.35), "brick", 2.4, 14)
 
 
 def digger(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
@@ -231,38 +190,19 @@ def brick_pallet(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 
 def plank_stack(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for i in range(4):
-        m.box(
-            [rng.uniform(-0.15, 0.15), 0, 0.24 * i],
-            [2.6, 1.0 - 0.1 * i, 0.2],
-            shade(rng, (0.82, 0.64, 0.42)),
-            "planks",
-            0.8,
-            sides=range(6),
-        )
+        x, size = rng.uniform(-0.15, 0.15), [2.6, 1.0 - 0.1 * i, 0.2]
+        m.box([x, 0, 0.24 * i], size, shade(rng, (0.82, 0.64, 0.42)), "planks", 0.8, sides=range(6))
 
 
 def sand_heap(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
-    m.blob(
-        [0, 0, -0.2],
-        [o.half_x, o.half_y, o.height + 0.2],
-        shade(rng, (0.86, 0.70, 0.46)),
-        "sand",
-        2.0,
-        rough=0.09,
-        detail=2,
-        seed=rng.randrange(99),
-        floor=-0.05,
-    )
+    radii, tone = [o.half_x, o.half_y, o.height + 0.2], shade(rng, (0.86, 0.70, 0.46))
+    m.blob([0, 0, -0.2], radii, tone, "sand", 2.0, rough=0.09, detail=2, seed=rng.randrange(99), floor=-0.05)
 
 
 def barrier(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     for i in range(5):
-        m.box(
-            [-0.64 + 0.32 * i, 0, 0.75],
-            [0.32, 0.06, 0.26],
-            (0.9, 0.2, 0.12) if i % 2 else (0.96, 0.95, 0.92),
-            sides=range(6),
-        )
+        tone = (0.9, 0.2, 0.12) if i % 2 else (0.96, 0.95, 0.92)
+        m.box([-0.64 + 0.32 * i, 0, 0.75], [0.32, 0.06, 0.26], tone, sides=range(6))
     for s in (-0.65, 0.65):
         m.beam([s, -0.3, 0], [s, 0, 0.95], 0.07, STEEL)
         m.beam([s, 0.3, 0], [s, 0, 0.95], 0.07, STEEL)
@@ -271,12 +211,8 @@ def barrier(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 def traffic_cone(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     m.box([0, 0, 0], [0.5, 0.5, 0.05], IRON)
     for z0, z1, tone in ((0.05, 0.3, 0), (0.3, 0.5, 1), (0.5, 0.8, 0)):
-        m.lathe(
-            [0, 0, z0],
-            [(0.2 * (1 - z0), 0), (0.2 * (1 - z1), z1 - z0)],
-            (0.96, 0.95, 0.92) if tone else (0.95, 0.4, 0.1),
-            segments=9,
-        )
+        paint = (0.96, 0.95, 0.92) if tone else (0.95, 0.4, 0.1)
+        m.lathe([0, 0, z0], [(0.2 * (1 - z0), 0), (0.2 * (1 - z1), z1 - z0)], paint, segments=9)
 
 
 def cement_mixer(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
