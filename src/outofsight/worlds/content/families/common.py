@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, pi, sin
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 
@@ -23,103 +26,19 @@ Stage = tuple[float, float, float, float]
 class Light:
     """A time of day. elevation: degrees of the sun, from and to; sun and ambient in linear light."""
 
-    elevation: tuple[float, float]
-    sun: tuple[float, float, float]
-    ambient: tuple[float, float, float]
-    top: tuple[float, float, float]
-    horizon: tuple[float, float, float]
+    elevation: Sequence[float]
+    sun: Sequence[float]
+    ambient: Sequence[float]
+    top: Sequence[float]
+    horizon: Sequence[float]
     clouds: float
-    words: tuple[str, ...]
+    words: Sequence[str]
 
 
-LIGHTS: dict[str, Light] = {
-    "noon": Light(
-        (48, 64),
-        (2.1, 2.0, 1.85),
-        (0.50, 0.58, 0.70),
-        (0.20, 0.43, 0.80),
-        (0.72, 0.83, 0.93),
-        0.45,
-        ("at noon", "on a bright day", "in clear midday light"),
-    ),
-    "morning": Light(
-        (26, 36),
-        (2.0, 1.72, 1.35),
-        (0.48, 0.56, 0.68),
-        (0.30, 0.52, 0.82),
-        (0.92, 0.86, 0.76),
-        0.40,
-        ("in the morning", "in early light", "on a fresh morning"),
-    ),
-    "afternoon": Light(
-        (30, 42),
-        (2.15, 1.85, 1.45),
-        (0.48, 0.55, 0.66),
-        (0.24, 0.46, 0.80),
-        (0.86, 0.86, 0.84),
-        0.50,
-        ("in the afternoon", "in warm afternoon light"),
-    ),
-    "dusk": Light(
-        (13, 19),
-        (2.0, 1.10, 0.58),
-        (0.60, 0.56, 0.70),
-        (0.26, 0.32, 0.58),
-        (0.98, 0.66, 0.42),
-        0.55,
-        ("at dusk", "at sunset", "in the last light of the day"),
-    ),
-    "overcast": Light(
-        (40, 55),
-        (0.62, 0.62, 0.62),
-        (1.12, 1.16, 1.22),
-        (0.70, 0.74, 0.80),
-        (0.86, 0.88, 0.90),
-        0.95,
-        ("under a grey sky", "on an overcast day"),
-    ),
-    "night": Light(
-        (38, 50),
-        (0.16, 0.20, 0.32),
-        (0.13, 0.15, 0.24),
-        (0.02, 0.03, 0.08),
-        (0.10, 0.11, 0.20),
-        0.30,
-        ("at night", "late at night"),
-    ),
-    "indoor": Light(
-        (58, 68),
-        (1.3, 1.25, 1.15),
-        (0.78, 0.77, 0.74),
-        (0.6, 0.7, 0.85),
-        (0.8, 0.85, 0.9),
-        0.4,
-        ("in even light", "under the skylights"),
-    ),
-}
-
-
+_TABLES = tomllib.loads((Path(__file__).parents[1] / "scenes.toml").read_text(encoding="utf-8"))
+LIGHTS = {name: Light(**numbers) for name, numbers in _TABLES["lights"].items()}
 # half extents and heights of what comes in one size, whatever size a family scatters
-SIZES: dict[str, tuple[float, float, float, float]] = {
-    "bench": (0.8, 0.35, 0.9, 0.9),
-    "lamp post": (0.25, 0.25, 3.9, 4.3),
-    "bin": (0.33, 0.33, 1.0, 1.0),
-    "barrel": (0.4, 0.4, 0.95, 1.1),
-    "crate": (0.5, 0.5, 0.9, 1.7),
-    "bush": (0.9, 0.75, 0.9, 1.5),
-    "bollard": (0.16, 0.16, 1.0, 1.0),
-    "statue": (0.65, 0.65, 2.8, 3.4),
-    "kiosk": (1.0, 1.0, 3.1, 3.1),
-    "tree": (0.45, 0.45, 5.0, 8.5),
-    "autumn tree": (0.45, 0.45, 5.0, 8.0),
-    "vent": (0.4, 0.4, 1.6, 1.6),
-    "flower bed": (1.2, 1.2, 0.6, 0.6),
-    "stump": (0.5, 0.5, 0.75, 0.75),
-    "traffic cone": (0.27, 0.27, 0.8, 0.8),
-    "palm": (0.3, 0.3, 4.5, 6.5),
-    "hay bale": (0.75, 0.75, 1.5, 1.5),
-    "spring horse": (0.65, 0.3, 1.1, 1.1),
-}
+SIZES: dict[str, tuple[float, float, float, float]] = _TABLES["sizes"]
 
 
 class Plan:
@@ -131,6 +50,14 @@ class Plan:
         self.obstacles: list[Obstacle] = []
         self._reaches: list[tuple[Obstacle, float, float, float]] = []  # with place and half extents summed
         self.params: dict[str, object] = {}
+        self.uniform = rng.uniform
+
+    def sign(self) -> int:
+        return self.rng.choice([-1, 1])
+
+    def quarter(self) -> float:
+        """A turn by whole right angles, radians."""
+        return self.rng.randrange(4) * pi / 2
 
     def add(self, kind: str, x: float, y: float, half: tuple[float, float], height: float, angle: float = 0.0) -> None:
         self.obstacles.append(Obstacle(x, y, half[0], half[1], angle, height, kind))
@@ -182,7 +109,7 @@ class Plan:
                 if beyond and sx0 - radius < x < sx1 + radius and sy0 - radius < y < sy1 + radius:
                     continue
                 if self.clear(x, y, radius, gap):
-                    angle = rng.randrange(4) * pi / 2 if square else rng.uniform(0, 2 * pi)
+                    angle = self.quarter() if square else rng.uniform(0, 2 * pi)
                     self.add(name, x, y, (half_x, half_y), rng.uniform(*span), angle)
                     break
 
@@ -249,16 +176,17 @@ Ground = Callable[[MeshBuilder, SceneLayout, Random], None]
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of place. fill puts obstacles on the plan; ground draws everything that is no obstacle."""
+    """One kind of place. fill puts obstacles on the plan; ground draws everything that is no obstacle. half: least and
+    greatest half extents of the stage in x and in y, metres. props: what this family draws in a way of its own."""
 
     name: str
-    places: tuple[str, ...]
-    lights: tuple[str, ...]
-    half: tuple[tuple[float, float], tuple[float, float]]  # half extents of the stage in x and y, from and to
     fill: Fill
     ground: Ground
-    props: Mapping[str, Prop] = field(default_factory=dict)
+    places: Sequence[str]
+    lights: Sequence[str]
+    half: Sequence[Sequence[float]]
     fog: float = 0.0024
+    props: Mapping[str, Prop] = field(default_factory=dict)
     lamps: Callable[[SceneLayout], tuple[PointLight, ...]] | None = None
 
     def layout(self, seed: int) -> SceneLayout:
@@ -286,6 +214,11 @@ class Family:
             with mesh.at(obstacle.x, obstacle.y, float(z), obstacle.angle):
                 prop(mesh, rng, obstacle)
         return _lit(mesh, layout, self.fog, self.lamps(layout) if self.lamps else ())
+
+
+def family(name: str, fill: Fill, ground: Ground, **more: Any) -> Family:
+    """The family of this name, with its words and numbers from scenes.toml; more: as Family has it."""
+    return Family(name, fill, ground, **_TABLES["families"][name], **more)
 
 
 def _lit(mesh: MeshBuilder, layout: SceneLayout, fog: float, lamps: tuple[PointLight, ...]) -> Scene:

@@ -12,7 +12,7 @@ from ...engine.scene import SceneLayout
 from ...engine.terrain import terrain_height
 from ..props.base import WOOD
 from ..props.country import brown_cabin
-from .common import Family, Plan, gentle, hills, path, wide_ground
+from .common import Plan, family, gentle, hills, path, wide_ground
 
 
 def _fence(
@@ -44,9 +44,9 @@ def _winding(seed: int, half: float, turn: float, sway: float) -> np.ndarray:
 
 def _park_fill(plan: Plan) -> None:
     plan.params["terrain"] = gentle(plan.rng, 0.18, 26, 3.0, 30)
-    plan.params["turn"] = plan.rng.uniform(0, pi)
-    plan.add("gazebo", plan.rng.choice([-1, 1]) * plan.rng.uniform(8, 10), plan.rng.uniform(-8, 8), (2.4, 2.4), 4.6)
-    plan.add("pond", plan.rng.uniform(-3, 3), plan.rng.choice([-1, 1]) * (plan.stage[3] + 7.5), (8.0, 5.5), 0.2)
+    plan.params["turn"] = plan.uniform(0, pi)
+    plan.add("gazebo", plan.sign() * plan.uniform(8, 10), plan.uniform(-8, 8), (2.4, 2.4), 4.6)
+    plan.add("pond", plan.uniform(-3, 3), plan.sign() * (plan.stage[3] + 7.5), (8.0, 5.5), 0.2)
     plan.scatter(["flower bed"], 3, (1.3, 1.3), (0.6, 0.6), gap=2.5)
     plan.scatter(["tree", "tree", "autumn tree"], 7, (0.5, 0.5), (5, 8), gap=3.6)
     plan.scatter("bench", 4, (0.8, 0.35), (0.9, 0.9), gap=2.4)
@@ -64,18 +64,12 @@ def _park_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
 
 def _forest_fill(plan: Plan) -> None:
     plan.params["terrain"] = gentle(plan.rng, 0.22, 24, 7.0, 30)
-    plan.params["turn"] = plan.rng.uniform(0, pi)
+    plan.params["turn"] = plan.uniform(0, pi)
     plan.scatter("pine", 13, (0.5, 0.5), (8, 14), gap=4.2)
     plan.scatter(["log"], 3, (1.7, 0.35), (0.6, 0.8), gap=2.0)
     plan.scatter(["rock", "bush", "stump"], 9, (0.9, 0.7), (0.6, 1.3), gap=2.2)
-    plan.add(
-        "cabin",
-        plan.rng.choice([-1, 1]) * (plan.stage[2] + 5),
-        plan.rng.uniform(-6, 6),
-        (3.6, 3.0),
-        5.0,
-        plan.rng.uniform(-0.4, 0.4) + pi / 2,
-    )
+    x, y = plan.sign() * (plan.stage[2] + 5), plan.uniform(-6, 6)
+    plan.add("cabin", x, y, (3.6, 3.0), 5.0, plan.uniform(-0.4, 0.4) + pi / 2)
     plan.scatter("pine", 72, (0.9, 0.9), (9, 17), gap=1.4, beyond=32)
 
 
@@ -90,7 +84,7 @@ def _forest_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
                 s = np.array([-d[1], d[0], 0]) * 0.35
                 tri = np.array([-s, d + np.array([0, 0, 0.35]), s])
                 for points in (tri, tri[::-1]):
-                    m.add(points, np.tile([0, 0, 1.0], (3, 1)), np.array([[0, 1, 2]]), (0.35, 0.5, 0.2))
+                    m.polygon(points, [0, 0, 1.0], (0.35, 0.5, 0.2))
     hills(m, layout.seed, 110, 26, (0.22, 0.32, 0.22), "needles", 0.8)
 
 
@@ -99,17 +93,11 @@ def _desert_fill(plan: Plan) -> None:
     plan.scatter("cactus", 6, (0.8, 0.4), (2.4, 4.0), gap=3.4)
     plan.scatter(["red rock"], 6, (1.1, 0.9), (0.9, 2.0), gap=2.6)
     plan.scatter(["dead tree", "barrel", "cart"], 3, (0.9, 0.6), (1.0, 3.4), gap=2.6)
-    plan.add(
-        "ruin",
-        plan.rng.choice([-1, 1]) * plan.rng.uniform(7, 10),
-        plan.rng.choice([-1, 1]) * plan.rng.uniform(6, 9),
-        (2.6, 2.0),
-        2.6,
-        plan.rng.uniform(0, 6),
-    )
+    x, y = plan.sign() * plan.uniform(7, 10), plan.sign() * plan.uniform(6, 9)
+    plan.add("ruin", x, y, (2.6, 2.0), 2.6, plan.uniform(0, 6))
     for i in range(5):
-        a, r = 2 * pi * i / 5 + plan.rng.uniform(-0.4, 0.4), plan.rng.uniform(34, 60)
-        plan.add("mesa", r * cos(a), r * sin(a), (plan.rng.uniform(6, 9),) * 2, plan.rng.uniform(9, 18))
+        a, r = 2 * pi * i / 5 + plan.uniform(-0.4, 0.4), plan.uniform(34, 60)
+        plan.add("mesa", r * cos(a), r * sin(a), (plan.uniform(6, 9),) * 2, plan.uniform(9, 18))
     plan.scatter(["cactus", "red rock", "palm", "red rock"], 26, (1.4, 1.2), (2.4, 4.5), gap=2.0, beyond=26)
 
 
@@ -142,20 +130,14 @@ def _snow_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
 def _farm_fill(plan: Plan) -> None:
     plan.params["terrain"] = gentle(plan.rng, 0.14, 28, 4.5, 40)
     x0, y0, x1, y1 = plan.stage
-    plan.add("barn", plan.rng.uniform(-5, 5), y1 + 8, (7.5, 5.5), 9.5)
+    plan.add("barn", plan.uniform(-5, 5), y1 + 8, (7.5, 5.5), 9.5)
     plan.add("silo", plan.rng.choice([-12.0, 12.0]), y1 + 8, (2.2, 2.2), 12)
-    plan.add("windmill", x1 + 14, plan.rng.uniform(-8, 8), (2.8, 2.8), 13, -pi / 2)
-    plan.add("house", x0 - 8, plan.rng.uniform(-6, 6), (4.5, 4.0), 7.0, pi / 2)
-    plan.add("barn", plan.rng.uniform(-14, 14), y0 - 26, (6.0, 5.0), 8.0, pi)
+    plan.add("windmill", x1 + 14, plan.uniform(-8, 8), (2.8, 2.8), 13, -pi / 2)
+    plan.add("house", x0 - 8, plan.uniform(-6, 6), (4.5, 4.0), 7.0, pi / 2)
+    plan.add("barn", plan.uniform(-14, 14), y0 - 26, (6.0, 5.0), 8.0, pi)
     plan.scatter("hay bale", 6, (0.9, 0.8), (1.5, 1.5), gap=3)
-    plan.add(
-        "tractor",
-        plan.rng.uniform(-8, 8),
-        plan.rng.choice([-1, 1]) * plan.rng.uniform(5, 8),
-        (1.7, 0.95),
-        2.4,
-        plan.rng.uniform(0, 6),
-    )
+    x, y = plan.uniform(-8, 8), plan.sign() * plan.uniform(5, 8)
+    plan.add("tractor", x, y, (1.7, 0.95), 2.4, plan.uniform(0, 6))
     plan.scatter(["crate", "barrel", "trough", "scarecrow"], 6, (0.8, 0.6), (0.8, 2.1), gap=2.6)
     plan.scatter(["tree"], 4, (0.5, 0.5), (5, 7), gap=5)
     plan.scatter(["tree", "bush", "autumn tree", "hay bale"], 26, (1.0, 0.9), (2.0, 8), gap=3.0, beyond=40)
@@ -163,83 +145,31 @@ def _farm_fill(plan: Plan) -> None:
 
 def _farm_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
     wide_ground(m, layout, (0.62, 0.64, 0.30), "meadow", 3.2, step=2.0, patches=(0.72, 0.62, 0.36))
-    fields = [
-        ((0.90, 0.74, 0.32), "furrows"),
-        ((0.56, 0.40, 0.27), "furrows"),
-        ((0.46, 0.60, 0.24), "furrows"),
-        ((0.80, 0.76, 0.22), "meadow"),
-    ]
+    fields = [((0.90, 0.74, 0.32), "furrows"), ((0.56, 0.40, 0.27), "furrows")]
+    fields += [((0.46, 0.60, 0.24), "furrows"), ((0.80, 0.76, 0.22), "meadow")]
     rng.shuffle(fields)
     x0, y0, x1, y1 = layout.stage
-    for (cx, cy), (tone, skin) in zip(
-        ((x1 + 22, y1 + 22), (x0 - 24, y1 + 20), (x0 - 22, y0 - 22), (x1 + 24, y0 - 20)), fields, strict=True
-    ):
+    white = (0.85, 0.82, 0.76)
+    corners = ((x1 + 22, y1 + 22), (x0 - 24, y1 + 20), (x0 - 22, y0 - 22), (x1 + 24, y0 - 20))
+    for (cx, cy), (tone, skin) in zip(corners, fields, strict=True):
         xs, ys = np.linspace(cx - 18, cx + 18, 16), np.linspace(cy - 18, cy + 18, 16)
         places = np.stack(np.meshgrid(xs, ys), axis=-1)
         z = terrain_height(layout.params["terrain"], places) + 0.12
         m.ground(xs, ys, z, np.broadcast_to(np.array(tone), (*z.shape, 3)), skin, 4.0)
-    path(m, layout, _winding(layout.seed, 70, 0.1, 2.0), 3.0, (0.74, 0.60, 0.44), "dirt", 2.4)
-    path(
-        m,
-        layout,
-        np.stack([np.full(20, 0.5), np.linspace(0, y1 + 3, 20)], axis=1),
-        2.4,
-        (0.74, 0.60, 0.44),
-        "dirt",
-        2.4,
-    )
-    for a, b in (
-        ((x0, y0), (x1, y0)),
-        ((x0, y0), (x0, -4)),
-        ((x0, 4), (x0, y1)),
-        ((x1, y0), (x1, -5)),
-        ((x1, 5), (x1, y1)),
-    ):
-        _fence(m, layout, a, b, 1.2, (0.85, 0.82, 0.76))
+    lane = np.stack([np.full(20, 0.5), np.linspace(0, y1 + 3, 20)], axis=1)
+    for line, width in ((_winding(layout.seed, 70, 0.1, 2.0), 3.0), (lane, 2.4)):
+        path(m, layout, line, width, (0.74, 0.60, 0.44), "dirt", 2.4)
+    _fence(m, layout, (x0, y0), (x1, y0), 1.2, white)
+    for x, gate in ((x0, 4), (x1, 5)):
+        _fence(m, layout, (x, y0), (x, -gate), 1.2, white)
+        _fence(m, layout, (x, gate), (x, y1), 1.2, white)
     hills(m, layout.seed, 120, 16, (0.46, 0.55, 0.32), "grass", 0.4)
 
 
 COUNTRY = (
-    Family(
-        "park",
-        ("a park with a pond", "a city park", "a park with old trees"),
-        ("morning", "noon", "afternoon"),
-        ((14, 17), (13, 16)),
-        _park_fill,
-        _park_ground,
-    ),
-    Family(
-        "pine_forest",
-        ("a clearing in a pine forest", "a pine wood"),
-        ("morning", "overcast", "afternoon"),
-        ((13, 16), (13, 16)),
-        _forest_fill,
-        _forest_ground,
-        {"cabin": brown_cabin},
-        fog=0.0042,
-    ),
-    Family(
-        "desert",
-        ("a desert with red rocks", "a sandy desert dotted with cacti"),
-        ("noon", "afternoon", "dusk"),
-        ((15, 19), (15, 19)),
-        _desert_fill,
-        _desert_ground,
-    ),
-    Family(
-        "snow_village",
-        ("a village in deep snow", "a snowy mountain village"),
-        ("morning", "noon", "overcast"),
-        ((14, 17), (13, 15)),
-        _snow_fill,
-        _snow_ground,
-    ),
-    Family(
-        "farm",
-        ("a farm with a red barn", "a farmyard among fields"),
-        ("morning", "noon", "afternoon"),
-        ((15, 18), (13, 16)),
-        _farm_fill,
-        _farm_ground,
-    ),
+    family("park", _park_fill, _park_ground),
+    family("pine_forest", _forest_fill, _forest_ground, props={"cabin": brown_cabin}),
+    family("desert", _desert_fill, _desert_ground),
+    family("snow_village", _snow_fill, _snow_ground),
+    family("farm", _farm_fill, _farm_ground),
 )

@@ -10,7 +10,7 @@ import numpy as np
 from ...engine.geometry import MeshBuilder
 from ...engine.scene import PointLight, SceneLayout
 from ..props.base import BRIGHT, CORNERS, STONE, shade
-from .common import Family, Plan, skyline, strip, wide_ground
+from .common import Plan, family, skyline, strip, wide_ground
 
 
 def _kerbs(m: MeshBuilder, layout: SceneLayout, road: float, reach: float = 90.0) -> None:
@@ -25,10 +25,9 @@ def _street_fill(plan: Plan) -> None:
     plan.row(["brick house"], (x0 - 0.2, y0 - 34), (x0 - 0.2, y1 + 34), (6.0, 9.5), 9.0, (8.5, 12.5))
     plan.row(["brick house", "church"], (-12, y1 + 38), (12, y1 + 38), (11.0, 14.0), 14.0, (11, 20))
     plan.row(["brick house"], (14, y0 - 38), (-14, y0 - 38), (7.0, 10.0), 9.0, (9, 13))
-    road = 5.4
-    plan.params["road"] = road
+    plan.params["road"] = road = 5.4
     for sign in (-1, 1):
-        y = y0 + plan.rng.uniform(0, 4)
+        y = y0 + plan.uniform(0, 4)
         while y < y1 + 20:
             roll = plan.rng.random()
             if roll < 0.3:
@@ -36,12 +35,12 @@ def _street_fill(plan: Plan) -> None:
             elif roll < 0.5:
                 plan.add("lamp post", sign * (road + 1.0), y, (0.2, 0.2), 4.2)
             elif roll < 0.62:
-                plan.add("tree", sign * (road + 2.2), y, (0.5, 0.5), plan.rng.uniform(4.5, 6.5))
+                plan.add("tree", sign * (road + 2.2), y, (0.5, 0.5), plan.uniform(4.5, 6.5))
             elif roll < 0.74:
                 plan.add("bench", sign * (x1 - 1.2), y, (0.8, 0.35), 0.9, sign * -pi / 2)
             elif roll < 0.84:
                 plan.add(plan.rng.choice(["phone box", "bin"]), sign * (road + 1.3), y, (0.45, 0.45), 2.5)
-            y += plan.rng.uniform(4.5, 7.5)
+            y += plan.uniform(4.5, 7.5)
 
 
 def _street_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -58,8 +57,7 @@ def _avenue_fill(plan: Plan) -> None:
     plan.row("tower block", (x1 + 3, y1 + 55), (x1 + 3, y0 - 55), (13, 20), 16, (16, 46), gap=3)
     plan.row("tower block", (x0 - 3, y0 - 55), (x0 - 3, y1 + 55), (13, 20), 16, (16, 46), gap=3)
     for sign in (-1, 1):
-        y = y0 + plan.rng.uniform(0, 3)
-        i = 0
+        y = y0 + plan.uniform(0, 3)
         while y < y1 + 25:
             kind = plan.rng.choice(["tree", "street lamp", "planter", "car", "bench", "kiosk"])
             if kind == "car":
@@ -73,9 +71,8 @@ def _avenue_fill(plan: Plan) -> None:
             elif kind == "kiosk":
                 plan.add("kiosk", sign * 10.4, y, (1.0, 1.0), 3.2)
             else:
-                plan.add("tree", sign * 8.8, y, (0.5, 0.5), plan.rng.uniform(5, 7))
-            y += plan.rng.uniform(4.5, 7.0)
-            i += 1
+                plan.add("tree", sign * 8.8, y, (0.5, 0.5), plan.uniform(5, 7))
+            y += plan.uniform(4.5, 7.0)
 
 
 def _avenue_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -98,15 +95,10 @@ def _plaza_fill(plan: Plan) -> None:
     x0, y0, x1, y1 = plan.stage
     plan.around(["house"], (7.0, 11.0), 10.0, (9.0, 14.0), out=1.5, sides="esw")
     plan.row(["house"], (x0 - 1.5, y1 + 1.5), (-8.5, y1 + 1.5), (6.5, 9.0), 10.0, (9, 12))
-    plan.add("church", plan.rng.uniform(-1.5, 1.5), y1 + 12.0, (6.0, 10.0), 27.0)
+    plan.add("church", plan.uniform(-1.5, 1.5), y1 + 12.0, (6.0, 10.0), 27.0)
     plan.row(["house"], (8.5, y1 + 1.5), (x1 + 1.5, y1 + 1.5), (6.5, 9.0), 10.0, (9, 12))
-    plan.add(
-        plan.rng.choice(["fountain", "fountain", "statue"]),
-        plan.rng.uniform(-4, 4),
-        plan.rng.uniform(-3, 5),
-        (1.9, 1.9),
-        3.4,
-    )
+    middle = plan.rng.choice(["fountain", "fountain", "statue"])
+    plan.add(middle, plan.uniform(-4, 4), plan.uniform(-3, 5), (1.9, 1.9), 3.4)
     plan.scatter("café table", 5, (1.2, 1.2), (2.5, 2.5), area=(x0, y0, x1, y0 + 6))
     plan.scatter(["lamp post"], 5, (0.2, 0.2), (4.2, 4.2), gap=4)
     plan.scatter(["bench"], 4, (0.8, 0.35), (0.9, 0.9), gap=3)
@@ -132,14 +124,14 @@ def _night_fill(plan: Plan) -> None:
         sign = 1 if i % 2 else -1
         plan.add("street lamp", sign * 5.6, (i - 2.5) * 8.0, (0.15, 0.15), 5.2, pi if sign > 0 else 0.0)
     for sign in (-1, 1):
-        y = y0 + plan.rng.uniform(1, 4)
+        y = y0 + plan.uniform(1, 4)
         while y < y1:
             kind = plan.rng.choice(["car", "bin", "planter", "phone box", "bench", "crate"])
             if kind == "car":
                 plan.add("car", sign * 3.5, y, (2.1, 0.9), 1.45, sign * pi / 2)
             elif plan.clear(sign * 9.0, y, 1.0, 1.0):
                 plan.add(kind, sign * 9.0, y, (0.8, 0.4) if kind != "phone box" else (0.45, 0.45), 1.0, -sign * pi / 2)
-            y += plan.rng.uniform(4.5, 8)
+            y += plan.uniform(4.5, 8)
 
 
 def _night_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -161,12 +153,8 @@ def _night_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
 
 def _night_lamps(layout: SceneLayout) -> tuple[PointLight, ...]:
     lamps = [o for o in layout.obstacles if o.kind == "street lamp"]
-    return tuple(
-        PointLight(
-            np.array([o.x + (1.4 if o.angle == 0 else -1.4), o.y, o.height + 0.1]), np.array([2.1, 1.45, 0.80]), 13.0
-        )
-        for o in lamps
-    )
+    places = [np.array([o.x + (1.4 if o.angle == 0 else -1.4), o.y, o.height + 0.1]) for o in lamps]
+    return tuple(PointLight(place, np.array([2.1, 1.45, 0.80]), 13.0) for place in places)
 
 
 def _market_fill(plan: Plan) -> None:
@@ -175,15 +163,9 @@ def _market_fill(plan: Plan) -> None:
     for row, side in CORNERS:
         for i in range(3):
             if plan.rng.random() < 0.82:
-                x = -9.0 + i * 9.0 + plan.rng.uniform(-1.2, 1.2)
-                plan.add(
-                    "market stall",
-                    x,
-                    row * 5.3 + side * 1.35,
-                    (plan.rng.uniform(1.6, 2.1), 1.3),
-                    2.9,
-                    0.0 if side < 0 else pi,
-                )
+                x, y = -9.0 + i * 9.0 + plan.uniform(-1.2, 1.2), row * 5.3 + side * 1.35
+                half = plan.uniform(1.6, 2.1), 1.3
+                plan.add("market stall", x, y, half, 2.9, 0.0 if side < 0 else pi)
     plan.scatter(["crate", "barrel", "crate of fruit"], 9, (0.5, 0.5), (0.7, 1.3), gap=1.6)
     for sign in (-1, 1):
         for x in np.linspace(x0 + 2, x1 - 2, 4):
@@ -203,33 +185,24 @@ def _market_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
             tone = BRIGHT[(k + int(y)) % 7]
             p = [[x - 0.28, y, z], [x, y, z - 0.6], [x + 0.28, y, z]]
             for points, n in ((p, -1.0), (p[::-1], 1.0)):
-                m.add(np.array(points), np.tile([0, n, 0], (3, 1)), np.array([[0, 1, 2]]), tone)
+                m.polygon(np.array(points), [0, n, 0], tone)
 
 
 def _courtyard_fill(plan: Plan) -> None:
     x0, y0, x1, y1 = plan.stage
-    plan.params["wall"] = shade(
-        plan.rng, plan.rng.choice([(0.95, 0.80, 0.55), (0.92, 0.62, 0.46), (0.93, 0.90, 0.84)])
-    ).tolist()
-    plan.add("well", plan.rng.uniform(-2, 2), plan.rng.uniform(-2, 2), (1.1, 1.1), 2.8)
+    walls = [(0.95, 0.80, 0.55), (0.92, 0.62, 0.46), (0.93, 0.90, 0.84)]
+    plan.params["wall"] = shade(plan.rng, plan.rng.choice(walls)).tolist()
+    plan.add("well", plan.uniform(-2, 2), plan.uniform(-2, 2), (1.1, 1.1), 2.8)
     for sx, sy in CORNERS:
-        plan.add(
-            "orange tree",
-            sx * plan.rng.uniform(6.0, 7.2),
-            sy * plan.rng.uniform(6.0, 7.2),
-            (0.7, 0.7),
-            plan.rng.uniform(2.8, 3.6),
-        )
+        x, y = sx * plan.uniform(6.0, 7.2), sy * plan.uniform(6.0, 7.2)
+        plan.add("orange tree", x, y, (0.7, 0.7), plan.uniform(2.8, 3.6))
     plan.scatter("bench", 4, (0.8, 0.35), (0.9, 0.9), gap=2.4, square=True)
     plan.scatter(["flower bed"], 2, (1.1, 1.1), (0.6, 0.6), gap=2.4)
     plan.scatter(["barrel", "statue"], 3, (0.5, 0.5), (1.0, 2.4), gap=2.0)
-    for x, y, hx, hy in (
-        (0, y1 + 8, x1 + 12, 4),
-        (0, y0 - 8, x1 + 12, 4),
-        (x1 + 8, 0, 4, y1 + 4),
-        (x0 - 8, 0, 4, y1 + 4),
-    ):
-        plan.add("cloister wing", x, y, (hx, hy), 8.5)
+    for y in (y1 + 8, y0 - 8):
+        plan.add("cloister wing", 0, y, (x1 + 12, 4), 8.5)
+    for x in (x1 + 8, x0 - 8):
+        plan.add("cloister wing", x, 0, (4, y1 + 4), 8.5)
 
 
 def _courtyard_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -241,80 +214,27 @@ def _courtyard_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
         strip(m, cx - 4.0, cy - 4.0, cx + 4.0, cy + 4.0, 0.02, (0.42, 0.55, 0.26), "grass", 2.5)
     strip(m, -1.4, y0, 1.4, y1, 0.03, (0.92, 0.88, 0.80), "cobbles", 2.0)
     strip(m, x0, -1.4, x1, 1.4, 0.035, (0.92, 0.88, 0.80), "cobbles", 2.0)
-    for side in range(4):
+    for side in m.turned(4):
         across, out = (x1, y1) if side % 2 == 0 else (y1, x1)
-        with m.at(0, 0, 0, side * pi / 2):
-            n = 6
-            width = 2 * across / n
-            for i in range(n):
-                with m.at(-across + (i + 0.5) * width, out + 0.6):
-                    m.arch(width - 1.0, 3.3, 0.7, 0.5, wall, "plaster", 0.7)
-            m.box([0, out + 0.6, 4.0], [2 * across + 8, 0.7, 4.5], wall, "windows", 5.0, whole=True, contact=0.97)
-            m.box([0, out + 4.1, 0], [2 * across + 8, 0.3, 4.0], wall * 0.85, "shutters", 4.0, whole=True)
-            m.box([0, out + 2.4, 3.9], [2 * across + 8, 3.6, 0.15], (0.5, 0.36, 0.26), "planks", 1.5, sides=(5,))
-            m.quad(
-                [
-                    [-across - 5, out + 0.0, 8.4],
-                    [across + 5, out + 0.0, 8.4],
-                    [across + 5, out + 6, 10.6],
-                    [-across - 5, out + 6, 10.6],
-                ],
-                (0.78, 0.40, 0.27),
-                "roof",
-                (across, 3.2),
-            )
-            m.box([rng.uniform(-6, 6), out + 3.0, 8.8], [0.9, 0.9, 2.2], wall, "plaster", 1.5)
+        n = 6
+        width = 2 * across / n
+        for i in range(n):
+            with m.at(-across + (i + 0.5) * width, out + 0.6):
+                m.arch(width - 1.0, 3.3, 0.7, 0.5, wall, "plaster", 0.7)
+        m.box([0, out + 0.6, 4.0], [2 * across + 8, 0.7, 4.5], wall, "windows", 5.0, whole=True, contact=0.97)
+        m.box([0, out + 4.1, 0], [2 * across + 8, 0.3, 4.0], wall * 0.85, "shutters", 4.0, whole=True)
+        m.box([0, out + 2.4, 3.9], [2 * across + 8, 3.6, 0.15], (0.5, 0.36, 0.26), "planks", 1.5, sides=(5,))
+        x, low, top = across + 5, [out + 0.0, 8.4], [out + 6, 10.6]
+        roof = [[-across - 5, *low], [x, *low], [x, *top], [-across - 5, *top]]
+        m.quad(roof, (0.78, 0.40, 0.27), "roof", (across, 3.2))
+        m.box([rng.uniform(-6, 6), out + 3.0, 8.8], [0.9, 0.9, 2.2], wall, "plaster", 1.5)
 
 
 TOWN = (
-    Family(
-        "brick_street",
-        ("a street of brick houses", "a cobbled street between brick terraces"),
-        ("morning", "afternoon", "overcast"),
-        ((12, 12), (20, 24)),
-        _street_fill,
-        _street_ground,
-    ),
-    Family(
-        "avenue",
-        ("a modern avenue of glass towers", "a wide city avenue"),
-        ("noon", "afternoon", "dusk"),
-        ((12, 12), (20, 26)),
-        _avenue_fill,
-        _avenue_ground,
-    ),
-    Family(
-        "plaza",
-        ("a cobbled plaza in front of a church", "an old town square"),
-        ("morning", "noon", "dusk"),
-        ((14, 17), (13, 16)),
-        _plaza_fill,
-        _plaza_ground,
-    ),
-    Family(
-        "night_street",
-        ("a street of neon signs", "a city street with lit windows"),
-        ("night",),
-        ((12, 12), (19, 24)),
-        _night_fill,
-        _night_ground,
-        fog=0.006,
-        lamps=_night_lamps,
-    ),
-    Family(
-        "market",
-        ("an open-air market", "a market square full of stalls"),
-        ("morning", "noon", "afternoon"),
-        ((13, 15), (12, 14)),
-        _market_fill,
-        _market_ground,
-    ),
-    Family(
-        "courtyard",
-        ("a cloistered courtyard", "the courtyard of an old monastery"),
-        ("noon", "morning", "afternoon"),
-        ((12, 12.5), (12, 12.5)),
-        _courtyard_fill,
-        _courtyard_ground,
-    ),
+    family("brick_street", _street_fill, _street_ground),
+    family("avenue", _avenue_fill, _avenue_ground),
+    family("plaza", _plaza_fill, _plaza_ground),
+    family("night_street", _night_fill, _night_ground, lamps=_night_lamps),
+    family("market", _market_fill, _market_ground),
+    family("courtyard", _courtyard_fill, _courtyard_ground),
 )

@@ -10,29 +10,23 @@ import numpy as np
 from ...engine.geometry import MeshBuilder
 from ...engine.scene import SceneLayout
 from ..props.base import IRON, STEEL, YELLOW
-from .common import Family, Plan, hills, skyline, strip, wide_ground
+from .common import Plan, family, hills, skyline, strip, wide_ground
 
 
 def _harbour_fill(plan: Plan) -> None:
     x0, y0, x1, y1 = plan.stage
     plan.row(["container"], (x1, y0 - 3.0), (x0, y0 - 3.0), (6.0, 6.1), 2.5, (2.6, 7.8), gap=0.7)
     plan.row(["warehouse"], (x1 + 14, y0 - 12), (x0 - 14, y0 - 12), (14, 18), 12, (8, 11), gap=2)
-    plan.add("harbour crane", plan.rng.uniform(4, 9) * plan.rng.choice([-1, 1]), y1 - 2.4, (2.6, 2.0), 15.0, pi)
+    plan.add("harbour crane", plan.uniform(4, 9) * plan.sign(), y1 - 2.4, (2.6, 2.0), 15.0, pi)
     plan.scatter("container", 2, (3.0, 1.25), (2.6, 5.2), gap=3.4, square=True)
     plan.scatter(["crate", "barrel", "crate"], 8, (0.6, 0.6), (0.8, 1.6), gap=1.8)
     plan.scatter(["net pile", "bollard", "lamp post"], 6, (0.8, 0.8), (0.9, 4), gap=2.2)
     for i in range(4):
-        plan.add(
-            "boat",
-            x0 + 5 + i * 2 * (x1 - 5) / 3,
-            y1 + plan.rng.uniform(4.0, 5.5),
-            (3.6, 1.3),
-            5.5,
-            plan.rng.uniform(-0.12, 0.12) + pi * plan.rng.randrange(2),
-        )
-    plan.add("ship", plan.rng.uniform(-20, 20), y1 + 34, (20, 4.5), 13)
-    plan.add("lighthouse", plan.rng.choice([-1, 1]) * plan.rng.uniform(26, 36), y1 + 22, (2.6, 2.6), 17)
-    plan.add("house", x1 + 9, plan.rng.uniform(-6, 3), (4, 4), 9, -pi / 2)
+        x, y = x0 + 5 + i * 2 * (x1 - 5) / 3, y1 + plan.uniform(4.0, 5.5)
+        plan.add("boat", x, y, (3.6, 1.3), 5.5, plan.uniform(-0.12, 0.12) + pi * plan.rng.randrange(2))
+    plan.add("ship", plan.uniform(-20, 20), y1 + 34, (20, 4.5), 13)
+    plan.add("lighthouse", plan.sign() * plan.uniform(26, 36), y1 + 22, (2.6, 2.6), 17)
+    plan.add("house", x1 + 9, plan.uniform(-6, 3), (4, 4), 9, -pi / 2)
     plan.add("house", x1 + 9, -12, (3.6, 4), 8, -pi / 2)
     plan.add("warehouse", x0 - 12, -2, (9, 6), 9, pi / 2)
 
@@ -62,25 +56,24 @@ def _harbour_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
 
 def _station_fill(plan: Plan) -> None:
     x0, y0, x1, y1 = plan.stage
-    plan.add("train", plan.rng.uniform(-6, 6), y1 + 2.4, (24, 1.4), 3.8)
-    plan.add("goods train", plan.rng.uniform(-16, 16), y1 + 7.4, (18, 1.4), 3.4)
-    plan.add("station house", plan.rng.uniform(-4, 4), y0 - 5.0, (11, 4.5), 9.5, pi)
+    plan.add("train", plan.uniform(-6, 6), y1 + 2.4, (24, 1.4), 3.8)
+    plan.add("goods train", plan.uniform(-16, 16), y1 + 7.4, (18, 1.4), 3.4)
+    plan.add("station house", plan.uniform(-4, 4), y0 - 5.0, (11, 4.5), 9.5, pi)
     plan.row("brick house", (x1 + 24, y0 - 4), (14, y0 - 4), (7, 10), 8, (7, 11), gap=1)
     plan.row("brick house", (-16, y0 - 4), (x0 - 24, y0 - 4), (7, 10), 8, (7, 11), gap=1)
     for i in range(4):
         plan.add("canopy pillar", -10.5 + 7 * i, y1 - 4.5, (0.25, 0.25), 4.2)
-    plan.row(
-        ["warehouse", "brick house", "warehouse"], (x0 - 16, y1 + 22), (x1 + 16, y1 + 22), (10, 16), 9, (7, 11), gap=3
-    )
+    sheds = ["warehouse", "brick house", "warehouse"]
+    plan.row(sheds, (x0 - 16, y1 + 22), (x1 + 16, y1 + 22), (10, 16), 9, (7, 11), gap=3)
     plan.add("signal", x1 - 1.5, y1 - 1.0, (0.3, 0.3), 5.0)
-    plan.add("station clock", plan.rng.uniform(-5, 5), plan.rng.uniform(-3, 1), (0.3, 0.3), 3.6)
+    plan.add("station clock", plan.uniform(-5, 5), plan.uniform(-3, 1), (0.3, 0.3), 3.6)
     plan.scatter("bench", 5, (0.9, 0.35), (0.9, 0.9), gap=2.3, square=True)
     plan.scatter(["luggage trolley", "bin", "planter"], 7, (0.9, 0.55), (0.9, 1.3), gap=2.3, square=True)
     plan.scatter(["lamp post", "kiosk"], 4, (0.9, 0.9), (3.2, 3.9), gap=2.4)
     plan.add("water tower", x0 - 6, y1 + 17, (2.2, 2.2), 10)
     for s in (-1, 1):
-        plan.add("signal box", s * (x1 + plan.rng.uniform(5, 8)), plan.rng.uniform(-4, 4), (2.0, 2.0), 5.5, s * -pi / 2)
-        plan.add("tree", s * (x1 + 12), plan.rng.uniform(-9, 9), (0.45, 0.45), 7.5)
+        plan.add("signal box", s * (x1 + plan.uniform(5, 8)), plan.uniform(-4, 4), (2.0, 2.0), 5.5, s * -pi / 2)
+        plan.add("tree", s * (x1 + 12), plan.uniform(-9, 9), (0.45, 0.45), 7.5)
 
 
 def _station_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -88,26 +81,11 @@ def _station_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
     wide_ground(m, layout, (0.56, 0.52, 0.48), "gravel", 2.6, z=-1.0)
     hills(m, layout.seed, 120, 17, (0.36, 0.46, 0.30), "leaves", 0.6)
     reach = 110
-    m.box(
-        [0, (y0 + y1) / 2 - 6, -1.0],
-        [2 * reach, y1 - y0 + 12.0, 0.98],
-        (0.72, 0.7, 0.66),
-        "flagstones",
-        2.4,
-        sides=(0, 1, 2, 3),
-    )
+    size = [2 * reach, y1 - y0 + 12.0, 0.98]
+    m.box([0, (y0 + y1) / 2 - 6, -1.0], size, (0.72, 0.7, 0.66), "flagstones", 2.4, sides=range(4))
     for i in range(-7, 8):
-        strip(
-            m,
-            i * 15 - 7.5,
-            y0 - 12,
-            i * 15 + 7.5,
-            y1,
-            0.0,
-            (0.80, 0.72, 0.66) if abs(i) > 0 else (0.84, 0.76, 0.68),
-            "flagstones",
-            2.4,
-        )
+        tone = (0.80, 0.72, 0.66) if abs(i) > 0 else (0.84, 0.76, 0.68)
+        strip(m, i * 15 - 7.5, y0 - 12, i * 15 + 7.5, y1, 0.0, tone, "flagstones", 2.4)
     strip(m, -reach, y1 - 0.9, reach, y1 - 0.6, 0.03, (0.97, 0.85, 0.25), None)
     strip(m, -reach, y1 - 0.45, reach, y1, 0.03, (0.88, 0.87, 0.84), "concrete", 1.0)
     strip(m, x0, -0.9, x1, 0.9, 0.02, (0.70, 0.38, 0.30), "brick", 1.6)
@@ -131,24 +109,18 @@ def _station_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
 
 def _construction_fill(plan: Plan) -> None:
     x0, y0, x1, y1 = plan.stage
-    plan.add("unfinished building", plan.rng.uniform(-4, 4), y1 + 7, (11, 5.5), 13)
-    plan.add("unfinished building", x0 - 9, plan.rng.uniform(-5, 5), (8, 5), 9.8, pi / 2)
+    plan.add("unfinished building", plan.uniform(-4, 4), y1 + 7, (11, 5.5), 13)
+    plan.add("unfinished building", x0 - 9, plan.uniform(-5, 5), (8, 5), 9.8, pi / 2)
     plan.add("tower crane", x1 + 5, y1 + 3, (1.5, 1.5), 26)
     plan.row(["container"], (x1 + 3, y0 + 14), (x1 + 3, y0 - 4), (6.0, 6.05), 2.5, (2.6, 5.2), gap=0.5)
     plan.row("apartment block", (x1 + 20, y0 - 18), (x0 - 20, y0 - 18), (14, 20), 12, (12, 21), gap=5)
     plan.row("apartment block", (x1 + 26, y1 + 14), (x1 + 26, y0 - 4), (14, 18), 12, (12, 21), gap=4)
-    plan.add(
-        "digger",
-        plan.rng.uniform(-7, 7),
-        plan.rng.choice([-1, 1]) * plan.rng.uniform(4, 7),
-        (2.1, 1.4),
-        3.2,
-        plan.rng.uniform(0, 6),
-    )
+    x, y = plan.uniform(-7, 7), plan.sign() * plan.uniform(4, 7)
+    plan.add("digger", x, y, (2.1, 1.4), 3.2, plan.uniform(0, 6))
     plan.scatter(["pipe stack", "brick pallet", "plank stack"], 6, (1.4, 0.9), (1.0, 1.3), gap=2.5)
     plan.scatter(["sand heap"], 2, (1.9, 1.7), (1.2, 1.6), gap=2.4)
     plan.scatter(["barrier", "barrel", "cement mixer", "traffic cone"], 9, (0.8, 0.5), (0.8, 1.5), gap=2.0)
-    plan.add("portable toilet", x1 - 1.5, plan.rng.uniform(-4, 4), (0.6, 0.6), 2.4)
+    plan.add("portable toilet", x1 - 1.5, plan.uniform(-4, 4), (0.6, 0.6), 2.4)
 
 
 def _construction_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -158,40 +130,14 @@ def _construction_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> No
     strip(m, -5, y1 - 5, 5, y1 + 1, 0.04, (0.76, 0.75, 0.72), "concrete", 3.0)
     for i in range(12):
         x = x0 + (i + 0.5) * (x1 - x0) / 12
-        m.box(
-            [x, y0 - 0.8, 0],
-            [(x1 - x0) / 12 - 0.1, 0.08, 2.0],
-            (0.16, 0.4, 0.66) if i % 3 else (0.92, 0.9, 0.86),
-            "planks" if i % 3 else "portrait",
-            1.6,
-        )
+        tone, skin = ((0.16, 0.4, 0.66), "planks") if i % 3 else ((0.92, 0.9, 0.86), "portrait")
+        m.box([x, y0 - 0.8, 0], [(x1 - x0) / 12 - 0.1, 0.08, 2.0], tone, skin, 1.6)
         m.box([x + 1.2, y0 - 0.9, 0], [0.1, 0.1, 2.1], STEEL)
     skyline(m, rng, (75, 110), (14, 34), 20, [(0.8, 0.76, 0.7), (0.7, 0.6, 0.54), (0.66, 0.7, 0.74)], "windows", 6.5)
 
 
 WORKS = (
-    Family(
-        "harbour",
-        ("a harbour quay with boats", "a busy harbour"),
-        ("morning", "noon", "overcast"),
-        ((14, 17), (12.5, 14)),
-        _harbour_fill,
-        _harbour_ground,
-    ),
-    Family(
-        "station",
-        ("a railway platform", "a country railway station"),
-        ("morning", "afternoon", "overcast"),
-        ((14, 18), (12, 13)),
-        _station_fill,
-        _station_ground,
-    ),
-    Family(
-        "construction_site",
-        ("a construction site", "a building site under a tower crane"),
-        ("morning", "noon", "afternoon"),
-        ((13, 16), (13, 15)),
-        _construction_fill,
-        _construction_ground,
-    ),
+    family("harbour", _harbour_fill, _harbour_ground),
+    family("station", _station_fill, _station_ground),
+    family("construction_site", _construction_fill, _construction_ground),
 )
