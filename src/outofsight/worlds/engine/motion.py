@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -117,36 +117,23 @@ def _bump(u: np.ndarray, middle: np.ndarray, width: float) -> np.ndarray:
     return np.sin(np.pi * s) ** 2
 
 
-def trace(
-    name: str,
-    start: np.ndarray,
-    heading: np.ndarray,
-    speed: np.ndarray,
-    *,
-    side: np.ndarray,
-    shape: np.ndarray,
-    when: np.ndarray,
-    dodge: np.ndarray,
-    dodge_at: np.ndarray,
-    begin: np.ndarray,
-    covers: np.ndarray,
-    frames: int,
-    fps: float,
-) -> Track:
-    """Integrate K candidates of one path; start [K,2], the others [K]."""
+_NUMBERS = tuple(each.name for each in fields(PathPlan) if each.name != "name")
+
+
+def trace(name: str, values: Mapping[str, np.ndarray], frames: int, fps: float) -> Track:
+    """Integrate K candidates of one path: ``values`` holds every number of PathPlan as [K]."""
     u = np.arange(frames) / (frames - 1)
-    share, offset = _profile(name, begin[:, None] + covers[:, None] * u, side, shape, when)
+    within = values["begin"][:, None] + values["covers"][:, None] * u
+    share, offset = _profile(name, within, values["side"], values["shape"], values["when"])
     seconds = (frames - 1) / fps
     # a bump of sin^2 in the heading shifts by speed x peak x width / 2
-    peak = dodge / np.maximum(speed * _DODGE_SHARE * seconds / 2, 1e-6)
-    angles = (
-        heading[:, None]
-        + offset
-        + np.clip(peak, -_MOST_TURNED, _MOST_TURNED)[:, None] * _bump(u, dodge_at[:, None], _DODGE_SHARE)
-    )
-    speeds = speed[:, None] * np.clip(share, 0.0, 1.0)
+    peak = values["dodge"] / np.maximum(values["speed"] * _DODGE_SHARE * seconds / 2, 1e-6)
+    bump = _bump(u, values["dodge_at"][:, None], _DODGE_SHARE)
+    angles = values["heading"][:, None] + offset + np.clip(peak, -_MOST_TURNED, _MOST_TURNED)[:, None] * bump
+    speeds = values["speed"][:, None] * np.clip(share, 0.0, 1.0)
     steps = 0.5 * (speeds[:, 1:] + speeds[:, :-1]) / fps
     middle = 0.5 * (angles[:, 1:] + angles[:, :-1])
+    start = np.stack([values["x"], values["y"]], axis=-1)
     positions = np.empty((len(start), frames, 2))
     positions[:, 0] = start
     np.cumsum(steps * np.cos(middle), axis=1, out=positions[:, 1:, 0])
@@ -159,11 +146,7 @@ def trace(
 
 def follow(plan: PathPlan, frames: int, fps: float) -> Track:
     """The track of one planned path at `frames` frames."""
-    names = ("side", "shape", "when", "dodge", "dodge_at", "begin", "covers")
-    single = {name: np.array([getattr(plan, name)]) for name in names}
-    start = np.array([[plan.x, plan.y]])
-    heading, speed = np.array([plan.heading]), np.array([plan.speed])
-    return trace(plan.name, start, heading, speed, **single, frames=frames, fps=fps).one(0)
+    return trace(plan.name, {name: np.array([getattr(plan, name)]) for name in _NUMBERS}, frames, fps).one(0)
 
 
 class Ground:
@@ -246,42 +229,8 @@ def place(
 
     near: [2], a point that starts are drawn around rather than over the whole stage.
     """
-    x0, y0, x1, y1 = ground.stage
-    drawn = rng.random((8, candidates))
-    low, high = np.array([x0, y0]) + radius + _ROOM, np.array([x1, y1]) - radius - _ROOM
-    if near is not None:
-        low, high = np.maximum(low, near - 7.0), np.minimum(high, near + 7.0)
-    start = low + drawn[:2].T * np.maximum(high - low, 0.0)
-    heading = 2 * np.pi * drawn[2]
-    narrow = min(x1 - x0, y1 - y0) < 12
-    if narrow:  # along the stage, not into its walls
-        along = 0.0 if x1 - x0 > y1 - y0 else np.pi / 2
-        heading = along + np.pi * (drawn[2] > 0.5) + 0.5 * (drawn[2] % 0.5 - 0.25)
-    walk, run = speeds
-    speed = walk + (run - walk) * 0.6 * drawn[3] ** 3
-    side = np.where(drawn[4] < 0.5, -1.0, 1.0)
-    shape, when, phase = drawn[5], drawn[6], drawn[7]
-    covers = np.full(candidates, min(1.0, (frames - 1) / fps / _WHOLE_SECONDS))
-    begin = (1 - covers) * rng.random(candidates) if covers[0] < 1 else np.zeros(candidates)
-    if name == "circle":  # a circle takes 2 pi radius: keep it on the stage
-        most = 0.3 * min(x1 - x0, y1 - y0, 14.0) * 2 * np.pi * fps / max(frames, _WHOLE_SECONDS * fps)
-        speed = np.clip(speed, min(walk, most), max(most, walk))
-    none, half = np.zeros(candidates), np.full(candidates, 0.5)
-    track = trace(
-        name,
-        start,
-        heading,
-        speed,
-        side=side,
-        shape=shape,
-        when=when,
-        dodge=none,
-        dodge_at=half,
-        begin=begin,
-        covers=covers,
-        frames=frames,
-        fps=fps,
-    )
+    values = _draw(rng, ground, name, speeds, radius, frames, fps, near, candidates)
+    track = trace(name, values, frames, fps)
     stride = max(2, frames // 33)
     sparse = slice(None, None, stride)
     margin = radius + _ROOM
@@ -289,53 +238,66 @@ def place(
     blocked = np.ones((candidates, len(track.heading[0, sparse])), dtype=bool)
     blocked[base] = ground.clearance(track.positions[base, sparse]) < margin
     free = np.flatnonzero(base & ~blocked.any(axis=1) & _free_of(track.positions, radius, others))
-    chosen, dodge, dodge_at = -1, 0.0, 0.5
     if len(free):
         chosen = int(free[0])
-    else:
-        # the first that is blocked, and only later on, tries lane changes before that
-        first = np.where(blocked.any(axis=1), blocked.argmax(axis=1), -1) * stride / (frames - 1)
-        for index in np.flatnonzero(base & (first > 0.7 * _DODGE_SHARE))[:2]:
-            at = max(_DODGE_SHARE / 2, float(first[index]) - 0.6 * _DODGE_SHARE)
-            many = len(_DODGES)
-            most = _MOST_TURNED * speed[index] * _DODGE_SHARE * (frames - 1) / fps / 2
-            ways = trace(
-                name,
-                np.tile(start[index], (many, 1)),
-                np.full(many, heading[index]),
-                np.full(many, speed[index]),
-                side=np.full(many, side[index]),
-                shape=np.full(many, shape[index]),
-                when=np.full(many, when[index]),
-                dodge=_DODGES,
-                dodge_at=np.full(many, at),
-                begin=np.full(many, begin[index]),
-                covers=np.full(many, covers[index]),
-                frames=frames,
-                fps=fps,
-            )
-            clear = (ground.clearance(ways.positions[:, sparse]) >= margin).all(axis=1)
-            clear &= ground.inside(ways.positions, margin).all(axis=1) & (np.abs(_DODGES) <= most)
-            good = np.flatnonzero(clear & _free_of(ways.positions, radius, others))
-            if len(good):
-                chosen, dodge, dodge_at = int(index), float(_DODGES[good[0]]), at
-                break
-    if chosen < 0:
-        return None
-    i = chosen
-    plan = PathPlan(
-        name,
-        x=float(start[i, 0]),
-        y=float(start[i, 1]),
-        heading=float(heading[i]),
-        speed=float(speed[i]),
-        side=float(side[i]),
-        shape=float(shape[i]),
-        when=float(when[i]),
-        dodge=dodge,
-        dodge_at=dodge_at,
-        phase=float(phase[i]),
-        begin=float(begin[i]),
-        covers=float(covers[i]),
-    )
-    return plan, (follow(plan, frames, fps) if dodge else track.one(i))
+        return PathPlan(name, **{key: float(value[chosen]) for key, value in values.items()}), track.one(chosen)
+    # the first that is blocked, and only later on, tries lane changes before that
+    first = np.where(blocked.any(axis=1), blocked.argmax(axis=1), -1) * stride / (frames - 1)
+    for index in np.flatnonzero(base & (first > 0.7 * _DODGE_SHARE))[:2]:
+        at = max(_DODGE_SHARE / 2, float(first[index]) - 0.6 * _DODGE_SHARE)
+        most = _MOST_TURNED * values["speed"][index] * _DODGE_SHARE * (frames - 1) / fps / 2
+        tried = {key: np.full(len(_DODGES), value[index]) for key, value in values.items()}
+        tried |= {"dodge": _DODGES, "dodge_at": np.full(len(_DODGES), at)}
+        ways = trace(name, tried, frames, fps)
+        clear = (ground.clearance(ways.positions[:, sparse]) >= margin).all(axis=1)
+        clear &= ground.inside(ways.positions, margin).all(axis=1) & (np.abs(_DODGES) <= most)
+        good = np.flatnonzero(clear & _free_of(ways.positions, radius, others))
+        if len(good):
+            plan = PathPlan(name, **{key: float(value[good[0]]) for key, value in tried.items()})
+            return plan, follow(plan, frames, fps)
+    return None
+
+
+def _draw(
+    rng: np.random.Generator,
+    ground: Ground,
+    name: str,
+    speeds: tuple[float, float],
+    radius: float,
+    frames: int,
+    fps: float,
+    near: np.ndarray | None,
+    count: int,
+) -> dict[str, np.ndarray]:
+    """Numbers of `count` paths, each [count]."""
+    x0, y0, x1, y1 = ground.stage
+    drawn = rng.random((8, count))
+    low, high = np.array([x0, y0]) + radius + _ROOM, np.array([x1, y1]) - radius - _ROOM
+    if near is not None:
+        low, high = np.maximum(low, near - 7.0), np.minimum(high, near + 7.0)
+    start = low + drawn[:2].T * np.maximum(high - low, 0.0)
+    heading = 2 * np.pi * drawn[2]
+    if min(x1 - x0, y1 - y0) < 12:  # a narrow stage: along it, not into its walls
+        along = 0.0 if x1 - x0 > y1 - y0 else np.pi / 2
+        heading = along + np.pi * (drawn[2] > 0.5) + 0.5 * (drawn[2] % 0.5 - 0.25)
+    walk, run = speeds
+    speed = walk + (run - walk) * 0.6 * drawn[3] ** 3
+    covers = np.full(count, min(1.0, (frames - 1) / fps / _WHOLE_SECONDS))
+    begin = (1 - covers) * rng.random(count) if covers[0] < 1 else np.zeros(count)
+    if name == "circle":  # a circle takes 2 pi radius: keep it on the stage
+        most = 0.3 * min(x1 - x0, y1 - y0, 14.0) * 2 * np.pi * fps / max(frames, _WHOLE_SECONDS * fps)
+        speed = np.clip(speed, min(walk, most), max(most, walk))
+    return {
+        "x": start[:, 0],
+        "y": start[:, 1],
+        "heading": heading,
+        "speed": speed,
+        "side": np.where(drawn[4] < 0.5, -1.0, 1.0),
+        "shape": drawn[5],
+        "when": drawn[6],
+        "dodge": np.zeros(count),
+        "dodge_at": np.full(count, 0.5),
+        "phase": drawn[7],
+        "begin": begin,
+        "covers": covers,
+    }

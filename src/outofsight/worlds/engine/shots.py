@@ -7,7 +7,7 @@ its relatives. Times are shares of the clip, so that every length of clip has th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -178,9 +178,7 @@ def _smoothed(points: np.ndarray) -> np.ndarray:
     return (sums[2 * width + 1 :] - sums[: -2 * width - 1]) / (2 * width + 1)
 
 
-_NUMBERS = (
-    "x", "y", "yaw", "height", "fov", "degrees", "speed", "bend", "radius", "sweep", "shift", "stretch", "hold", "lean",
-)  # fmt: skip
+_NUMBERS = tuple(each.name for each in fields(CameraPlan) if each.name != "shot")
 
 
 def run(plan: CameraPlan, frames: int, fps: float, subject: np.ndarray) -> CameraTrack:
