@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from .catalogue import SubjectSpec
 from .motion import Ground, Track
+from .presets import WorldsPreset
 from .shots import _NUMBERS, CameraPlan, CameraTrack, Shot, move
 from .sighting import sight
 
@@ -26,30 +30,35 @@ _MOST_TRIED = 12  # candidates whose way is compared with the obstacles
 _BEARINGS = {"crossing": (0.5 * np.pi, 0.45), "approach": (0.0, 0.6), "recede": (np.pi, 0.6)}
 
 
-def frame_shot(
-    rng: np.random.Generator,
-    ground: Ground,
-    shot: Shot,
-    kind: str,
-    track: Track,
-    path: str,
-    *,
-    radius: float,
-    height: float,
-    cut: int,
-    fps: float,
-    aspect: float,
-    candidates: int = 28,
-) -> CameraPlan | None:
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """What a camera is to show: a kind of clip, by a shot, of a subject on its track along a path of this name."""
+
+    shot: Shot
+    kind: str
+    track: Track
+    path: str
+    subject: SubjectSpec
+    preset: WorldsPreset
+
+    @property
+    def reference(self) -> int:
+        """The frame at which the subject is framed."""
+        return round(_REFERENCE * (self.preset.raw_frames - 1))
+
+
+def frame_shot(rng: np.random.Generator, ground: Ground, aim: Aim, candidates: int = 28) -> CameraPlan | None:
     """Draw cameras around a subject's track; of those that give the wanted kind of clip, take one that has the body
     whole and large in the frame for most of the time that it is seen (None: none gives it)."""
-    values, camera = _draw(rng, shot, kind, track, path, radius, height, fps, aspect, cut, candidates)
+    track, radius, height = aim.track, aim.subject.radius, aim.subject.height
+    cut, aspect = aim.preset.cut, aim.preset.aspect
+    values, camera = _draw(rng, aim, candidates)
     frames = len(track.heading)
     step = max(1, frames // 33)
     part = slice(None, None, step)
     thin = CameraTrack(camera.positions[:, part], camera.yaw[:, part], camera.pitch[:, part])
     found = sight(thin, values["height"][:, None], values["fov"], aspect, track.positions[part], 0.0, radius, height)
-    good = _wanted(kind, found.touched, found.seen, cut // step)
+    good = _wanted(aim.kind, found.touched, found.seen, cut // step)
     away = thin.positions - track.positions[part]
     share, least, most = _BODY_ROOM
     room = radius + min(max(share * height, least), most)
@@ -65,7 +74,7 @@ def frame_shot(
     order = np.flatnonzero(good)[best]
     for index in order[clear(ground, thin.positions[order, ::5], keeps)]:
         if clear(ground, thin.positions[index], keeps):
-            return CameraPlan(shot.name, **{name: float(values[name][index]) for name in _NUMBERS})
+            return CameraPlan(aim.shot.name, **{name: float(values[name][index]) for name in _NUMBERS})
     return None
 
 
@@ -100,22 +109,10 @@ def _wanted(kind: str, touched: np.ndarray, seen: np.ndarray, cut: int) -> np.nd
     return good & (around.sum(axis=1) >= max(3, round(0.06 * frames)))
 
 
-def _draw(
-    rng: np.random.Generator,
-    shot: Shot,
-    kind: str,
-    track: Track,
-    path: str,
-    radius: float,
-    height: float,
-    fps: float,
-    aspect: float,
-    cut: int,
-    count: int,
-) -> tuple[dict[str, np.ndarray], CameraTrack]:
+def _draw(rng: np.random.Generator, aim: Aim, count: int) -> tuple[dict[str, np.ndarray], CameraTrack]:
     """Numbers of `count` cameras, each [count], and their tracks."""
-    frames = len(track.heading)
-    reference = round(_REFERENCE * (frames - 1))
+    shot, kind, track, preset, reference = aim.shot, aim.kind, aim.track, aim.preset, aim.reference
+    radius, height = aim.subject.radius, aim.subject.height
     drawn = rng.random((16, count))
     values = {name: np.zeros(count) for name in _NUMBERS}
     values["fov"] = 50 + 25 * drawn[0]
@@ -124,71 +121,68 @@ def _draw(
     values["stretch"] = 0.9 + 0.35 * drawn[4]
     values["hold"] = 0.14 * drawn[5]
     far = 3.0 if kind == "occluded" else 0.0
-    tall = np.tan(np.radians(values["fov"]) / 2) / aspect  # half the picture's height, as a share of the distance
+    tall = np.tan(np.radians(values["fov"]) / 2) / preset.aspect  # half the picture's height, over the distance
     size = max(height, 1.1 * radius)
     distance = np.clip(0.5 * size / (tall * (_SHARE[0] + (_SHARE[1] - _SHARE[0]) * drawn[6])), _NEAREST, _FARTHEST)
-    distance = np.maximum(distance + far, _reach(path, shot, kind, track, reference, radius, values["fov"]))
+    distance = np.maximum(distance + far, _reach(aim, values["fov"]))
     # level cameras: as low as the feet need it to be in the frame where the body was framed
     low, high = CARRIED
     feet = np.clip(0.95 * tall * distance / height, low, high)
     values["height"] = np.clip(height * (low + (feet - low) * drawn[1]), *LENS_HEIGHTS)
     where, heading = track.positions[reference], track.heading[reference]
-    middle, spread = _BEARINGS.get(path, (0.0, np.pi))
+    middle, spread = _BEARINGS.get(aim.path, (0.0, np.pi))
     # who crosses goes the way of the glance, mostly: the other way it would be gone before the camera is back
     turn = shot.glances[-1].turn if shot.glances and not shot.tilts else 0.0
     sign = np.where(drawn[7] < 0.5 - 0.35 * turn, -1.0, 1.0)
     bearing = heading + sign * middle + spread * (2 * drawn[8] - 1)
-    offset = _offset(shot, kind, values, drawn[9], distance, max(height, 3.0 * radius))
+    offset = _offset(aim, values, drawn[9], distance)
     if kind == "re-entry" and not shot.glances:
-        bearing, offset = _from_aside(track, reference, cut, distance, np.radians(values["fov"]) / 2, radius, drawn[7:])
+        bearing, offset = _from_aside(aim, distance, np.radians(values["fov"]) / 2, drawn[7:])
     gaze = bearing + np.pi - offset  # where the camera looks at the reference time, but for the glance
-    _set_motion(shot, values, track, reference, gaze, offset, distance, drawn[10:])
-    share = reference / (frames - 1)
+    _set_motion(aim, values, gaze, offset, distance, drawn[10:])
+    share = reference / (preset.raw_frames - 1)
     values["yaw"] = gaze - (values["bend"] + values["sweep"]) * share
     stand = where + distance[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], axis=-1)
-    camera = move(shot, values, frames, fps, track.positions)
+    camera = move(shot, values, preset.raw_frames, preset.fps, track.positions)
     shift = stand - camera.positions[:, reference]
     values["x"], values["y"] = shift[:, 0], shift[:, 1]
     return values, CameraTrack(camera.positions + shift[:, None], camera.yaw, camera.pitch)
 
 
-def _reach(
-    path: str, shot: Shot, kind: str, track: Track, reference: int, radius: float, fov: np.ndarray
-) -> np.ndarray:
+def _reach(aim: Aim, fov: np.ndarray) -> np.ndarray:
     """[count] metres that the camera must at least be away, so that who comes or crosses is in sight to the end."""
-    still_to_go = float(track.distance[-1] - track.distance[reference])
+    shot, distance = aim.shot, aim.track.distance
+    still_to_go = float(distance[-1] - distance[aim.reference])
     least = np.zeros(len(fov))
-    if kind == "re-entry" and path == "approach":
-        least += (0.5 if shot.travel < 0 and shot.family != "truck" else 0.85) * still_to_go + radius + 1.0
-    elif kind == "re-entry" and path == "crossing":
+    if aim.kind == "re-entry" and aim.path == "approach":
+        least += (0.5 if shot.travel < 0 and shot.family != "truck" else 0.85) * still_to_go + aim.subject.radius + 1.0
+    elif aim.kind == "re-entry" and aim.path == "crossing":
         least += 0.32 * still_to_go / np.tan(np.radians(fov) / 2)
     return np.minimum(least, _FARTHEST + 2.0)
 
 
-def _from_aside(
-    track: Track, reference: int, cut: int, distance: np.ndarray, half: np.ndarray, radius: float, r: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _from_aside(aim: Aim, distance: np.ndarray, half: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bearing and offset for a camera that does not look away: who is to leave walks out of its frame by the cut."""
-    here, gone = track.positions[reference], track.positions[min(cut + cut // 12, len(track.heading) - 1)]
+    positions, cut = aim.track.positions, aim.preset.cut
+    here, gone = positions[aim.reference], positions[min(cut + cut // 12, len(positions) - 1)]
     way = np.arctan2(gone[1] - here[1], gone[0] - here[0])
     bearing = way + np.where(r[0] < 0.5, -0.5, 0.5) * np.pi + 0.7 * (2 * r[1] - 1)
     stand = here + distance[:, None] * np.stack([np.cos(bearing), np.sin(bearing)], axis=-1)
     away = gone - stand
     aside = (np.arctan2(away[:, 1], away[:, 0]) - bearing) % (2 * np.pi) - np.pi  # of `gone`, seen from there
-    out = half + np.arctan(1.5 * radius / distance) + 0.03 + 0.3 * r[2]
+    out = half + np.arctan(1.5 * aim.subject.radius / distance) + 0.03 + 0.3 * r[2]
     return bearing, -aside + np.sign(aside) * out
 
 
 def _set_motion(
-    shot: Shot,
+    aim: Aim,
     values: dict[str, np.ndarray],
-    track: Track,
-    reference: int,
     gaze: np.ndarray,
     offset: np.ndarray,
     distance: np.ndarray,
     r: np.ndarray,
 ) -> None:
+    shot, track = aim.shot, aim.track
     if shot.family == "orbit":
         values["radius"], values["lean"] = distance, offset
         values["sweep"] = shot.travel * (0.35 + 0.7 * r[0])
@@ -200,7 +194,7 @@ def _set_motion(
         return
     values["bend"] = shot.bend * (0.35 + 0.6 * r[1])
     # half of the dollies go along with the subject, where that is roughly where they are to go
-    aim = track.heading[reference] + (np.pi if shot.travel < 0 else 0.0)
+    aim = track.heading[aim.reference] + (np.pi if shot.travel < 0 else 0.0)
     along = (aim - gaze + np.pi) % (2 * np.pi) - np.pi
     joins = (np.abs(along) < 1.0) & (r[2] < 0.6)
     values["lean"] = np.where(joins, along, 0.7 * (r[3] - 0.5))
@@ -208,10 +202,10 @@ def _set_motion(
     values["speed"] = np.where(joins, pace, values["speed"])
 
 
-def _offset(
-    shot: Shot, kind: str, values: dict[str, np.ndarray], r: np.ndarray, distance: np.ndarray, height: float
-) -> np.ndarray:
+def _offset(aim: Aim, values: dict[str, np.ndarray], r: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """Radians to the left of the camera's axis at which the subject is to be when the glance begins."""
+    shot, kind = aim.shot, aim.kind
+    height = max(aim.subject.height, 3.0 * aim.subject.radius)
     half = np.radians(values["fov"]) / 2
     edge = half - np.arctan(0.25 * height / distance) - 0.03
     turn = shot.glances[-1].turn if shot.glances else 0.0

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import WorldsError
 from .catalogue import Catalogue, SubjectSpec
-from .framing import CARRIED, KINDS, LENS_HEIGHTS, camera_room, clear, frame_shot
+from .framing import CARRIED, KINDS, LENS_HEIGHTS, Aim, camera_room, clear, frame_shot
 from .motion import PATHS, Ground, Occupied, PathPlan, Track, follow, place
 from .presets import WorldsPreset, preset_named
 from .scene import SceneLayout, ground_height
@@ -45,12 +45,9 @@ class SubjectPlan:
 
 
 @dataclass(frozen=True)
-class ClipPlan:
-    """All that a clip is made from; JSON-serialisable (`to_json`, `from_json`).
-
-    kind: what was asked for ("re-entry" ...). attempt: how many plans of this clip were refused on pixels before.
-    subjects[0] is the one that the kind is about; returning: indices of subjects that leave and re-enter.
-    """
+class ClipRequest:
+    """What is asked of a plan. kind: of clip ("re-entry" ...). attempt: how many plans of this clip were refused on
+    pixels before."""
 
     version: int
     seed: int
@@ -59,15 +56,24 @@ class ClipPlan:
     preset: str
     split: str
     kind: str
-    family: str
-    scene_seed: int
-    subjects: tuple[SubjectPlan, ...]
-    camera: CameraPlan
-    returning: tuple[int, ...]
 
     @property
     def name(self) -> str:
         return f"{self.split}-{self.seed}-{self.index:06d}"
+
+
+@dataclass(frozen=True)
+class ClipPlan(ClipRequest):
+    """All that a clip is made from; JSON-serialisable (`to_json`, `from_json`).
+
+    subjects[0] is the one that the kind is about; returning: indices of subjects that leave and re-enter.
+    """
+
+    family: str
+    scene_seed: int
+    subjects: tuple[SubjectPlan, ...]
+    camera: CameraPlan
+    returning: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -210,17 +216,13 @@ def plan_clip(
     shares = parse_mix(mix)
     place_in_split = SPLITS.index(_checked_split(split))
     kind = _dealt_kind(shares, seed, index)
-    dealer = _Dealer(catalogue, seed, index, split, place_in_split, kind, subjects)
+    dealer = _Dealer(catalogue, ClipRequest(VERSION, seed, index, attempt, preset, split, kind), subjects)
     for tried in range(_ROUNDS):
         rng = np.random.default_rng([seed, index, place_in_split, attempt, tried])
         cast = dealer.deal(rng, tried + (_NEW_SUBJECTS if attempt > 2 else 0))
         found = _try(rng, cast, size)
         if found is not None:
-            who, camera, returning = found
-            layout = cast.ground.layout
-            return ClipPlan(
-                VERSION, seed, index, attempt, preset, split, kind, layout.family, layout.seed, who, camera, returning
-            )  # fmt: skip
+            return found
     counted = f"{subjects} subject{'s' if subjects != 1 else ''}" if subjects else "1 to 3 subjects"
     raise WorldsError(
         f"clip {index} of seed {seed}: no {kind} clip with {counted} was found in {_ROUNDS} attempts; worlds of the "
@@ -232,7 +234,7 @@ def plan_clip(
 class _Cast:
     """What is tried: a world, subjects with the names of their paths, a shot."""
 
-    kind: str
+    request: ClipRequest
     ground: Ground
     specs: tuple[SubjectSpec, ...]
     paths: tuple[str, ...]
@@ -242,22 +244,13 @@ class _Cast:
 class _Dealer:
     """Deals family, subjects, paths and shot for one clip: from decks at first, at random where that fails."""
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        seed: int,
-        index: int,
-        split: str,
-        place_in_split: int,
-        kind: str,
-        subjects: int | None,
-    ) -> None:
-        self.kind, self.split, self._catalogue = kind, split, catalogue
-        self._key = (seed, place_in_split, index)
-        self._count = subjects
+    def __init__(self, catalogue: Catalogue, request: ClipRequest, count: int | None) -> None:
+        self._catalogue, self._request, self._count = catalogue, request, count
+        self._key = (request.seed, SPLITS.index(request.split), request.index)
         self._ground: Ground | None = None
         self._dealt: dict[int, str] = {}
-        self.families, self.subjects = split_families(catalogue, split), split_subjects(catalogue, split)
+        self.families = split_families(catalogue, request.split)
+        self.subjects = split_subjects(catalogue, request.split)
 
     def _deal(self, deck: Sequence[str], which: int) -> str:
         """The card of this clip from a deck that is shuffled anew each time it is used up."""
@@ -272,10 +265,10 @@ class _Dealer:
         def choose(deck: Sequence[str]) -> str:
             return deck[int(rng.integers(len(deck)))]
 
-        shots = [shot.name for shot in _shots_for(self.kind)]
+        shots = [shot.name for shot in _shots_for(self._request.kind)]
         family = choose(self.families) if tried >= _NEW_FAMILY else self._deal(self.families, 1)
         shot = SHOTS_BY_NAME[choose(shots) if tried >= _NEW_SHOT else self._deal(shots, 2)]
-        paths = _paths_for(self.kind, shot)
+        paths = _paths_for(self._request.kind, shot)
         path = self._deal(PATHS, 3)
         if tried >= _NEW_SUBJECTS or path not in paths:
             path = choose(paths)
@@ -284,11 +277,12 @@ class _Dealer:
         rest = [name for name in self.subjects if name != first]
         names = [first, *(rest[int(i)] for i in rng.permutation(len(rest))[: count - 1])]
         if len(names) < count:
-            raise WorldsError(f"{count} subjects, but the {self.split} split holds {len(self.subjects)}")
+            raise WorldsError(f"{count} subjects, but the {self._request.split} split holds {len(self.subjects)}")
         ways = (path, *(choose(PATHS) for _ in names[1:]))
         if tried % _ROUNDS_A_WORLD == 0 or self._ground is None or self._ground.layout.family != family:
             self._ground = Ground(self._catalogue.layout_scene(family, int(rng.integers(2**31))))
-        return _Cast(self.kind, self._ground, tuple(self._catalogue.subjects[name] for name in names), ways, shot)
+        specs = tuple(self._catalogue.subjects[name] for name in names)
+        return _Cast(self._request, self._ground, specs, ways, shot)
 
 
 def _dealt_kind(shares: dict[str, float], seed: int, index: int) -> str:
@@ -314,15 +308,13 @@ def _paths_for(kind: str, shot: Shot) -> tuple[str, ...]:
     return PATHS
 
 
-def _try(
-    rng: np.random.Generator, cast: _Cast, preset: WorldsPreset
-) -> tuple[tuple[SubjectPlan, ...], CameraPlan, tuple[int, ...]] | None:
+def _try(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> ClipPlan | None:
     """One attempt at a cast: everyone's way and the camera's, or None."""
     ground = cast.ground
-    frames, fps = preset.raw_frames, preset.fps
+    frames, fps, kind = preset.raw_frames, preset.fps, cast.request.kind
     main = cast.specs[0]
-    hidden_by = _hiding_place(rng, ground, main, preset) if cast.kind == "occluded" else None
-    if cast.kind == "occluded" and hidden_by is None:
+    hidden_by = _hiding_place(rng, ground, main, preset) if kind == "occluded" else None
+    if kind == "occluded" and hidden_by is None:
         return None
     speeds = (main.walk_speed, main.run_speed)
     if hidden_by is None:
@@ -330,31 +322,23 @@ def _try(
         if found is None:
             return None
         path, track = found
+        aim = Aim(cast.shot, kind, track, path.name, main, preset)
         drawn = None
         for _ in range(_SHOTS_A_TRACK):
-            drawn = drawn or frame_shot(
-                rng, ground, cast.shot, cast.kind, track, path.name, radius=main.radius, height=main.height,
-                cut=preset.cut, fps=preset.fps, aspect=preset.aspect,
-            )  # fmt: skip
+            drawn = drawn or frame_shot(rng, ground, aim)
         if drawn is None:
             return None
         camera = drawn
     else:
         path, camera = hidden_by
         track = follow(path, frames=frames, fps=fps)
+    subjects = (SubjectPlan(main.name, path),)
     plan = ClipPlan(
-        VERSION,
-        0,
-        0,
-        0,
-        preset.name,
-        "train",
-        cast.kind,
-        cast.ground.layout.family,
-        cast.ground.layout.seed,
-        (SubjectPlan(main.name, path),),
-        camera,
-        (),
+        **vars(cast.request),
+        family=ground.layout.family,
+        scene_seed=ground.layout.seed,
+        subjects=subjects,
+        camera=camera,
     )
     staging = _staging(plan, preset, ground, cast.specs[:1], (track,))
     # nobody else walks into the lens either: a tall body fills the picture from farther away
@@ -367,7 +351,7 @@ def _try(
         staging = joined
         occupied.append(Occupied(staging.tracks[-1].positions, spec.radius + 0.2))
     returning = _confirmed(staging)
-    return None if returning is None else (staging.plan.subjects, camera, returning)
+    return None if returning is None else replace(staging.plan, returning=returning)
 
 
 def _joined(
