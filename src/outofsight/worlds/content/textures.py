@@ -1,4 +1,7 @@
-"""Textures made of noise: 256 x 256, tileable, sRGB. Mostly light and grey, for vertex colours to tint."""
+"""Textures made of noise: 256 x 256, tileable, sRGB. Mostly light and grey, for vertex colours to tint.
+
+Every public function without arguments makes the texture of its name.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from scipy.spatial import cKDTree
 
 from ...errors import WorldsError
 from ..engine.noise import SIZE, noise
+from .drawn import public_functions
 
-_rows, _columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
-Y, X = _rows, _columns  # row 0 is the top of the picture
+Y, X = np.mgrid[0:SIZE, 0:SIZE] / SIZE  # row 0 is the top of the picture
 
 
-def cells(seed: int, count: int, squash: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def _cells(seed: int, count: int, squash: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     """Periodic cells round ``count`` points: the gap between nearest and second nearest, and the cell's number."""
     rng = np.random.default_rng(seed)
     side = round(count**0.5)
@@ -31,6 +34,10 @@ def cells(seed: int, count: int, squash: float = 1.0) -> tuple[np.ndarray, np.nd
 
 def _tone(value: np.ndarray, colour: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
     return np.clip(value, 0.0, 1.0)[..., None] * np.array(colour)
+
+
+def _flat(value: float, colour: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> np.ndarray:
+    return _tone(np.full_like(X, value), colour)
 
 
 def _mix(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -60,7 +67,7 @@ def brick() -> np.ndarray:
 def ashlar() -> np.ndarray:
     joint, tone = _courses(6, 3, 0.05, 4)
     body = _tone(0.80 + 0.16 * (tone - 0.5) + 0.05 * noise(5, 1.0), (1.0, 0.97, 0.92))
-    return _mix(body, _tone(np.full_like(X, 0.5)), joint * 0.8)
+    return _mix(body, _flat(0.5), joint * 0.8)
 
 
 def planks() -> np.ndarray:
@@ -107,7 +114,7 @@ def snow() -> np.ndarray:
 
 
 def cobbles() -> np.ndarray:
-    gap, stone = cells(19, 196)
+    gap, stone = _cells(19, 196)
     tone = np.random.default_rng(20).uniform(size=196)[stone]
     warm = np.random.default_rng(21).uniform(-0.04, 0.04, size=196)[stone]
     dome = np.clip(gap / 0.5, 0, 1) ** 0.5
@@ -118,7 +125,7 @@ def cobbles() -> np.ndarray:
 def flagstones() -> np.ndarray:
     joint, tone = _courses(4, 4, 0.035, 23, shift=0.4)
     body = _tone(0.78 + 0.14 * (tone - 0.5) + 0.04 * noise(24, 1.1))
-    return _mix(body, _tone(np.full_like(X, 0.42)), joint)
+    return _mix(body, _flat(0.42), joint)
 
 
 def plaster() -> np.ndarray:
@@ -138,7 +145,7 @@ def bark() -> np.ndarray:
 
 
 def leaves() -> np.ndarray:
-    gap, leaf = cells(31, 324)
+    gap, leaf = _cells(31, 324)
     tone = np.random.default_rng(32).uniform(size=324)[leaf]
     body = (0.45 + 0.55 * tone) * (0.62 + 0.38 * np.clip(gap / 0.4, 0, 1))
     return np.clip(np.stack([body * (0.9 + 0.2 * tone), body, body * 0.8], axis=-1), 0, 1)
@@ -164,7 +171,7 @@ def dirt() -> np.ndarray:
 
 
 def gravel() -> np.ndarray:
-    gap, stone = cells(39, 900)
+    gap, stone = _cells(39, 900)
     tone = np.random.default_rng(40).uniform(size=900)[stone]
     return _tone((0.5 + 0.45 * tone) * (0.55 + 0.45 * np.clip(gap / 0.35, 0, 1)))
 
@@ -235,8 +242,8 @@ def windows() -> np.ndarray:
     for i in range(2):
         for j in range(2):
             u, v = i * 0.5, j * 0.5
-            picture = _mix(picture, _tone(np.full_like(X, 0.98)), _frame(u + 0.12, u + 0.38, v + 0.11, v + 0.42))
-            picture = _mix(picture, _tone(np.full_like(X, 0.6)), _frame(u + 0.09, u + 0.41, v + 0.085, v + 0.11))
+            picture = _mix(picture, _flat(0.98), _frame(u + 0.12, u + 0.38, v + 0.11, v + 0.42))
+            picture = _mix(picture, _flat(0.6), _frame(u + 0.09, u + 0.41, v + 0.085, v + 0.11))
             for a, b in ((0.14, 0.245), (0.255, 0.36)):
                 for c, d in ((0.13, 0.27), (0.285, 0.40)):
                     picture = _mix(picture, glass, _frame(u + a, u + b, v + c, v + d))
@@ -256,7 +263,7 @@ def shutters() -> np.ndarray:
             u, v = i * 0.5, j * 0.5
             for a, b in ((0.05, 0.14), (0.36, 0.45)):
                 picture = _mix(picture, _tone(slats, (0.55, 0.75, 0.65)), _frame(u + a, u + b, v + 0.12, v + 0.42))
-            picture = _mix(picture, _tone(np.full_like(X, 1.0)), _frame(u + 0.14, u + 0.36, v + 0.1, v + 0.44))
+            picture = _mix(picture, _flat(1.0), _frame(u + 0.14, u + 0.36, v + 0.1, v + 0.44))
             for a, b in ((0.16, 0.245), (0.255, 0.34)):
                 picture = _mix(picture, glass, _frame(u + a, u + b, v + 0.13, v + 0.41))
     return picture
@@ -270,33 +277,33 @@ def curtain_wall() -> np.ndarray:
     u, v = (X * 4) % 1, (Y * 4) % 1
     bars = ((np.minimum(u, 1 - u) < 0.04) | (np.minimum(v, 1 - v) < 0.06)).astype(float)
     spandrel = (v > 0.8).astype(float)
-    return _mix(_mix(body, _tone(np.full_like(X, 0.55)), spandrel * 0.7), _tone(np.full_like(X, 0.85)), bars)
+    return _mix(_mix(body, _flat(0.55), spandrel * 0.7), _flat(0.85), bars)
 
 
 def shopfront() -> np.ndarray:
     """One bay of a shop: fascia, big window with goods, a door."""
     picture = _tone(0.75 + 0.02 * noise(57))
-    picture = _mix(picture, _tone(np.full_like(X, 0.9)), _frame(0.03, 0.97, 0.78, 0.96))
+    picture = _mix(picture, _flat(0.9), _frame(0.03, 0.97, 0.78, 0.96))
     lettering = ((X * 24) % 1 > 0.35) & (noise(58, 0.2, (1, 0.1)) > -0.2)
-    picture = _mix(picture, _tone(np.full_like(X, 0.25)), _frame(0.15, 0.85, 0.83, 0.91) * lettering)
+    picture = _mix(picture, _flat(0.25), _frame(0.15, 0.85, 0.83, 0.91) * lettering)
     picture = _mix(picture, _pane(59) * 0.85, _frame(0.05, 0.62, 0.14, 0.74))
     rng = np.random.default_rng(60)
     for _ in range(14):
         a, c = rng.uniform(0.06, 0.54), rng.uniform(0.15, 0.4)
         goods = np.broadcast_to(rng.uniform(0.35, 1.0, 3), picture.shape)
         picture = _mix(picture, goods, _frame(a, a + 0.06, c, c + rng.uniform(0.05, 0.16)))
-    picture = _mix(picture, _tone(np.full_like(X, 0.42), (1, 0.85, 0.7)), _frame(0.68, 0.95, 0.0, 0.74))
+    picture = _mix(picture, _flat(0.42, (1, 0.85, 0.7)), _frame(0.68, 0.95, 0.0, 0.74))
     return _mix(picture, _pane(61), _frame(0.73, 0.90, 0.3, 0.68))
 
 
 def art() -> np.ndarray:
     """An abstract painting in a frame; the vertex colour shifts its palette."""
-    gap, patch = cells(62, 25)
+    gap, patch = _cells(62, 25)
     palette = np.random.default_rng(63).uniform(0.25, 1.0, size=(25, 3))
     picture = palette[patch] * (0.85 + 0.05 * noise(64, 1.0)[..., None])
-    picture = _mix(picture, _tone(np.full_like(X, 0.12)), 1.0 - gap / 0.12)
+    picture = _mix(picture, _flat(0.12), 1.0 - gap / 0.12)
     inside = _frame(0.06, 0.94, 0.06, 0.94)
-    return _mix(_tone(np.full_like(X, 0.5), (1.0, 0.85, 0.5)), np.clip(picture, 0, 1), inside)
+    return _mix(_flat(0.5, (1.0, 0.85, 0.5)), np.clip(picture, 0, 1), inside)
 
 
 def portrait() -> np.ndarray:
@@ -307,45 +314,10 @@ def portrait() -> np.ndarray:
     picture = _mix(sky, land, (skyline > 1 - Y) * 1.0)
     disc = np.hypot(X - 0.68, 1 - Y - 0.68) < 0.09
     picture = _mix(picture, np.broadcast_to(np.array([1.0, 0.93, 0.7]), picture.shape), disc * 1.0)
-    return _mix(_tone(np.full_like(X, 0.35), (1.0, 0.7, 0.45)), np.clip(picture, 0, 1), _frame(0.07, 0.93, 0.07, 0.93))
+    return _mix(_flat(0.35, (1.0, 0.7, 0.45)), np.clip(picture, 0, 1), _frame(0.07, 0.93, 0.07, 0.93))
 
 
-TEXTURES: dict[str, Callable[[], np.ndarray]] = {
-    maker.__name__: maker
-    for maker in (
-        brick,
-        ashlar,
-        planks,
-        asphalt,
-        grass,
-        meadow,
-        sand,
-        snow,
-        cobbles,
-        flagstones,
-        plaster,
-        concrete,
-        bark,
-        leaves,
-        needles,
-        roof,
-        dirt,
-        gravel,
-        water,
-        furrows,
-        corrugated,
-        awning,
-        checker,
-        parquet,
-        rubber,
-        windows,
-        shutters,
-        curtain_wall,
-        shopfront,
-        art,
-        portrait,
-    )
-}
+TEXTURES: dict[str, Callable[[], np.ndarray]] = public_functions(__name__, globals())
 
 
 @lru_cache(maxsize=len(TEXTURES))

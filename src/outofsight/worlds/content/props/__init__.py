@@ -5,22 +5,14 @@ Each draws about the origin of the mesh's current frame, inside the obstacle's h
 
 from __future__ import annotations
 
-from types import FunctionType, ModuleType
-
+from ..drawn import public_functions
 from . import buildings, country, leisure, plants, street, works
 from .base import Prop
 
-
-def _props(module: ModuleType) -> dict[str, Prop]:
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__ and not name.startswith("_")
-    }
-
-
 _MODULES = (street, plants, buildings, country, leisure, works)
-_PROPS = {name: prop for module in _MODULES for name, prop in _props(module).items()}
+_PROPS: dict[str, Prop] = {}
+for _module in _MODULES:
+    _PROPS |= public_functions(_module.__name__, vars(_module))
 
 
 def prop_named(kind: str) -> Prop:
