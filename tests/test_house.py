@@ -136,7 +136,6 @@ SAME_WORD = pairs("""
     viewer.runs: pose
     viewer.truth: pose
     worlds.engine.framing: fov
-    worlds.engine.shots: fov
 """)
 KNOWN_LONG = {"models.transformer"}
 
