@@ -37,6 +37,11 @@ class Wave:
     shift: float = 0.0
 
 
+def limb(name: str) -> tuple[str, str, str, str]:
+    """The joints of the leg of this name."""
+    return f"{name}_hip", f"{name}_knee", f"{name}_ankle", f"{name}_toe"
+
+
 @dataclass(frozen=True)
 class Leg:
     """Angles in radians: how far the foot's bone tips back at touch-down, forward at take-off, folds in swing."""

@@ -46,28 +46,6 @@ def vec(x: float, y: float, z: float) -> np.ndarray:
     return np.array([x, y, z], dtype=float)
 
 
-def chain(count: int, bones: Sequence[int], breaks: Sequence[float], width: float | Sequence[float] = 0.3) -> Weights:
-    """Weights that pass from bones[i] to bones[i + 1] around the station breaks[i], over 2 * width stations."""
-    widths = [width] * len(breaks) if isinstance(width, float) else list(width)
-
-    def weigh(grid: Grid) -> np.ndarray:
-        out = np.zeros((len(grid.station), count))
-        rest = np.ones(len(grid.station))
-        for bone, at, half in zip(bones[:-1], breaks, widths, strict=True):
-            passed = smoothstep((grid.station - at + half) / (2 * half))
-            out[:, bone] += rest * (1 - passed)
-            rest = rest * passed
-        out[:, bones[-1]] += rest
-        return out
-
-    return weigh
-
-
-def rigid(count: int, bone: int) -> Weights:
-    """All vertices follow one bone."""
-    return chain(count, [bone], [])
-
-
 def plain(colour: Colour) -> Paint:
     return lambda grid: np.broadcast_to(np.asarray(colour, float), (len(grid.station), 3)).copy()
 
@@ -85,17 +63,44 @@ def bands(*steps: tuple[float, Colour]) -> Paint:
 
 
 class BodyBuilder(Mesh):
-    """Collects the parts of a body; `finish` merges them into one mesh."""
+    """Collects the parts of a body with bones of these names; `finish` merges them into one mesh.
 
-    def __init__(self, bones: int) -> None:
+    Parts take their weights as a function, or as the name of the one bone that they follow; their colours as a
+    function, or as one colour.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
-        self.bones = bones
+        self.names = tuple(names)
+
+    def chain(self, bones: Sequence[str], breaks: Sequence[float], width: float | Sequence[float] = 0.3) -> Weights:
+        """Weights that pass from bones[i] to bones[i + 1] around the station breaks[i], over 2 * width stations."""
+        widths = [width] * len(breaks) if isinstance(width, float) else list(width)
+        numbers = [self.names.index(name) for name in bones]
+
+        def weigh(grid: Grid) -> np.ndarray:
+            out = np.zeros((len(grid.station), len(self.names)))
+            rest = np.ones(len(grid.station))
+            for bone, at, half in zip(numbers[:-1], breaks, widths, strict=True):
+                passed = smoothstep((grid.station - at + half) / (2 * half))
+                out[:, bone] += rest * (1 - passed)
+                rest = rest * passed
+            out[:, numbers[-1]] += rest
+            return out
+
+        return weigh
+
+    def _functions(self, weights: Weights | str, paint: Paint | Colour) -> tuple[Weights, Paint]:
+        return (
+            self.chain([weights], []) if isinstance(weights, str) else weights,
+            paint if callable(paint) else plain(paint),
+        )
 
     def tube(
         self,
         rows: Sequence[Sequence[float]] | np.ndarray,
-        weights: Weights,
-        paint: Paint,
+        weights: Weights | str,
+        paint: Paint | Colour,
         *,
         rings: int = 10,
         segments: int = 12,
@@ -111,6 +116,7 @@ class BodyBuilder(Mesh):
         +x. `square` is the exponent of the superellipse. `tangent`: the same plane for every ring.
         `warp` moves the finished vertices.
         """
+        weigh, colour = self._functions(weights, paint)
         table = np.asarray(rows, dtype=float)
         curve = PchipInterpolator(np.arange(len(table)), table, axis=0)
         station = _stations(curve, len(table) - 1, rings, cuts)
@@ -137,14 +143,14 @@ class BodyBuilder(Mesh):
         if warp is not None:
             place = warp(grid)
             grid = Grid(grid.station, grid.angle, place)
-        self.append(_tube_faces(count, segments), place, np.clip(paint(grid), 0.0, 1.0), weights(grid))
+        self.append(_tube_faces(count, segments), place, np.clip(colour(grid), 0.0, 1.0), weigh(grid))
 
     def ellipsoid(
         self,
         centre: Vector,
         radii: Vector,
-        weights: Weights,
-        paint: Paint,
+        weights: Weights | str,
+        paint: Paint | Colour,
         *,
         rings: int = 8,
         segments: int = 10,
@@ -152,6 +158,7 @@ class BodyBuilder(Mesh):
         axis: int = 2,
     ) -> None:
         """An ellipsoid with its poles along `axis` (2: z, 0: x); stations run from 0 at the lower pole to 1."""
+        weigh, colour = self._functions(weights, paint)
         turn = np.linspace(0.03, np.pi - 0.03, 2 * rings + 1)[::2]
         height = -np.cos(turn)
         girth = np.sin(turn)
@@ -169,8 +176,8 @@ class BodyBuilder(Mesh):
 
         self.tube(
             rows,
-            scaled(weights),
-            scaled(paint),
+            scaled(weigh),
+            scaled(colour),
             rings=rings + 1,
             segments=segments,
             warp=None if warp is None else scaled(warp),

@@ -5,23 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.catalogue import Colour, SubjectSpec
-from ...engine.gait import Leg, Rig, Wave
+from ...engine.gait import Leg, Rig, Wave, limb
 from ...engine.noise import smoothstep
 from ...engine.skinning import Body, assemble
-from ...engine.tubes import BodyBuilder, Grid, Paint, bands, chain, plain, rigid, vec
+from ...engine.tubes import BodyBuilder, Grid, Paint, bands, vec
 from .shapes import BirdShape
 
-NAMES = (
-    "root",
-    "breast",
-    "neck1",
-    "neck2",
-    "head",
-    "tail",
-    *(f"{side}_{part}" for side in "lr" for part in ("hip", "knee", "ankle", "toe")),
-)
+NAMES = ("root", "breast", "neck1", "neck2", "head", "tail", *limb("l"), *limb("r"))
 PARENTS = (-1, 0, 1, 2, 3, 0, 0, 6, 7, 8, 0, 10, 11, 12)
-COUNT = len(NAMES)
 EYE: Colour = (0.06, 0.05, 0.05)
 
 
@@ -58,7 +49,7 @@ def _rig(spec: SubjectSpec, shape: BirdShape) -> Rig:
     places = _joints(shape)
     legs = tuple(
         Leg(
-            joints=(f"{side}_hip", f"{side}_knee", f"{side}_ankle", f"{side}_toe"),
+            joints=limb(side),
             parent="root",
             phase=(start, start),
             strike=(0.25, 0.30),
@@ -86,13 +77,8 @@ def _rig(spec: SubjectSpec, shape: BirdShape) -> Rig:
         Wave("tail", 2, (0.0, 0.07, 0.07)),
     )
     return Rig(
-        names=NAMES,
-        parents=PARENTS,
-        joints=np.array([places[name] for name in NAMES]),
-        legs=legs,
-        waves=waves,
-        walk_speed=spec.walk_speed,
-        run_speed=spec.run_speed,
+        *(NAMES, PARENTS, np.array([places[name] for name in NAMES]), legs, waves),
+        *(spec.walk_speed, spec.run_speed),
         duty=(0.62, 0.45),
         bounce=(0.01, 0.04),
         crouch=(0.02, 0.05),
@@ -106,7 +92,7 @@ def build_bird(spec: SubjectSpec) -> Body:
     assert isinstance(shape, BirdShape)
     rig = _rig(spec, shape)
     at = dict(zip(NAMES, rig.joints, strict=True))
-    builder = BodyBuilder(COUNT)
+    builder = BodyBuilder(NAMES)
     _trunk(builder, shape, at)
     _neck_and_head(builder, shape, at)
     for side, sign in (("l", 1.0), ("r", -1.0)):
@@ -154,7 +140,7 @@ def _trunk(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray]) ->
         low = np.maximum(front, 1 - smoothstep((turn - 0.8) / 0.6))
         return plumage(grid) + (breast - body) * low[:, None]
 
-    builder.tube(rows, chain(COUNT, [0, 1], [3.6], 1.0), paint, rings=16, segments=18)
+    builder.tube(rows, builder.chain(["root", "breast"], [3.6], 1.0), paint, rings=16, segments=18)
 
 
 def _neck_and_head(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
@@ -171,15 +157,11 @@ def _neck_and_head(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndar
     ]
     neck = shape.neck_colour or shape.breast
     paint = bands((0.0, shape.breast), (0.7, neck), (3.3, shape.head))
-    bones = [NAMES.index(n) for n in ("breast", "neck1", "neck2", "head")]
-    builder.tube(
-        rows, chain(COUNT, bones, [0.5, 2.0, 3.7], [0.5, 0.6, 0.5]), paint, rings=13, segments=12, cuts=[0.7, 3.3]
-    )
-    skull = rigid(COUNT, NAMES.index("head"))
+    weights = builder.chain(["breast", "neck1", "neck2", "head"], [0.5, 2.0, 3.7], [0.5, 0.6, 0.5])
+    builder.tube(rows, weights, paint, rings=13, segments=12, cuts=[0.7, 3.3])
+    skull = "head"
     centre = end + np.array([0.22, 0, 0.12]) * size
-    builder.ellipsoid(
-        centre, size * np.array([0.98, 0.72, 0.78]), skull, plain(shape.head), rings=9, segments=12, axis=0
-    )
+    builder.ellipsoid(centre, size * np.array([0.98, 0.72, 0.78]), skull, shape.head, rings=9, segments=12, axis=0)
     long, high = shape.beak_size
     tip = centre + np.array([0.78 * size, 0, -0.10 * size])
     beak = [
@@ -187,10 +169,10 @@ def _neck_and_head(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndar
         (*(tip + vec(0.5 * long, 0, -0.08 * long)), 0.7 * high, 0.65 * high),
         (*(tip + vec(long, 0, -0.28 * long)), 0.12 * high, 0.12 * high),
     ]
-    builder.tube(beak, skull, plain(shape.beak), rings=6, segments=8)
+    builder.tube(beak, skull, shape.beak, rings=6, segments=8)
     for sign in (1.0, -1.0):
         eye = centre + size * np.array([0.42, 0.58 * sign, 0.22])
-        builder.ellipsoid(eye, 0.16 * size * np.ones(3), skull, plain(EYE), rings=4, segments=6)
+        builder.ellipsoid(eye, 0.16 * size * np.ones(3), skull, EYE, rings=4, segments=6)
     if shape.comb is not None:
         comb = [
             (*(centre + size * np.array([-0.55, 0, 0.55])), 0.02 * size, 0.1 * size),
@@ -198,15 +180,9 @@ def _neck_and_head(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndar
             (*(centre + size * np.array([0.35, 0, 0.95])), 0.12 * size, 0.38 * size),
             (*(centre + size * np.array([0.80, 0, 0.45])), 0.05 * size, 0.12 * size),
         ]
-        builder.tube(comb, skull, plain(shape.comb), rings=8, segments=8)
-        builder.ellipsoid(
-            centre + size * np.array([0.85, 0, -0.75]),
-            size * np.array([0.22, 0.16, 0.42]),
-            skull,
-            plain(shape.comb),
-            rings=5,
-            segments=7,
-        )
+        builder.tube(comb, skull, shape.comb, rings=8, segments=8)
+        wattle, radii = centre + size * np.array([0.85, 0, -0.75]), size * np.array([0.22, 0.16, 0.42])
+        builder.ellipsoid(wattle, radii, skull, shape.comb, rings=5, segments=7)
     if shape.crest:
         for lean in (-0.5, -0.15, 0.2):
             root = centre + size * np.array([-0.15, 0, 0.6])
@@ -217,7 +193,7 @@ def _neck_and_head(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndar
                 (*(0.1 * root + 0.9 * top), 0.18 * size, 0.18 * size),
                 (*top, 0.04 * size, 0.04 * size),
             ]
-            builder.tube(quill, skull, plain(shape.neck_colour or shape.head), rings=6, segments=6)
+            builder.tube(quill, skull, shape.neck_colour or shape.head, rings=6, segments=6)
 
 
 def _wing(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], sign: float) -> None:
@@ -238,12 +214,12 @@ def _wing(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], sig
     def paint(grid: Grid) -> np.ndarray:
         return np.where((grid.station > 3.4)[:, None], dark, feathers(grid))
 
-    builder.tube(rows, chain(COUNT, [1, 0], [1.6], 0.9), paint, rings=12, segments=10, cuts=[3.4])
+    builder.tube(rows, builder.chain(["breast", "root"], [1.6], 0.9), paint, rings=12, segments=10, cuts=[3.4])
 
 
 def _leg(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], side: str) -> None:
-    hip, knee, ankle, toe = (at[f"{side}_{part}"] for part in ("hip", "knee", "ankle", "toe"))
-    bones = [0, *(NAMES.index(f"{side}_{part}") for part in ("hip", "knee", "ankle", "toe"))]
+    hip, knee, ankle, toe = (at[name] for name in limb(side))
+    bones = ["root", *limb(side)]
     t = shape.leg_thickness
     rows = [
         (*(hip + vec(0, 0, 0.05)), 0.09, 0.10),
@@ -257,10 +233,9 @@ def _leg(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], side
     ]
     thigh = shape.legs if shape.neck[0] > 0.9 and not shape.crest else shape.body
     paint = bands((0.0, thigh), (3.0, shape.legs))
-    builder.tube(
-        rows, chain(COUNT, bones, [0.2, 1.7, 4.0, 6.0], [0.5, 0.6, 0.4, 0.3]), paint, rings=13, segments=8, cuts=[3.0]
-    )
-    foot = rigid(COUNT, bones[4])
+    weights = builder.chain(bones, [0.2, 1.7, 4.0, 6.0], [0.5, 0.6, 0.4, 0.3])
+    builder.tube(rows, weights, paint, rings=13, segments=8, cuts=[3.0])
+    foot = bones[4]
     long = _digit(shape)
     if shape.webbed:
         web = [
@@ -269,7 +244,7 @@ def _leg(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], side
             (*(toe + vec(long, 0, -0.02)), 0.75 * long, 0.010),
             (*(toe + vec(1.05 * long, 0, -0.02)), 0.4 * long, 0.006),
         ]
-        builder.tube(web, foot, plain(shape.legs), rings=7, segments=8)
+        builder.tube(web, foot, shape.legs, rings=7, segments=8)
         return
     for turn, share in ((0.0, 1.0), (0.5, 0.85), (-0.5, 0.85), (np.pi, 0.6)):
         way = long * share * np.array([np.cos(turn), np.sin(turn), 0.0])
@@ -279,7 +254,7 @@ def _leg(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray], side
             (*(toe + way + vec(0, 0, -0.020)), 0.15 * t, 0.006),
         ]
         across = (np.sin(turn), -np.cos(turn), 0.0)
-        builder.tube(digit, foot, plain(shape.legs), rings=5, segments=6, side=across)
+        builder.tube(digit, foot, shape.legs, rings=5, segments=6, side=across)
 
 
 def _tail(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> None:
@@ -304,7 +279,5 @@ def _tail(builder: BodyBuilder, shape: BirdShape, at: dict[str, np.ndarray]) -> 
             out[spot > 0.68] = eye
         return out
 
-    bones = [0, NAMES.index("tail")]
-    builder.tube(
-        rows, chain(COUNT, bones, [0.5], 0.5), paint, rings=22 if shape.train else 9, segments=20 if shape.train else 12
-    )
+    rings, segments = (22, 20) if shape.train else (9, 12)
+    builder.tube(rows, builder.chain(["root", "tail"], [0.5], 0.5), paint, rings=rings, segments=segments)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...engine.catalogue import Colour
 from ...engine.noise import smoothstep
-from ...engine.tubes import BodyBuilder, Grid, Paint, Weights, bands, chain, plain, rigid
+from ...engine.tubes import BodyBuilder, Grid, Paint, bands, plain
 from .shapes import HumanShape
 
 SOLE_CLEAR = 0.035  # the hem of a robe above the ground
@@ -66,7 +66,7 @@ def hair_covers_ears(shape: HumanShape) -> bool:
     return shape.hair_style in ("bob", "long", "afro") or shape.hat in COVERED
 
 
-def add_hair(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: Weights) -> None:
+def add_hair(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: str) -> None:
     """A cap of hair whose rim dips under the skin at the hairline, and what hangs or sits on it."""
     style = shape.hair_style
     if style == "bald" or shape.hat in ("headscarf", "turban"):
@@ -110,7 +110,7 @@ def add_hair(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii:
             (x - 0.24 * tall, 0, z - 1.15 * tall, 0.36 * tall, 0.10 * tall),
             (x - 0.24 * tall, 0, z - 1.32 * tall, 0.12 * tall, 0.04 * tall),
         ]
-        weights = chain(builder.bones, [4, 3, 2], [1.5, 2.6], 0.8)
+        weights = builder.chain(["head", "neck", "chest"], [1.5, 2.6], 0.8)
         builder.tube(rows, weights, strands, rings=9, segments=12, tangent=(0, 0, -1))
     elif style == "bun":
         knot = centre + radii * np.array([-0.95, 0.0, 0.62])
@@ -126,7 +126,7 @@ def add_hair(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii:
         builder.tube(rows, skull, strands, rings=9, segments=8)
 
 
-def add_hat(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: Weights) -> None:
+def add_hat(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: np.ndarray, skull: str) -> None:
     """Hats sit on the head; a headscarf frames the face and falls to the shoulders."""
     colour, hat = shape.hat_colour, shape.hat
     if hat == "none":
@@ -134,7 +134,7 @@ def add_hat(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: 
     wide, deep, tall = radii[1], radii[0], radii[2]
     x, z = centre[0] - 0.05 * deep, centre[2]
 
-    def lathe(profile: list[tuple[float, float]], paint: Paint, *, rings: int = 9, lean: float = 0.0) -> None:
+    def lathe(profile: list[tuple[float, float]], paint: Paint | Colour, *, rings: int = 9, lean: float = 0.0) -> None:
         """Rows of (height above the head's centre in half heads, girth in half heads)."""
         rows = [(x + lean * h * deep, 0.0, z + h * tall, g * wide, g * deep) for h, g in profile]
         builder.tube(rows, skull, paint, rings=rings, segments=18, tangent=(0, 0, 1))
@@ -142,7 +142,7 @@ def add_hat(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: 
     dark = (0.45 * colour[0], 0.45 * colour[1], 0.45 * colour[2])
     if hat in ("cap", "peaked"):
         if hat == "cap":
-            lathe([(0.30, 0.9), (0.34, 1.16), (0.62, 1.13), (0.95, 0.92), (1.14, 0.45), (1.17, 0.05)], plain(colour))
+            lathe([(0.30, 0.9), (0.34, 1.16), (0.62, 1.13), (0.95, 0.92), (1.14, 0.45), (1.17, 0.05)], colour)
         else:
             paint = bands((0.0, dark), (2.0, colour))
             lathe([(0.30, 0.9), (0.34, 1.15), (0.58, 1.15), (0.85, 1.42), (1.02, 1.35), (1.10, 0.1)], paint, lean=-0.05)
@@ -152,15 +152,15 @@ def add_hat(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: 
             (x + 1.70 * deep, 0, z + 0.26 * tall, 0.45 * wide, 0.04 * tall),
             (x + 1.78 * deep, 0, z + 0.25 * tall, 0.10 * wide, 0.02 * tall),
         ]
-        builder.tube(visor, skull, plain(dark), rings=6, segments=10)
+        builder.tube(visor, skull, dark, rings=6, segments=10)
     elif hat == "beanie":
         cuff = (min(1.0, 1.25 * colour[0]), min(1.0, 1.25 * colour[1]), min(1.0, 1.25 * colour[2]))
         profile = [(0.12, 0.95), (0.16, 1.20), (0.40, 1.20), (0.46, 1.13), (0.85, 1.02), (1.18, 0.5), (1.24, 0.05)]
         lathe(profile, bands((0.0, cuff), (2.6, colour)), rings=11)
-        builder.ellipsoid((x, 0, z + 1.32 * tall), 0.26 * tall * np.ones(3), skull, plain(cuff), rings=4, segments=7)
+        builder.ellipsoid((x, 0, z + 1.32 * tall), 0.26 * tall * np.ones(3), skull, cuff, rings=4, segments=7)
     elif hat == "helmet":
         profile = [(0.26, 0.95), (0.28, 1.36), (0.36, 1.34), (0.44, 1.20), (0.85, 1.08), (1.18, 0.65), (1.28, 0.05)]
-        lathe(profile, plain(colour), rings=11)
+        lathe(profile, colour, rings=11)
     elif hat == "sunhat":
         profile = [(0.34, 0.9), (0.30, 2.2), (0.36, 2.2), (0.48, 1.20), (0.62, 1.14), (1.05, 0.95), (1.18, 0.1)]
         lathe(profile, bands((0.0, colour), (3.2, dark), (4.0, colour)), rings=14)
@@ -176,11 +176,11 @@ def add_hat(builder: BodyBuilder, shape: HumanShape, centre: np.ndarray, radii: 
 
         lathe(profile, folds, rings=14)
     elif hat == "headscarf":
-        _headscarf(builder, centre, radii, plain(colour))
+        _headscarf(builder, centre, radii, colour)
 
 
-def _headscarf(builder: BodyBuilder, centre: np.ndarray, radii: np.ndarray, paint: Paint) -> None:
-    skull = rigid(builder.bones, 4)
+def _headscarf(builder: BodyBuilder, centre: np.ndarray, radii: np.ndarray, paint: Colour) -> None:
+    skull = "head"
 
     def opening(grid: Grid) -> np.ndarray:
         away = (grid.place - centre) / radii
@@ -199,15 +199,15 @@ def _headscarf(builder: BodyBuilder, centre: np.ndarray, radii: np.ndarray, pain
         (x - 0.06 * tall, 0, z - 1.02 * tall, 0.80 * tall, 0.52 * tall),
         (x - 0.06 * tall, 0, z - 1.03 * tall, 0.30 * tall, 0.20 * tall),
     ]
-    builder.tube(rows, chain(builder.bones, [4, 2], [1.4], 0.7), paint, rings=9, segments=16, tangent=(0, 0, -1))
+    builder.tube(rows, builder.chain(["head", "chest"], [1.4], 0.7), paint, rings=9, segments=16, tangent=(0, 0, -1))
 
 
-def add_dress(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
+def add_dress(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
     """Skirt, backpack and scarf."""
-    chest = rigid(builder.bones, names.index("chest"))
+    chest = "chest"
     shoulder = at["neck"][2]
     if shape.skirt != "none":
-        _skirt(builder, shape, at, names)
+        _skirt(builder, shape, at)
     if shape.backpack is not None:
         _backpack(builder, shape, chest, shoulder, shape.backpack)
     if shape.scarf is not None:
@@ -217,16 +217,16 @@ def add_dress(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]
             (0.004, 0, shoulder + 0.030, 0.055, 0.056),
             (0.004, 0, shoulder + 0.036, 0.030, 0.030),
         ]
-        builder.tube(rows, chest, plain(shape.scarf), rings=8, segments=14, tangent=(0, 0, 1))
+        builder.tube(rows, chest, shape.scarf, rings=8, segments=14, tangent=(0, 0, 1))
         end = [
             (0.060, 0.022, shoulder + 0.015, 0.018, 0.010),
             (0.082, 0.024, shoulder - 0.06, 0.020, 0.010),
             (0.078, 0.024, shoulder - 0.14, 0.022, 0.009),
         ]
-        builder.tube(end, chest, plain(shape.scarf), rings=6, segments=6)
+        builder.tube(end, chest, shape.scarf, rings=6, segments=6)
 
 
-def _backpack(builder: BodyBuilder, shape: HumanShape, chest: Weights, shoulder: float, colour: Colour) -> None:
+def _backpack(builder: BodyBuilder, shape: HumanShape, chest: str, shoulder: float, colour: Colour) -> None:
     x = -0.058 * shape.girth - 0.042
     dark = (0.6 * colour[0], 0.6 * colour[1], 0.6 * colour[2])
     rows = [
@@ -246,10 +246,10 @@ def _backpack(builder: BodyBuilder, shape: HumanShape, chest: Weights, shoulder:
             (0.056 * shape.girth + 0.3 * shape.bust, y * 1.1, shoulder - 0.12, 0.011, 0.008),
             (0.02, y * 1.45, shoulder - 0.18, 0.011, 0.008),
         ]
-        builder.tube(strap, chest, plain(dark), rings=7, segments=6)
+        builder.tube(strap, chest, dark, rings=7, segments=6)
 
 
-def _skirt(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], names: tuple[str, ...]) -> None:
+def _skirt(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
     hip, knee = at["l_hip"][2], at["l_knee"][2]
     waist = hip + 0.36 * (at["l_shoulder"][2] + 0.022 - hip)
     hem = {"skirt": knee - 0.01, "dress": 0.62 * knee, "coat": knee + 0.02, "robe": SOLE_CLEAR}[shape.skirt]
@@ -265,11 +265,11 @@ def _skirt(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], n
         (0, 0, hem, wide * flare, 0.10 * hips * flare),
         (0, 0, hem + 0.006, 0.6 * wide, 0.06 * hips),
     ]
-    thighs = [names.index(f"{side}_hip") for side in "lr"]
-    shins = [names.index(f"{side}_knee") for side in "lr"]
+    thighs = [builder.names.index(f"{side}_hip") for side in "lr"]
+    shins = [builder.names.index(f"{side}_knee") for side in "lr"]
 
     def weights(grid: Grid) -> np.ndarray:
-        out = np.zeros((len(grid.station), builder.bones))
+        out = np.zeros((len(grid.station), len(builder.names)))
         left = smoothstep(0.5 + 0.5 * grid.place[:, 1] / (0.8 * wide))
         down = 0.88 * smoothstep((hip + 0.06 - grid.place[:, 2]) / 0.16)
         shin = 0.75 * smoothstep((knee + 0.04 - grid.place[:, 2]) / 0.16)

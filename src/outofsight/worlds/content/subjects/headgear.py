@@ -6,14 +6,14 @@ import numpy as np
 
 from ...engine.catalogue import Colour
 from ...engine.noise import smoothstep
-from ...engine.tubes import BodyBuilder, Grid, Weights, plain, vec
+from ...engine.tubes import BodyBuilder, Grid, vec
 from .shapes import QuadrupedShape
 
 EYE: Colour = (0.06, 0.05, 0.05)
 HORN: Colour = (0.78, 0.72, 0.60)
 
 
-def add_head(builder: BodyBuilder, shape: QuadrupedShape, poll: np.ndarray, skull: Weights) -> None:
+def add_head(builder: BodyBuilder, shape: QuadrupedShape, poll: np.ndarray) -> None:
     """The head at the end of the neck. `poll`: the joint between them."""
     long, high, low = shape.head, shape.skull, shape.muzzle
     way = np.array([np.cos(shape.droop), 0.0, -np.sin(shape.droop)])
@@ -46,35 +46,28 @@ def add_head(builder: BodyBuilder, shape: QuadrupedShape, poll: np.ndarray, skul
         out = coat + (face - coat) * share[:, None]
         return out + (np.asarray(shape.belly, float) - out) * (0.8 * chin * (grid.station > 3))[:, None]
 
-    builder.tube(rows, skull, paint, rings=12, segments=14)
+    builder.tube(rows, "head", paint, rings=12, segments=14)
     if not shape.trunk:
         nose: Colour = (0.10, 0.08, 0.08) if not shape.hooves else (0.32, 0.24, 0.22)
         size = 0.50 * low * np.array([0.7, 1.1, 0.8])
         if shape.snout:
             nose, size = (0.78, 0.46, 0.44), low * np.array([0.35, 0.98, 0.98])
         place = at(1.0, -0.22 if shape.snout else -0.10)
-        builder.ellipsoid(place, size, skull, plain(nose), rings=4, segments=8)
+        builder.ellipsoid(place, size, "head", nose, rings=4, segments=8)
     for sign in (1.0, -1.0):
         eye = at(0.36, 0.30) + np.array([0, 0.70 * sign * high, 0])
         ball = max(0.13 * high, 0.016)
-        builder.ellipsoid(eye, ball * np.array([1.2, 0.9, 1.0]), skull, plain(EYE), rings=4, segments=6)
-        _ear(builder, shape, at(0.02, 0.62), up, way, sign, skull)
-        _horn(builder, shape, at(0.08, 0.80), up, way, sign, skull)
+        builder.ellipsoid(eye, ball * np.array([1.2, 0.9, 1.0]), "head", EYE, rings=4, segments=6)
+        axes = way, np.array([0.0, sign, 0.0]), up
+        _ear(builder, shape, at(0.02, 0.62), axes)
+        _horn(builder, shape, at(0.08, 0.80), axes)
     if shape.trunk:
-        _trunk(builder, shape, at(0.86, -0.2), skull)
+        _trunk(builder, shape, at(0.86, -0.2))
 
 
-def _ear(
-    builder: BodyBuilder,
-    shape: QuadrupedShape,
-    root: np.ndarray,
-    up: np.ndarray,
-    way: np.ndarray,
-    sign: float,
-    skull: Weights,
-) -> None:
+def _ear(builder: BodyBuilder, shape: QuadrupedShape, root: np.ndarray, axes: tuple[np.ndarray, ...]) -> None:
     long, high = shape.ear, shape.skull
-    out = np.array([0.0, sign, 0.0])
+    way, out, up = axes
     start = root + 0.52 * high * out
     if shape.ears in ("flop", "fan"):
         down = np.array([0.0, 0.0, -1.0])
@@ -111,49 +104,28 @@ def _ear(
         side = np.cross(ahead, way)
     rows = [(*step, width * long, thick * long) for step, width in zip(steps, widths, strict=True)]
     colour = shape.coat if not (shape.fleece and shape.face) else shape.face
-    builder.tube(rows, skull, plain(colour), rings=6, segments=8, side=side)
+    builder.tube(rows, "head", colour, rings=6, segments=8, side=side)
 
 
-def _horn(
-    builder: BodyBuilder,
-    shape: QuadrupedShape,
-    root: np.ndarray,
-    up: np.ndarray,
-    way: np.ndarray,
-    sign: float,
-    skull: Weights,
-) -> None:
+def _horn(builder: BodyBuilder, shape: QuadrupedShape, root: np.ndarray, axes: tuple[np.ndarray, ...]) -> None:
     if shape.horns == "none":
         return
-    out = np.array([0.0, sign, 0.0])
+    way, out, up = axes
     start = root + 0.30 * shape.skull * out
 
     def line(points: list[np.ndarray], thick: float, colour: Colour = HORN) -> None:
         sizes = np.linspace(1.0, 0.15, len(points)) * thick
         rows = [(*p, s, s) for p, s in zip(points, sizes, strict=True)]
-        builder.tube(rows, skull, plain(colour), rings=7, segments=6, side=way if shape.horns == "short" else (0, 1, 0))
+        builder.tube(rows, "head", colour, rings=7, segments=6, side=way if shape.horns == "short" else (0, 1, 0))
 
     if shape.horns == "short":
-        line(
-            [
-                start - 0.02 * out,
-                start + 0.07 * out + 0.03 * up,
-                start + 0.13 * out + 0.09 * up + 0.02 * way,
-                start + 0.14 * out + 0.16 * up + 0.03 * way,
-            ],
-            0.022,
-        )
+        first, middle = start - 0.02 * out, start + 0.07 * out + 0.03 * up
+        last = start + 0.13 * out + 0.09 * up + 0.02 * way, start + 0.14 * out + 0.16 * up + 0.03 * way
+        line([first, middle, *last], 0.022)
     elif shape.horns == "swept":
-        line(
-            [
-                start - 0.02 * up,
-                start + 0.10 * up - 0.02 * way,
-                start + 0.22 * up - 0.12 * way + 0.03 * out,
-                start + 0.26 * up - 0.26 * way + 0.07 * out,
-            ],
-            0.026,
-            (0.42, 0.37, 0.30),
-        )
+        first, middle = start - 0.02 * up, start + 0.10 * up - 0.02 * way
+        last = start + 0.22 * up - 0.12 * way + 0.03 * out, start + 0.26 * up - 0.26 * way + 0.07 * out
+        line([first, middle, *last], 0.026, (0.42, 0.37, 0.30))
     else:
         brown: Colour = (0.48, 0.37, 0.26)
         beam = [
@@ -168,7 +140,7 @@ def _horn(
             line([foot, foot + 0.6 * size * way + 0.25 * size * up, foot + size * way + 0.8 * size * up], 0.015, brown)
 
 
-def _trunk(builder: BodyBuilder, shape: QuadrupedShape, tip: np.ndarray, skull: Weights) -> None:
+def _trunk(builder: BodyBuilder, shape: QuadrupedShape, tip: np.ndarray) -> None:
     low = shape.muzzle
     rows = [
         (*(tip + vec(-0.10, 0, 0.02)), 0.95 * low, 0.95 * low),
@@ -178,4 +150,4 @@ def _trunk(builder: BodyBuilder, shape: QuadrupedShape, tip: np.ndarray, skull: 
         (*(tip + vec(0.11, 0, -0.44)), 0.42 * low, 0.42 * low),
         (*(tip + vec(0.18, 0, -0.46)), 0.30 * low, 0.30 * low),
     ]
-    builder.tube(rows, skull, plain(shape.coat), rings=11, segments=10)
+    builder.tube(rows, "head", shape.coat, rings=11, segments=10)

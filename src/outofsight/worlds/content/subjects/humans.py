@@ -5,23 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.catalogue import Colour, SubjectSpec
-from ...engine.gait import Leg, Rig, Wave
+from ...engine.gait import Leg, Rig, Wave, limb
 from ...engine.noise import smoothstep
 from ...engine.skinning import Body, assemble
-from ...engine.tubes import BodyBuilder, Grid, bands, chain, plain, rigid, vec
+from ...engine.tubes import BodyBuilder, Grid, bands, plain, vec
 from .dress import add_dress, add_hair, add_hat, hair_covers_ears, torso_paint
 from .shapes import HumanShape
 
-NAMES = (
-    "root",
-    "spine",
-    "chest",
-    "neck",
-    "head",
-    *(f"{side}_{part}" for side in "lr" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle", "toe")),
-)
+_ARM = ("shoulder", "elbow", "wrist")
+_SIDES = (name for side in "lr" for name in (*(f"{side}_{part}" for part in _ARM), *limb(side)))
+NAMES = ("root", "spine", "chest", "neck", "head", *_SIDES)
 PARENTS = (-1, 0, 1, 2, 3, 2, 5, 6, 0, 8, 9, 10, 2, 12, 13, 0, 15, 16, 17)
-COUNT = len(NAMES)
 EYE: Colour = (0.07, 0.06, 0.06)
 
 
@@ -54,7 +48,7 @@ def _rig(spec: SubjectSpec, shape: HumanShape) -> Rig:
     robed = shape.skirt == "robe"  # short quick steps, feet and knees low: what the hem leaves room for
     legs = tuple(
         Leg(
-            joints=(f"{side}_hip", f"{side}_knee", f"{side}_ankle", f"{side}_toe"),
+            joints=limb(side),
             parent="root",
             phase=(start, start),
             strike=(0.15 if old else 0.32, 0.10),
@@ -90,13 +84,8 @@ def _rig(spec: SubjectSpec, shape: HumanShape) -> Rig:
             Wave(f"{side}_wrist", 1, (0, 0, 0), (-0.05, -0.1, -0.1)),
         ]
     return Rig(
-        names=NAMES,
-        parents=PARENTS,
-        joints=np.array([places[name] for name in NAMES]),
-        legs=legs,
-        waves=tuple(waves),
-        walk_speed=spec.walk_speed,
-        run_speed=spec.run_speed,
+        *(NAMES, PARENTS, np.array([places[name] for name in NAMES]), legs, tuple(waves)),
+        *(spec.walk_speed, spec.run_speed),
         duty=(0.62, 0.45 if robed else 0.30),
         bounce=(0.0, 0.012 if robed else 0.035),
         crouch=(0.004, 0.012 if robed else 0.035),
@@ -109,14 +98,14 @@ def build_human(spec: SubjectSpec) -> Body:
     shape = spec.shape
     assert isinstance(shape, HumanShape)
     rig = _rig(spec, shape)
-    builder = BodyBuilder(COUNT)
+    builder = BodyBuilder(NAMES)
     at = dict(zip(NAMES, rig.joints, strict=True))
     _torso(builder, shape, at)
     _head(builder, shape, at)
     for side, sign in (("l", 1.0), ("r", -1.0)):
         _arm(builder, shape, at, side, sign)
         _leg(builder, shape, at, side)
-    add_dress(builder, shape, at, NAMES)
+    add_dress(builder, shape, at)
     return assemble(spec, builder, rig)
 
 
@@ -124,42 +113,30 @@ def _torso(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -
     hip, shoulder = at["l_hip"][2], at["l_shoulder"][2] + 0.022
     long = shoulder - hip
     wide, girth, hips, belly = shape.shoulders, shape.girth, shape.hips, shape.belly
+    chest = 0.062 * girth + 0.2 * belly + 0.55 * shape.bust
     rows = [
         (0, 0, hip - 0.050, 0.030, 0.035),
         (-0.004, 0, hip - 0.020, 0.080 * hips, 0.062 * hips),
         (-0.005, 0, hip + 0.10 * long, 0.094 * hips, 0.070 * hips),
         (0.4 * belly, 0, hip + 0.36 * long, 0.078 * girth, 0.056 * girth + 0.6 * belly),
-        (
-            0.004 + 0.2 * belly + 0.25 * shape.bust,
-            0,
-            hip + 0.66 * long,
-            0.087 * girth * wide**0.5,
-            0.062 * girth + 0.2 * belly + 0.55 * shape.bust,
-        ),
+        (0.004 + 0.2 * belly + 0.25 * shape.bust, 0, hip + 0.66 * long, 0.087 * girth * wide**0.5, chest),
         (0.1 * shape.bust, 0, hip + 0.86 * long, 0.100 * wide, 0.060 * girth),
         (-0.002, 0, shoulder + 0.000, 0.097 * wide, 0.047 * girth**0.5),
         (-0.003, 0, shoulder + 0.024, 0.056 * wide, 0.037),
         (0.0, 0, shoulder + 0.040, 0.031, 0.033),
         (0.006, 0, 1.0 - shape.head + 0.030, 0.029, 0.032),
     ]
-    weights = chain(COUNT, [0, 1, 2, 3, 4], [2.7, 4.2, 7.4, 9.0], [0.6, 0.6, 0.5, 0.4])
+    weights = builder.chain(["root", "spine", "chest", "neck", "head"], [2.7, 4.2, 7.4, 9.0], [0.6, 0.6, 0.5, 0.4])
     paint, cuts = torso_paint(shape)
-    builder.tube(
-        rows,
-        weights,
-        paint,
-        rings={"stripes": 7, "dots": 20}.get(shape.pattern, 15),
-        segments=16,
-        cuts=cuts,
-        square=2.35,
-    )
+    rings = {"stripes": 7, "dots": 20}.get(shape.pattern, 15)
+    builder.tube(rows, weights, paint, rings=rings, segments=16, cuts=cuts, square=2.35)
 
 
 def _head(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
     tall = shape.head
     radii = np.array([0.405, 0.335 if tall < 0.15 else 0.37, 0.5]) * tall
     centre = np.array([0.010, 0.0, 1.0 - 0.5 * tall])
-    skull = rigid(COUNT, NAMES.index("head"))
+    skull = "head"
 
     def jaw(grid: Grid) -> np.ndarray:
         place = grid.place - centre
@@ -179,20 +156,20 @@ def _head(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) ->
 
     builder.ellipsoid(centre, radii, skull, face, rings=10, segments=14, warp=jaw)
     front = centre + radii * [0.98, 0.0, -0.12]
-    builder.ellipsoid(front, 0.085 * tall * np.array([1.1, 0.75, 1.3]), skull, plain(shape.skin), rings=4, segments=6)
+    builder.ellipsoid(front, 0.085 * tall * np.array([1.1, 0.75, 1.3]), skull, shape.skin, rings=4, segments=6)
     for sign in (1.0, -1.0):
         eye = centre + radii * [0.86, 0.40 * sign, 0.06]
-        builder.ellipsoid(eye, 0.062 * tall * np.array([0.9, 1.0, 0.8]), skull, plain(EYE), rings=4, segments=6)
+        builder.ellipsoid(eye, 0.062 * tall * np.array([0.9, 1.0, 0.8]), skull, EYE, rings=4, segments=6)
         if not hair_covers_ears(shape):
             ear = centre + radii * [-0.05, 0.99 * sign, -0.10]
-            builder.ellipsoid(ear, tall * np.array([0.07, 0.035, 0.12]), skull, plain(shape.skin), rings=4, segments=6)
+            builder.ellipsoid(ear, tall * np.array([0.07, 0.035, 0.12]), skull, shape.skin, rings=4, segments=6)
     add_hair(builder, shape, centre, radii, skull)
     add_hat(builder, shape, centre, radii, skull)
 
 
 def _arm(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], side: str, sign: float) -> None:
     shoulder, elbow, wrist = (at[f"{side}_{part}"] for part in ("shoulder", "elbow", "wrist"))
-    bones = [NAMES.index(n) for n in ("chest", f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist")]
+    bones = ["chest", f"{side}_shoulder", f"{side}_elbow", f"{side}_wrist"]
     thick = shape.limbs * (1.0 if shape.head < 0.15 else 1.05)
     loose = 1.12 if shape.sleeve == "long" else 1.0
     if shape.skirt == "robe":
@@ -222,18 +199,18 @@ def _arm(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
         paint, cuts = bands((0.0, cover), (2.9, skin)), [2.9]
     else:
         paint, cuts = bands((0.0, cover), (1.1, skin)), [1.1]
-    builder.tube(rows, chain(COUNT, bones, [0.9, 4.0, 6.2], [0.7, 0.55, 0.4]), paint, rings=12, segments=9, cuts=cuts)
-    hand = rigid(COUNT, bones[3])
+    builder.tube(rows, builder.chain(bones, [0.9, 4.0, 6.2], [0.7, 0.55, 0.4]), paint, rings=12, segments=9, cuts=cuts)
+    hand = bones[3]
     size = thick * (1.0 if shape.head < 0.15 else 0.92)
     centre = wrist + vec(0.004, 0, -0.036 * size)
-    builder.ellipsoid(centre, np.array([0.021, 0.012, 0.046]) * size, hand, plain(skin), rings=5, segments=7)
+    builder.ellipsoid(centre, np.array([0.021, 0.012, 0.046]) * size, hand, skin, rings=5, segments=7)
     thumb = wrist + np.array([0.020, 0, -0.026]) * size
-    builder.ellipsoid(thumb, np.array([0.008, 0.007, 0.022]) * size, hand, plain(skin), rings=3, segments=5)
+    builder.ellipsoid(thumb, np.array([0.008, 0.007, 0.022]) * size, hand, skin, rings=3, segments=5)
 
 
 def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], side: str) -> None:
-    hip, knee, ankle = (at[f"{side}_{part}"] for part in ("hip", "knee", "ankle"))
-    bones = [NAMES.index(n) for n in ("root", f"{side}_hip", f"{side}_knee", f"{side}_ankle", f"{side}_toe")]
+    hip, knee, ankle = (at[name] for name in limb(side)[:3])
+    bones = ["root", *limb(side)]
     thick = shape.limbs * (1.0 if shape.head < 0.15 else 0.98)
     trousers = shape.legs == "trousers" and shape.skirt != "robe"
     cloth = 1.0 if trousers else 0.0
@@ -242,6 +219,7 @@ def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
     def row(point: np.ndarray, width: float, depth: float) -> tuple[float, ...]:
         return (*point, width, depth)
 
+    shin = 0.25 * knee + 0.75 * ankle + vec(-0.004, 0, 0)
     rows = [
         row(hip + vec(0, 0, 0.045), 0.020 * upper, 0.030 * upper),
         row(hip + vec(-0.002, 0, -0.012), 0.047 * upper, 0.058 * upper),
@@ -249,11 +227,7 @@ def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
         row(0.35 * hip + 0.65 * knee, (0.040 + 0.002 * cloth) * thick, 0.044 * thick),
         row(knee + vec(0.002, 0, 0), (0.033 + 0.004 * cloth) * thick, (0.036 + 0.003 * cloth) * thick),
         row(0.68 * knee + 0.32 * ankle + vec(-0.008, 0, 0), (0.032 + 0.004 * cloth) * thick, 0.038 * thick),
-        row(
-            0.25 * knee + 0.75 * ankle + vec(-0.004, 0, 0),
-            (0.022 + 0.010 * cloth) * thick,
-            (0.025 + 0.010 * cloth) * thick,
-        ),
+        row(shin, (0.022 + 0.010 * cloth) * thick, (0.025 + 0.010 * cloth) * thick),
         row(ankle + vec(0, 0, 0.004), (0.020 + 0.011 * cloth) * thick, (0.023 + 0.011 * cloth) * thick),
         row(ankle + vec(0.004, 0, -0.020), 0.014, 0.016),
     ]
@@ -264,9 +238,8 @@ def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
         paint, cuts = bands((0.0, shape.bottom), (3.3, shape.skin)), [3.3]
     else:
         paint, cuts = plain(shape.skin), []
-    builder.tube(
-        rows, chain(COUNT, bones[:4], [0.75, 4.0, 7.6], [0.7, 0.6, 0.4]), paint, rings=13, segments=11, cuts=cuts
-    )
+    weights = builder.chain(bones[:4], [0.75, 4.0, 7.6], [0.7, 0.6, 0.4])
+    builder.tube(rows, weights, paint, rings=13, segments=11, cuts=cuts)
     if shape.legs == "shorts":
         low = 0.28 * hip + 0.72 * knee
         cuff = [
@@ -275,18 +248,12 @@ def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
             row(low, 0.053 * upper, 0.057 * upper),
             row(low + vec(0, 0, 0.006), 0.030 * upper, 0.030 * upper),
         ]
-        builder.tube(
-            cuff,
-            chain(COUNT, bones[:3], [-0.5, 3.6], 0.6),
-            plain(shape.bottom),
-            rings=6,
-            segments=11,
-            tangent=(0, 0, -1),
-        )
+        weights = builder.chain(bones[:3], [-0.5, 3.6], 0.6)
+        builder.tube(cuff, weights, shape.bottom, rings=6, segments=11, tangent=(0, 0, -1))
     _foot(builder, shape, ankle, bones[3:])
 
 
-def _foot(builder: BodyBuilder, shape: HumanShape, ankle: np.ndarray, bones: list[int]) -> None:
+def _foot(builder: BodyBuilder, shape: HumanShape, ankle: np.ndarray, bones: list[str]) -> None:
     x, y = ankle[0], ankle[1]
     rows = [
         (x - 0.034, y, 0.018, 0.008, 0.008),
@@ -297,4 +264,4 @@ def _foot(builder: BodyBuilder, shape: HumanShape, ankle: np.ndarray, bones: lis
         (x + 0.103, y, 0.010, 0.022, 0.013),
         (x + 0.113, y, 0.008, 0.008, 0.006),
     ]
-    builder.tube(rows, chain(COUNT, bones, [3.85], 0.35), plain(shape.shoes), rings=8, segments=9, square=2.3)
+    builder.tube(rows, builder.chain(bones, [3.85], 0.35), shape.shoes, rings=8, segments=9, square=2.3)

@@ -8,28 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 from ...engine.catalogue import SubjectSpec
-from ...engine.gait import Leg, Rig, Wave
+from ...engine.gait import Leg, Rig, Wave, limb
 from ...engine.noise import smoothstep
 from ...engine.skinning import Body, assemble
-from ...engine.tubes import BodyBuilder, Grid, chain, plain, rigid, vec
+from ...engine.tubes import BodyBuilder, Grid, vec
 from .coats import coat_paint, limb_paint
 from .headgear import add_head
 from .shapes import QuadrupedShape
 
-NAMES = (
-    "root",
-    "loin",
-    "chest",
-    "neck",
-    "poll",
-    "head",
-    "tail1",
-    "tail2",
-    "tail3",
-    *(f"{end}{side}_{part}" for end in "fh" for side in "lr" for part in ("hip", "knee", "ankle", "toe")),
-)
+_SPINE = ("root", "loin", "chest", "neck", "poll", "head", "tail1", "tail2", "tail3")
+NAMES = (*_SPINE, *limb("fl"), *limb("fr"), *limb("hl"), *limb("hr"))
 PARENTS = (-1, 0, 1, 2, 3, 4, 0, 6, 7, 2, 9, 10, 11, 2, 13, 14, 15, 0, 17, 18, 19, 0, 21, 22, 23)
-COUNT = len(NAMES)
 
 
 def _joints(shape: QuadrupedShape) -> dict[str, np.ndarray]:
@@ -85,7 +74,7 @@ def _rig(spec: SubjectSpec, shape: QuadrupedShape) -> Rig:
         fore = end == "f"
         legs.append(
             Leg(
-                joints=tuple(f"{end}{side}_{part}" for part in ("hip", "knee", "ankle", "toe")),  # type: ignore[arg-type]
+                joints=limb(end + side),
                 parent="chest" if fore else "root",
                 phase=phases,
                 strike=(0.30 * stiff, 0.36 * stiff) if fore else (0.10, 0.16),
@@ -114,13 +103,8 @@ def _rig(spec: SubjectSpec, shape: QuadrupedShape) -> Rig:
         Wave("tail1", 1, (0, 0.02, 0.05), (0, 0.05, 0.30), 2),
     )
     return Rig(
-        names=NAMES,
-        parents=PARENTS,
-        joints=np.array([places[name] for name in NAMES]),
-        legs=tuple(legs),
-        waves=waves,
-        walk_speed=spec.walk_speed,
-        run_speed=spec.run_speed,
+        *(NAMES, PARENTS, np.array([places[name] for name in NAMES]), tuple(legs), waves),
+        *(spec.walk_speed, spec.run_speed),
         duty=(0.64, 0.64) if shape.gait == "amble" else (0.64, 0.44),
         bounce=(0.0, 0.0) if shape.gait == "amble" else (0.0, 0.025),
         crouch=(0.01, 0.02) if shape.gait == "amble" else (0.01, 0.035),
@@ -134,14 +118,14 @@ def build_quadruped(spec: SubjectSpec) -> Body:
     assert isinstance(shape, QuadrupedShape)
     rig = _rig(spec, shape)
     at = dict(zip(NAMES, rig.joints, strict=True))
-    builder = BodyBuilder(COUNT)
+    builder = BodyBuilder(NAMES)
     _trunk(builder, shape)
     _neck(builder, shape, at)
     for side in "lr":
-        _fore_leg(builder, shape, [at[f"f{side}_{part}"] for part in ("hip", "knee", "ankle", "toe")], f"f{side}")
-        _hind_leg(builder, shape, [at[f"h{side}_{part}"] for part in ("hip", "knee", "ankle", "toe")], f"h{side}")
+        _leg(builder, shape, at, "f" + side)
+        _leg(builder, shape, at, "h" + side)
     _tail(builder, shape, at)
-    add_head(builder, shape, at["head"], rigid(COUNT, NAMES.index("head")))
+    add_head(builder, shape, at["head"])
     return assemble(spec, builder, rig)
 
 
@@ -162,7 +146,7 @@ def _trunk(builder: BodyBuilder, shape: QuadrupedShape) -> None:
         (half + 0.17, 0, 0.94 - 0.80 * deep, 0.35 * width, 0.48 * deep),
         (half + 0.19, 0, 0.94 - 0.80 * deep, 0.10 * width, 0.15 * deep),
     ]
-    bones = [NAMES.index(n) for n in ("root", "loin", "chest")]
+    bones = ["root", "loin", "chest"]
 
     def hump(grid: Grid) -> np.ndarray:
         place = grid.place.copy()
@@ -177,17 +161,8 @@ def _trunk(builder: BodyBuilder, shape: QuadrupedShape) -> None:
             place[:, 1:] = centre[1:] + (place[:, 1:] - centre[1:]) * (1 + 0.055 * bumps)[:, None]
         return place
 
-    weights = chain(COUNT, bones, [3.4, 5.2], 0.9)
-    builder.tube(
-        rows,
-        weights,
-        coat_paint(shape),
-        rings=24 if shape.fleece else 20,
-        segments=18,
-        warp=hump,
-        tangent=(1, 0, 0),
-        square=2.15,
-    )
+    weights, paint, rings = builder.chain(bones, [3.4, 5.2], 0.9), coat_paint(shape), 24 if shape.fleece else 20
+    builder.tube(rows, weights, paint, rings=rings, segments=18, warp=hump, tangent=(1, 0, 0), square=2.15)
 
 
 def _neck(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]) -> None:
@@ -203,9 +178,9 @@ def _neck(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]
         (*(end + 0.02 * way), 0.62 * skull, 0.80 * skull),
         (*(end + 0.06 * way), 0.30 * skull, 0.40 * skull),
     ]
-    bones = [NAMES.index(n) for n in ("chest", "neck", "poll", "head")]
+    bones = ["chest", "neck", "poll", "head"]
     paint = coat_paint(shape)
-    builder.tube(rows, chain(COUNT, bones, [0.9, 2.2, 3.7], [0.7, 0.6, 0.5]), paint, rings=11, segments=14)
+    builder.tube(rows, builder.chain(bones, [0.9, 2.2, 3.7], [0.7, 0.6, 0.5]), paint, rings=11, segments=14)
     if shape.mane is not None:
         up = np.array([-way[2], 0.0, way[0]])
         tall = 0.55 * thick
@@ -216,54 +191,46 @@ def _neck(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]
             (*(end + up * 0.95 * skull + 0.03 * way), 0.024, 0.6 * tall),
             (*(end + up * 0.75 * skull + 0.10 * way), 0.010, 0.02),
         ]
-        builder.tube(line, chain(COUNT, bones[1:], [1.5, 2.7], 0.5), plain(shape.mane), rings=9, segments=8)
+        builder.tube(line, builder.chain(bones[1:], [1.5, 2.7], 0.5), shape.mane, rings=9, segments=8)
 
 
-def _fore_leg(builder: BodyBuilder, shape: QuadrupedShape, joint: list[np.ndarray], name: str) -> None:
-    hip, knee, ankle, toe = joint
+def _leg(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray], name: str) -> None:
+    hip, knee, ankle, toe = (at[joint] for joint in limb(name))
     t = 0.062 * shape.leg
-    rows = [
-        (*(hip + vec(-0.06, -0.25 * hip[1], 0.14)), 0.8 * t, 0.10),
-        (*(hip + vec(-0.03, -0.12 * hip[1], 0.02)), 1.20 * t, 0.115),
-        (*(0.55 * knee + 0.45 * hip), 1.10 * t, 1.55 * t),
-        (*knee, 0.92 * t, 1.25 * t),
-        (*(0.5 * (knee + ankle)), 0.70 * t, 0.80 * t),
-        (*ankle, 0.62 * t, 0.68 * t),
-        (*(0.5 * (ankle + toe)), 0.50 * t, 0.54 * t),
+    if name[0] == "f":
+        root, width, shin = "chest", 0.55, 0.54
+        rows = [
+            (*(hip + vec(-0.06, -0.25 * hip[1], 0.14)), 0.8 * t, 0.10),
+            (*(hip + vec(-0.03, -0.12 * hip[1], 0.02)), 1.20 * t, 0.115),
+            (*(0.55 * knee + 0.45 * hip), 1.10 * t, 1.55 * t),
+            (*knee, 0.92 * t, 1.25 * t),
+            (*(0.5 * (knee + ankle)), 0.70 * t, 0.80 * t),
+            (*ankle, 0.62 * t, 0.68 * t),
+        ]
+    else:
+        root, width, shin = "root", 0.6, 0.56
+        rows = [
+            (*(hip + vec(-0.01, -0.30 * hip[1], 0.17)), 0.8 * t, 0.10),
+            (*(hip + vec(0.00, -0.12 * hip[1], 0.05)), 1.35 * t, 0.150),
+            (*(0.5 * (hip + knee)), 1.35 * t, 0.75 * t + 0.085),
+            (*(knee + vec(-0.01, 0, 0)), 1.05 * t, 1.45 * t),
+            (*(0.55 * knee + 0.45 * ankle), 0.80 * t, 1.0 * t),
+            (*(ankle + vec(0.004, 0, 0)), 0.58 * t, 0.72 * t),
+        ]
+    rows += [
+        (*(0.5 * (ankle + toe)), 0.50 * t, shin * t),
         (*(toe + vec(0, 0, 0.015)), 0.56 * t, 0.60 * t),
         (*(toe + vec(0.004, 0, -0.018)), 0.40 * t, 0.42 * t),
     ]
     if shape.trunk:
         rows = [(*row[:3], max(row[3], 0.9 * t), max(row[4], 0.9 * t)) for row in rows]
-    bones = [NAMES.index(n) for n in ("chest", f"{name}_hip", f"{name}_knee", f"{name}_ankle", f"{name}_toe")]
-    weights = chain(COUNT, bones, [0.8, 3.0, 5.0, 7.2], [0.9, 0.55, 0.4, 0.3])
+    bones = [root, *limb(name)]
+    weights = builder.chain(bones, [0.8, 3.0, 5.0, 7.2], [0.9, width, 0.4, 0.3])
     builder.tube(rows, weights, limb_paint(shape, 4.2, 6.2), rings=14, segments=10, cuts=[4.2, 6.2])
     _paw(builder, shape, toe, bones[4], t)
 
 
-def _hind_leg(builder: BodyBuilder, shape: QuadrupedShape, joint: list[np.ndarray], name: str) -> None:
-    hip, knee, ankle, toe = joint
-    t = 0.062 * shape.leg
-    rows = [
-        (*(hip + vec(-0.01, -0.30 * hip[1], 0.17)), 0.8 * t, 0.10),
-        (*(hip + vec(0.00, -0.12 * hip[1], 0.05)), 1.35 * t, 0.150),
-        (*(0.5 * (hip + knee)), 1.35 * t, 0.75 * t + 0.085),
-        (*(knee + vec(-0.01, 0, 0)), 1.05 * t, 1.45 * t),
-        (*(0.55 * knee + 0.45 * ankle), 0.80 * t, 1.0 * t),
-        (*(ankle + vec(0.004, 0, 0)), 0.58 * t, 0.72 * t),
-        (*(0.5 * (ankle + toe)), 0.50 * t, 0.56 * t),
-        (*(toe + vec(0, 0, 0.015)), 0.56 * t, 0.60 * t),
-        (*(toe + vec(0.004, 0, -0.018)), 0.40 * t, 0.42 * t),
-    ]
-    if shape.trunk:
-        rows = [(*row[:3], max(row[3], 0.9 * t), max(row[4], 0.9 * t)) for row in rows]
-    bones = [NAMES.index(n) for n in ("root", f"{name}_hip", f"{name}_knee", f"{name}_ankle", f"{name}_toe")]
-    weights = chain(COUNT, bones, [0.8, 3.0, 5.0, 7.2], [0.9, 0.6, 0.4, 0.3])
-    builder.tube(rows, weights, limb_paint(shape, 4.2, 6.2), rings=14, segments=10, cuts=[4.2, 6.2])
-    _paw(builder, shape, toe, bones[4], t)
-
-
-def _paw(builder: BodyBuilder, shape: QuadrupedShape, toe: np.ndarray, bone: int, t: float) -> None:
+def _paw(builder: BodyBuilder, shape: QuadrupedShape, toe: np.ndarray, bone: str, t: float) -> None:
     x, y = toe[0], toe[1]
     if shape.trunk or shape.hooves:
         wide = 0.62 * t if shape.hooves else 1.08 * t
@@ -274,7 +241,7 @@ def _paw(builder: BodyBuilder, shape: QuadrupedShape, toe: np.ndarray, bone: int
             (x + 0.016, y, 0.0, 1.25 * wide, 1.45 * wide),
             (x + 0.016, y, 0.0, 0.3 * wide, 0.3 * wide),
         ]
-        builder.tube(rows, rigid(COUNT, bone), plain(shape.feet), rings=6, segments=10, tangent=(0, 0, -1))
+        builder.tube(rows, bone, shape.feet, rings=6, segments=10, tangent=(0, 0, -1))
         return
     size = 0.058 * shape.leg**0.7
     rows = [
@@ -284,7 +251,7 @@ def _paw(builder: BodyBuilder, shape: QuadrupedShape, toe: np.ndarray, bone: int
         (x + 1.05 * size, y, 0.022, 0.60 * size, 0.50 * size),
         (x + 1.30 * size, y, 0.016, 0.20 * size, 0.20 * size),
     ]
-    builder.tube(rows, rigid(COUNT, bone), plain(shape.feet), rings=7, segments=8)
+    builder.tube(rows, bone, shape.feet, rings=7, segments=8)
 
 
 def _tail(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]) -> None:
@@ -301,8 +268,8 @@ def _tail(builder: BodyBuilder, shape: QuadrupedShape, at: dict[str, np.ndarray]
         (*(at["tail1"] + 0.95 * length * way), 0.6 * end, 0.6 * end),
         (*(at["tail1"] + 1.0 * length * way), 0.12 * end, 0.12 * end),
     ]
-    bones = [NAMES.index(n) for n in ("root", "tail1", "tail2", "tail3")]
+    bones = ["root", "tail1", "tail2", "tail3"]
     tip = shape.tail_tip or shape.coat
     paint = limb_paint(shape, 3.2, 9.0, upper=shape.coat, lower=tip)
     side = (0.0, 1.0, 0.0)
-    builder.tube(rows, chain(COUNT, bones, [0.4, 1.7, 2.7], 0.35), paint, rings=11, segments=9, side=side, cuts=[3.2])
+    builder.tube(rows, builder.chain(bones, [0.4, 1.7, 2.7], 0.35), paint, rings=11, segments=9, side=side, cuts=[3.2])
