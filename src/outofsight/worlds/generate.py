@@ -12,9 +12,9 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,7 +100,7 @@ def posed(staging: Staging) -> tuple[PosedBody, ...]:
     return tuple(bodies)
 
 
-class ClipMaker:
+class ClipMaker(AbstractContextManager["ClipMaker"]):
     """Makes clips of one preset with one renderer (and its GL context): a context manager."""
 
     def __init__(self, preset: WorldsPreset) -> None:
@@ -110,14 +110,8 @@ class ClipMaker:
         self.renderer: Renderer = Renderer(preset.width, preset.height)
         self.seconds = Seconds()
 
-    def __enter__(self) -> ClipMaker:
-        self.renderer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.renderer.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self.renderer.close()
 
     def make(self, settings: Settings, index: int) -> RenderedClip:
         """Plan, render and annotate clip `index`; the pixels must confirm the plan, else the next attempt is made.

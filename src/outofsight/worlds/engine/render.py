@@ -8,8 +8,8 @@ of its own, so that leaving a body out changes nothing but the body and its shad
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Frame:
     depth: np.ndarray
 
 
-class Renderer:
+class Renderer(AbstractContextManager["Renderer"]):
     """One OpenGL context that draws scenes at one size; use it as a context manager.
 
     Args:
@@ -79,24 +79,16 @@ class Renderer:
         self._clouds = gl.texture((256, 256), 3, _cloud_noise())
         self._clouds.build_mipmaps()
         corners = gl.buffer(np.array([-1, -1, 3, -1, -1, 3], dtype="f4").tobytes())
-        self._sky = gl.program(vertex_shader=shaders.SKY_VERTEX, fragment_shader=shaders.SKY_FRAGMENT)
+        self._sky = shaders.program(gl, "sky")
         self._sky_array = gl.vertex_array(self._sky, [(corners, "2f", "in_corner")])
-        self._depth_program = gl.program(vertex_shader=shaders.DEPTH_VERTEX, fragment_shader=shaders.DEPTH_FRAGMENT)
-        self._id_program = gl.program(vertex_shader=shaders.ID_VERTEX, fragment_shader=shaders.ID_FRAGMENT)
-        resolve = _defined(
-            shaders.RESOLVE_FRAGMENT, MULTISAMPLE=int(self._multisample), SAMPLES=4 if self._multisample else factor
-        )
-        self._resolve = gl.program(vertex_shader=shaders.RESOLVE_VERTEX, fragment_shader=resolve)
+        self._depth_program = shaders.program(gl, "depth")
+        self._id_program = shaders.program(gl, "id")
+        self._resolve = shaders.program(gl, "resolve", MULTISAMPLE=int(self._multisample), SAMPLES=samples or factor)
         self._resolve["shaded"], self._resolve["found"], self._resolve["height"] = 0, 1, self.height
         self._resolve_array = gl.vertex_array(self._resolve, [(corners, "2f", "in_corner")])
         self._pixels = np.empty((self.height, self.width, 2), dtype=np.uint32)
 
-    def __enter__(self) -> Renderer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -121,9 +113,7 @@ class Renderer:
             self._loaded.release()
         key = (max(1, len(bodies)), len(scene.lamps))
         if key not in self._programs:
-            fragment = _defined(shaders.SURFACE_FRAGMENT, BODIES=key[0], LAMPS=key[1])
-            vertex = _defined(shaders.SURFACE_VERTEX, BODIES=key[0])
-            self._programs[key] = self._context.program(vertex_shader=vertex, fragment_shader=fragment)
+            self._programs[key] = shaders.program(self._context, "surface", BODIES=key[0], LAMPS=key[1])
         self._loaded = _Loaded(self._context, self._programs[key], self._depth_program, self._id_program, scene, bodies)
         self._set_light(scene)
         self._draw_static_shadow(scene)
@@ -215,26 +205,18 @@ class Renderer:
         program = self._loaded.program
         fog, horizon, top = (_linear(c) for c in (scene.fog_colour, scene.sky_horizon, scene.sky_top))
         ambient = np.asarray(scene.ambient, dtype=np.float64)
-        for name, value in (
-            ("sun", scene.sun),
-            ("sun_colour", scene.sun_colour),
-            ("ambient", ambient),
-            # light from below: what the ground gives back
-            ("bounce", ambient * np.array([0.62, 0.56, 0.48])),
-            ("fog_colour", fog),
-        ):
-            _set(program, name, np.asarray(value, dtype=np.float64))
+        bounce = ambient * np.array([0.62, 0.56, 0.48])  # light from below: what the ground gives back
+        shared = {"sun": scene.sun, "sun_colour": scene.sun_colour, "fog_colour": fog}
+        for name, value in {**shared, "ambient": ambient, "bounce": bounce}.items():
+            _set(program, name, value)
+        for name, value in {**shared, "sky_top": top, "sky_horizon": horizon}.items():
+            _set(self._sky, name, value)
         program["fog_density"] = float(scene.fog_density)
         program["textures"], program["sun_depth"], program["body_depth"] = 0, 1, 2
         if scene.lamps:
             places = [(*lamp.position, 1.0 / lamp.reach**2) for lamp in scene.lamps]
             program["lamp_place"].write(np.array(places, dtype="f4").tobytes())
             program["lamp_colour"].write(np.array([lamp.colour for lamp in scene.lamps], dtype="f4").tobytes())
-        _set(self._sky, "sky_top", top)
-        _set(self._sky, "sky_horizon", horizon)
-        _set(self._sky, "fog_colour", fog)
-        _set(self._sky, "sun", np.asarray(scene.sun, dtype=np.float64))
-        _set(self._sky, "sun_colour", np.asarray(scene.sun_colour, dtype=np.float64))
         self._sky["clouds"] = float(scene.clouds)
         self._sky["stars"] = 0.5 if scene.layout.light == "night" else 0.0
         self._sky["cloud_noise"] = 0
@@ -417,12 +399,6 @@ def _open_context() -> Any:
             "`apt install libegl1 libgl1-mesa-dri` (the latter draws on the CPU where there is no graphics card)"
         ) from cause
     return context
-
-
-def _defined(source: str, **values: int) -> str:
-    """The source with #define lines behind its #version line."""
-    version, rest = source.split("\n", 1)
-    return "\n".join([version, *(f"#define {name} {value}" for name, value in values.items()), rest])
 
 
 def _view(c2w: np.ndarray) -> np.ndarray:
