@@ -120,16 +120,8 @@ class ClipMaker(AbstractContextManager["ClipMaker"]):
         """
         for attempt in range(_MOST_ATTEMPTS):
             started = time.perf_counter()
-            plan = plan_clip(
-                CATALOGUE,
-                settings.seed,
-                index,
-                settings.preset,
-                settings.split,
-                settings.mix,
-                settings.subjects,
-                attempt=attempt,
-            )
+            chosen = settings.seed, index, settings.preset, settings.split, settings.mix, settings.subjects
+            plan = plan_clip(CATALOGUE, *chosen, attempt=attempt)
             staging = lay_out(CATALOGUE, plan)
             self.seconds.plan += time.perf_counter() - started
             bodies = self._load(staging)

@@ -16,18 +16,19 @@ from ...errors import WorldsError
 from ..engine.noise import SIZE, noise
 from .drawn import public_functions
 
+_BAYS = ((0.0, 0.0), (0.0, 0.5), (0.5, 0.0), (0.5, 0.5))  # lower left corners of a picture's quarters
 Y, X = np.mgrid[0:SIZE, 0:SIZE] / SIZE  # row 0 is the top of the picture
 
 
-def _cells(seed: int, count: int, squash: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+def _cells(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Periodic cells round ``count`` points: the gap between nearest and second nearest, and the cell's number."""
     rng = np.random.default_rng(seed)
     side = round(count**0.5)
     grid = (np.stack(np.meshgrid(np.arange(side), np.arange(side)), axis=-1).reshape(-1, 2) + 0.5) / side
     points = (grid + rng.uniform(-0.36, 0.36, grid.shape) / side) % 1.0
     shifts = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]
-    tiled = np.concatenate([points + shift for shift in shifts]) * [1.0, squash]
-    distance, index = cKDTree(tiled).query(np.stack([X, Y * squash], axis=-1).reshape(-1, 2), k=2)
+    tiled = np.concatenate([points + shift for shift in shifts])
+    distance, index = cKDTree(tiled).query(np.stack([X, Y], axis=-1).reshape(-1, 2), k=2)
     gap = (distance[:, 1] - distance[:, 0]).reshape(SIZE, SIZE) * side
     return gap, (index[:, 0] % len(points)).reshape(SIZE, SIZE)
 
@@ -81,12 +82,8 @@ def planks() -> np.ndarray:
 
 
 def asphalt() -> np.ndarray:
-    return _tone(
-        0.62
-        + 0.05 * noise(8, 0.35, low=4)
-        + 0.04 * noise(9, 1.7, low=2)
-        - 0.22 * np.exp(-((noise(10) / 0.05) ** 2)) * (noise(11) > 0.5)
-    )
+    cracks = 0.22 * np.exp(-((noise(10) / 0.05) ** 2)) * (noise(11) > 0.5)
+    return _tone(0.62 + 0.05 * noise(8, 0.35, low=4) + 0.04 * noise(9, 1.7, low=2) - cracks)
 
 
 def grass() -> np.ndarray:
@@ -157,10 +154,9 @@ def needles() -> np.ndarray:
 
 def roof() -> np.ndarray:
     row = np.floor(Y * 10)
-    v, u = Y * 10 - row, (X * 12 + 0.5 * (row % 2)) % 1.0
-    tone = np.random.default_rng(34).uniform(size=(10, 12))[
-        row.astype(int), np.floor((X * 12 + 0.5 * (row % 2)) % 12).astype(int)
-    ]
+    across = X * 12 + 0.5 * (row % 2)
+    v, u = Y * 10 - row, across % 1.0
+    tone = np.random.default_rng(34).uniform(size=(10, 12))[row.astype(int), np.floor(across % 12).astype(int)]
     body = 0.66 + 0.2 * (tone - 0.5) + 0.16 * np.sin(np.pi * u)
     return _tone(body * (0.62 + 0.38 * np.clip((1 - v) / 0.25, 0, 1)) + 0.02 * noise(35))
 
@@ -211,14 +207,11 @@ def checker() -> np.ndarray:
 def parquet() -> np.ndarray:
     block = (np.floor(X * 4) + np.floor(Y * 4)) % 2
     u = np.where(block > 0, (X * 16) % 1.0, (Y * 16) % 1.0)
-    strip = np.where(block > 0, np.floor(X * 16) * 5 + np.floor(Y * 4), np.floor(Y * 16) * 7 + np.floor(X * 4)).astype(
-        int
-    )
-    tone = np.random.default_rng(49).uniform(size=200)[strip % 200]
+    strip = np.where(block > 0, np.floor(X * 16) * 5 + np.floor(Y * 4), np.floor(Y * 16) * 7 + np.floor(X * 4))
+    tone = np.random.default_rng(49).uniform(size=200)[strip.astype(int) % 200]
     grain = np.where(block > 0, noise(50, 1.0, (2.0, 0.3)), noise(51, 1.0, (0.3, 2.0)))
-    return _tone(
-        (0.74 + 0.24 * (tone - 0.5) + 0.04 * grain) * (1 - 0.4 * (np.minimum(u, 1 - u) < 0.05)), (1, 0.94, 0.86)
-    )
+    gap = np.minimum(u, 1 - u) < 0.05
+    return _tone((0.74 + 0.24 * (tone - 0.5) + 0.04 * grain) * (1 - 0.4 * gap), (1, 0.94, 0.86))
 
 
 def rubber() -> np.ndarray:
@@ -239,17 +232,15 @@ def windows() -> np.ndarray:
     """Two bays by two storeys of a plastered house: frames, glazing bars, sills, a curtain here and there."""
     picture = plaster()
     glass = _pane(53)
-    for i in range(2):
-        for j in range(2):
-            u, v = i * 0.5, j * 0.5
-            picture = _mix(picture, _flat(0.98), _frame(u + 0.12, u + 0.38, v + 0.11, v + 0.42))
-            picture = _mix(picture, _flat(0.6), _frame(u + 0.09, u + 0.41, v + 0.085, v + 0.11))
-            for a, b in ((0.14, 0.245), (0.255, 0.36)):
-                for c, d in ((0.13, 0.27), (0.285, 0.40)):
-                    picture = _mix(picture, glass, _frame(u + a, u + b, v + c, v + d))
-            if (i + j) % 2:
-                curtain = _tone(0.8 + 0.08 * np.sin(X * 260), (1.0, 0.95, 0.85))
-                picture = _mix(picture, curtain, 0.8 * _frame(u + 0.14, u + 0.19, v + 0.13, v + 0.40))
+    for u, v in _BAYS:
+        picture = _mix(picture, _flat(0.98), _frame(u + 0.12, u + 0.38, v + 0.11, v + 0.42))
+        picture = _mix(picture, _flat(0.6), _frame(u + 0.09, u + 0.41, v + 0.085, v + 0.11))
+        for a, b in ((0.14, 0.245), (0.255, 0.36)):
+            for c, d in ((0.13, 0.27), (0.285, 0.40)):
+                picture = _mix(picture, glass, _frame(u + a, u + b, v + c, v + d))
+        if u != v:
+            curtain = _tone(0.8 + 0.08 * np.sin(X * 260), (1.0, 0.95, 0.85))
+            picture = _mix(picture, curtain, 0.8 * _frame(u + 0.14, u + 0.19, v + 0.13, v + 0.40))
     return picture
 
 
@@ -258,14 +249,12 @@ def shutters() -> np.ndarray:
     picture = brick()
     glass = _pane(54)
     slats = 0.62 + 0.1 * np.sin(Y * 2 * np.pi * 60)
-    for i in range(2):
-        for j in range(2):
-            u, v = i * 0.5, j * 0.5
-            for a, b in ((0.05, 0.14), (0.36, 0.45)):
-                picture = _mix(picture, _tone(slats, (0.55, 0.75, 0.65)), _frame(u + a, u + b, v + 0.12, v + 0.42))
-            picture = _mix(picture, _flat(1.0), _frame(u + 0.14, u + 0.36, v + 0.1, v + 0.44))
-            for a, b in ((0.16, 0.245), (0.255, 0.34)):
-                picture = _mix(picture, glass, _frame(u + a, u + b, v + 0.13, v + 0.41))
+    for u, v in _BAYS:
+        for a, b in ((0.05, 0.14), (0.36, 0.45)):
+            picture = _mix(picture, _tone(slats, (0.55, 0.75, 0.65)), _frame(u + a, u + b, v + 0.12, v + 0.42))
+        picture = _mix(picture, _flat(1.0), _frame(u + 0.14, u + 0.36, v + 0.1, v + 0.44))
+        for a, b in ((0.16, 0.245), (0.255, 0.34)):
+            picture = _mix(picture, glass, _frame(u + a, u + b, v + 0.13, v + 0.41))
     return picture
 
 

@@ -175,12 +175,7 @@ def _from_aside(aim: Aim, distance: np.ndarray, half: np.ndarray, r: np.ndarray)
 
 
 def _set_motion(
-    aim: Aim,
-    values: dict[str, np.ndarray],
-    gaze: np.ndarray,
-    offset: np.ndarray,
-    distance: np.ndarray,
-    r: np.ndarray,
+    aim: Aim, values: dict[str, np.ndarray], gaze: np.ndarray, offset: np.ndarray, distance: np.ndarray, r: np.ndarray
 ) -> None:
     shot, track = aim.shot, aim.track
     if shot.family == "orbit":

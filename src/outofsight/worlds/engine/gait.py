@@ -186,14 +186,9 @@ def _step(rig: Rig, leg: Leg, phase: np.ndarray, speed: np.ndarray, going: np.nd
         toe[:, 2] -= leg.heel * np.sin(raised)
         toe_tip = toe_tip + raised
     offset = ankle0 - toe0
-    ankle = toe + np.stack(
-        [
-            offset[0] * np.cos(tip) + offset[2] * np.sin(tip),
-            np.full_like(tip, offset[1]),
-            offset[2] * np.cos(tip) - offset[0] * np.sin(tip),
-        ],
-        axis=-1,
-    )
+    along = offset[0] * np.cos(tip) + offset[2] * np.sin(tip)
+    upward = offset[2] * np.cos(tip) - offset[0] * np.sin(tip)
+    ankle = toe + np.stack([along, np.full_like(tip, offset[1]), upward], axis=-1)
     return _Step(toe, ankle, tip, toe_tip, 0.4 * length * running * np.sqrt(bump))
 
 

@@ -51,12 +51,12 @@ class MeshBuilder(Mesh):
         self.textures: list[str] = []
 
     @contextmanager
-    def at(self, x: float, y: float, z: float = 0.0, angle: float = 0.0, scale: float = 1.0) -> Iterator[None]:
-        """Shapes inside the block are moved, turned about z by ``angle`` radians and scaled."""
+    def at(self, x: float, y: float, z: float = 0.0, angle: float = 0.0) -> Iterator[None]:
+        """Shapes inside the block are moved and turned about z by ``angle`` radians."""
         rotation, offset = self._rotation, self._offset
-        c, s = cos(angle) * scale, sin(angle) * scale
+        c, s = cos(angle), sin(angle)
         self._offset = offset + rotation @ np.array([x, y, z])
-        self._rotation = rotation @ np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, scale]])
+        self._rotation = rotation @ np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
         try:
             yield
         finally:
@@ -258,14 +258,13 @@ class MeshBuilder(Mesh):
         *,
         top: float | None = None,
         segments: int = 10,
-        cap: bool = True,
         contact: float = 0.85,
         glow: float = 0.0,
     ) -> None:
         """Upright, standing on ``centre``; ``top`` is the upper radius (0 makes a cone)."""
         upper = radius if top is None else top
         self.lathe(centre, [(radius, 0.0), (upper, height)], colour, texture, repeat, segments, contact, glow)
-        if cap and upper > 0:
+        if upper > 0:
             angles = np.linspace(0, 2 * pi, segments, endpoint=False)
             ring = np.stack([np.cos(angles), np.sin(angles), np.zeros(segments)], axis=1)
             p = ring * upper + np.array([centre[0], centre[1], centre[2] + height])
@@ -292,9 +291,8 @@ class MeshBuilder(Mesh):
         for band, ((r0, z0), (r1, z1)) in enumerate(itertools.pairwise(profile)):
             length = max(hypot(r1 - r0, z1 - z0), 1e-6)
             outward, upward = (z1 - z0) / length, (r0 - r1) / length
-            p = np.concatenate(
-                [np.stack([r * c, r * s, np.full_like(c, z)], axis=1) for r, z in ((r0, z0), (r1, z1))]
-            ) + np.asarray(centre, dtype=np.float64)
+            rings = [np.stack([r * c, r * s, np.full_like(c, z)], axis=1) for r, z in ((r0, z0), (r1, z1))]
+            p = np.concatenate(rings) + np.asarray(centre, dtype=np.float64)
             normals = np.tile(np.stack([c * outward, s * outward, np.full_like(c, upward)], axis=1), (2, 1))
             uvs = np.concatenate([np.stack([around, np.full_like(c, v)], axis=1) for v in (run, run + length)])
             uvs[:, 1] /= repeat
@@ -369,9 +367,8 @@ class MeshBuilder(Mesh):
         spring = height - width / 2
         for sign in (-1, 1):
             self.box([sign * (width + pier) / 2, 0, 0], [pier, depth, height], colour, texture, 1.2)
-        self.box(
-            [0, 0, height], [width + 2 * pier, depth, top], colour, texture, 1.2, contact=1.0, sides=(0, 1, 2, 3, 4, 5)
-        )
+        lintel = [width + 2 * pier, depth, top]
+        self.box([0, 0, height], lintel, colour, texture, 1.2, contact=1.0, sides=range(6))
         angles = np.linspace(0, pi, 9)
         edge = [(-cos(a) * width / 2, spring + sin(a) * width / 2) for a in angles]
         for (x0, z0), (x1, z1) in itertools.pairwise(edge):

@@ -87,9 +87,8 @@ def _profile(
     if name == "arc":
         return steady, side * (0.9 + 1.1 * shape) * u
     if name == "turn":
-        return steady - 0.35 * _bump(u, 0.3 + 0.4 * when, 0.3), side * (0.9 + 1.0 * shape) * smoothstep(
-            (u - 0.3 - 0.4 * when) / 0.18 + 0.5
-        )
+        turned = smoothstep((u - 0.3 - 0.4 * when) / 0.18 + 0.5)
+        return steady - 0.35 * _bump(u, 0.3 + 0.4 * when, 0.3), side * (0.9 + 1.0 * shape) * turned
     if name == "stop-and-go":
         stop, rest = 0.25 + 0.25 * when, 0.1 + 0.15 * shape
         return 1.0 - smoothstep((u - stop) / 0.08) + smoothstep((u - stop - rest) / 0.08), none

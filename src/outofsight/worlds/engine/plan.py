@@ -332,14 +332,8 @@ def _try(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> ClipPla
     else:
         path, camera = hidden_by
         track = follow(path, frames=frames, fps=fps)
-    subjects = (SubjectPlan(main.name, path),)
-    plan = ClipPlan(
-        **vars(cast.request),
-        family=ground.layout.family,
-        scene_seed=ground.layout.seed,
-        subjects=subjects,
-        camera=camera,
-    )
+    subjects, layout = (SubjectPlan(main.name, path),), ground.layout
+    plan = ClipPlan(**vars(cast.request), family=layout.family, scene_seed=layout.seed, subjects=subjects, camera=camera)
     staging = _staging(plan, preset, ground, cast.specs[:1], (track,))
     # nobody else walks into the lens either: a tall body fills the picture from farther away
     tallest = max(spec.height for spec in cast.specs)
@@ -368,13 +362,9 @@ def _joined(
         )  # fmt: skip
         if placed is None:
             continue
-        joined = _staging(
-            replace(plan, subjects=(*plan.subjects, SubjectPlan(spec.name, placed[0]))),
-            preset,
-            staging.ground,
-            (*staging.specs, spec),
-            (*staging.tracks, placed[1]),
-        )
+        more = replace(plan, subjects=(*plan.subjects, SubjectPlan(spec.name, placed[0])))
+        specs, tracks = (*staging.specs, spec), (*staging.tracks, placed[1])
+        joined = _staging(more, preset, staging.ground, specs, tracks)
         if plan.kind in ("never-visible", "always-visible") or _shows(joined, -1):
             return joined
     return None

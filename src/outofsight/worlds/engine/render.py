@@ -278,11 +278,8 @@ class _Body:
         still = gl.buffer(fixed.tobytes())
         index = gl.buffer(np.ascontiguousarray(faces, dtype="i4").tobytes())
         shaded, depth, found = programs
-        self.shaded_array = gl.vertex_array(
-            shaded,
-            [(self._moving, "3f 3f", "in_position", "in_normal"), (still, "4f1 3f", "in_colour", "in_uv")],
-            index,
-        )
+        layout = [(self._moving, "3f 3f", "in_position", "in_normal"), (still, "4f1 3f", "in_colour", "in_uv")]
+        self.shaded_array = gl.vertex_array(shaded, layout, index)
         self.shadow_array = gl.vertex_array(depth, [(self._moving, "3f 12x", "in_position")], index)
         self.found_array = gl.vertex_array(found, [(self._moving, "3f 12x", "in_position")], index)
         self.owned = [self._moving, still, index, self.shaded_array, self.shadow_array, self.found_array]
@@ -325,9 +322,8 @@ class _Loaded:
         self.textures.build_mipmaps()
         self.textures.filter = (gl.LINEAR_MIPMAP_LINEAR, gl.LINEAR)
         count = len(surface.positions)
-        vertices = np.zeros(
-            count, dtype=[("position", "f4", 3), ("normal", "f4", 3), ("colour", "u1", 4), ("uv", "f4", 3)]
-        )
+        kinds = [("position", "f4", 3), ("normal", "f4", 3), ("colour", "u1", 4), ("uv", "f4", 3)]
+        vertices = np.zeros(count, dtype=kinds)
         vertices["position"], vertices["normal"] = surface.positions, surface.normals
         vertices["colour"][:, :3] = _root(surface.colours)
         if surface.glow is not None:
@@ -467,11 +463,8 @@ def _texture_bytes(textures: np.ndarray) -> bytes:
 def _cloud_noise() -> bytes:
     channels = [noise(901, 2.0), noise(902, 1.5), noise(903, 0.4, low=8)]
     spread = (0.18, 0.18, 0.16)
-    return (
-        np.stack([np.rint(np.clip(0.5 + s * c, 0, 1) * 255) for c, s in zip(channels, spread, strict=True)], axis=-1)
-        .astype(np.uint8)
-        .tobytes()
-    )
+    levels = [np.rint(np.clip(0.5 + s * c, 0, 1) * 255) for c, s in zip(channels, spread, strict=True)]
+    return np.stack(levels, axis=-1).astype(np.uint8).tobytes()
 
 
 def _set(program: Any, name: str, value: np.ndarray) -> None:

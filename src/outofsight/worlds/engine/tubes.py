@@ -135,11 +135,8 @@ class BodyBuilder(Mesh):
         )
         count = len(station)
         place = np.concatenate([ring.reshape(-1, 3), values[[0, -1], :3]])
-        grid = Grid(
-            np.concatenate([np.repeat(station, segments), station[[0, -1]]]),
-            np.concatenate([np.tile(angle, count), [0.0, 0.0]]),
-            place,
-        )
+        stations = np.concatenate([np.repeat(station, segments), station[[0, -1]]])
+        grid = Grid(stations, np.concatenate([np.tile(angle, count), [0.0, 0.0]]), place)
         if warp is not None:
             place = warp(grid)
             grid = Grid(grid.station, grid.angle, place)
@@ -174,15 +171,8 @@ class BodyBuilder(Mesh):
         def scaled(function: Callable[[Grid], np.ndarray]) -> Callable[[Grid], np.ndarray]:
             return lambda grid: function(Grid(grid.station / scale, grid.angle, grid.place))
 
-        self.tube(
-            rows,
-            scaled(weigh),
-            scaled(colour),
-            rings=rings + 1,
-            segments=segments,
-            warp=None if warp is None else scaled(warp),
-            tangent=np.eye(3)[axis],
-        )
+        moved, tangent = None if warp is None else scaled(warp), np.eye(3)[axis]
+        self.tube(rows, scaled(weigh), scaled(colour), rings=rings + 1, segments=segments, warp=moved, tangent=tangent)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """places [V,3], colours [V,3], faces [T,3], the four strongest bones of each vertex [V,4], weights [V,4]."""

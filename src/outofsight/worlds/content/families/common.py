@@ -226,14 +226,10 @@ def _lit(mesh: MeshBuilder, layout: SceneLayout, fog: float, lamps: tuple[PointL
     azimuth, elevation = layout.params["azimuth"], layout.params["elevation"]
     sun = np.array([cos(elevation) * cos(azimuth), cos(elevation) * sin(azimuth), sin(elevation)], dtype=np.float32)
     horizon = np.array(light.horizon, dtype=np.float32)
-    surface = mesh.finish()
-    textures = (
-        np.stack([texture(name) for name in mesh.textures]) if mesh.textures else np.zeros((0, 256, 256, 3), np.uint8)
-    )
     return Scene(
         layout=layout,
-        surface=surface,
-        textures=textures,
+        surface=mesh.finish(),
+        textures=np.stack([texture(name) for name in mesh.textures]),
         sun=sun,
         sun_colour=np.array(light.sun, dtype=np.float32),
         sky_top=np.array(light.top, dtype=np.float32),
@@ -246,12 +242,12 @@ def _lit(mesh: MeshBuilder, layout: SceneLayout, fog: float, lamps: tuple[PointL
     )
 
 
-def grid_lines(low: float, high: float, step: float, reach: float) -> np.ndarray:
-    """Lines every ``step`` metres from low to high, then ever further apart out to ``reach`` beyond."""
+def _grid_lines(low: float, high: float, step: float) -> np.ndarray:
+    """Lines every ``step`` metres from low to high, then ever further apart out to 130 m beyond."""
     inner = np.linspace(low, high, max(2, round((high - low) / step) + 1))
     outer, gap = [], step
     at = 0.0
-    while at < reach:
+    while at < 130.0:
         gap *= 1.4
         at += gap
         outer.append(at)
@@ -267,14 +263,13 @@ def wide_ground(
     repeat: float,
     *,
     step: float = 3.0,
-    reach: float = 130.0,
     mottle: float = 0.10,
     patches: Sequence[float] | None = None,
     z: float = 0.0,
 ) -> None:
     """Ground over the stage and far beyond, its colour varied in large patches (towards ``patches`` if given)."""
     x0, y0, x1, y1 = layout.stage
-    xs, ys = grid_lines(x0 - 8, x1 + 8, step, reach), grid_lines(y0 - 8, y1 + 8, step, reach)
+    xs, ys = _grid_lines(x0 - 8, x1 + 8, step), _grid_lines(y0 - 8, y1 + 8, step)
     places = np.stack(np.meshgrid(xs, ys), axis=-1)
     heights = terrain_height(layout.params.get("terrain"), places) + z
     rng = np.random.default_rng([layout.seed, 77])
@@ -298,7 +293,6 @@ def strip(
     colour: Sequence[float] | np.ndarray,
     texture_name: str | None,
     repeat: float = 2.0,
-    glow: float = 0.0,
 ) -> None:
     """A flat rectangle just above the ground, cut into pieces of some 8 m."""
     nx, ny = max(1, round((x1 - x0) / 8)), max(1, round((y1 - y0) / 8))
@@ -324,14 +318,9 @@ def path(
     rows = np.stack([points - across, points, points + across], axis=1)
     heights = terrain_height(layout.params.get("terrain"), rows) + 0.05
     p = np.concatenate([rows, heights[..., None]], axis=-1).reshape(-1, 3)
-    faces = []
-    for i in range(len(points) - 1):
-        for j in range(2):
-            a = 3 * i + j
-            faces += [[a, a + 4, a + 1], [a, a + 3, a + 4]]
-    f = np.array(faces)
-    normals = np.tile([0.0, 0.0, 1.0], (len(p), 1))
-    mesh.add(p, normals, f, colour, texture_name, p[:, :2] / repeat)
+    left = [3 * i + j for i in range(len(points) - 1) for j in range(2)]
+    faces = np.array([face for a in left for face in ([a, a + 4, a + 1], [a, a + 3, a + 4])])
+    mesh.add(p, np.tile([0.0, 0.0, 1.0], (len(p), 1)), faces, colour, texture_name, p[:, :2] / repeat)
 
 
 def skyline(
@@ -351,15 +340,8 @@ def skyline(
         away, w = rng.uniform(*distance), rng.uniform(8, 18)
         tall = rng.uniform(*height)
         with mesh.at(away * cos(angle), away * sin(angle), base, angle):
-            mesh.box(
-                [0, 0, 0],
-                [w, w * rng.uniform(0.7, 1.4), tall],
-                rng.choice(list(colours)),
-                skin,
-                repeat,
-                whole=True,
-                contact=0.8,
-            )
+            size, tone = [w, w * rng.uniform(0.7, 1.4), tall], rng.choice(list(colours))
+            mesh.box([0, 0, 0], size, tone, skin, repeat, whole=True)
 
 
 def hills(

@@ -31,8 +31,7 @@ def pond(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     wob = 1 + 0.08 * np.sin(3 * t + 1) + 0.05 * np.sin(5 * t)
     for grow, z, tone, skin in ((1.0, 0.42, (0.78, 0.72, 0.6), "gravel"), (0.9, 0.47, (0.35, 0.55, 0.62), "water")):
         p = np.stack([o.half_x * grow * wob * np.cos(t), o.half_y * grow * wob * np.sin(t), np.full(28, z)], axis=1)
-        faces = np.array([[0, i, i + 1] for i in range(1, 27)])
-        m.add(p, np.tile([0, 0, 1.0], (28, 1)), faces, tone, skin, p[:, :2] / 3.0)
+        m.polygon(p, [0, 0, 1.0], tone, skin, p[:, :2] / 3.0)
     for i in range(9):
         a = rng.uniform(0, 2 * pi)
         centre, tone = [o.half_x * cos(a), o.half_y * sin(a), 0.4], (0.6, 0.58, 0.55)

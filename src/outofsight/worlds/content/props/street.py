@@ -92,7 +92,7 @@ def planter(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 def fountain(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     r = o.half_x
     m.lathe([0, 0, 0], [(r, 0), (r, 0.55), (r - 0.3, 0.55), (r - 0.3, 0.1)], STONE, "ashlar", 1.2, 20)
-    m.cylinder([0, 0, 0], r - 0.3, 0.38, (0.45, 0.68, 0.75), "water", 1.5, segments=20, cap=True)
+    m.cylinder([0, 0, 0], r - 0.3, 0.38, (0.45, 0.68, 0.75), "water", 1.5, segments=20)
     bowls = [(0.5, 0), (0.28, 0.5), (0.25, 1.0), (1.1, 1.35), (1.1, 1.45), (0.2, 1.4)]
     bowls += [(0.18, 2.0), (0.55, 2.2), (0.1, 2.25), (0.14, 2.6), (0.01, 2.9)]
     m.lathe([0, 0, 0.2], bowls, STONE, "plaster", 1.0, 14)

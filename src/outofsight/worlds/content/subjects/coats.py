@@ -17,6 +17,14 @@ def _noise(place: np.ndarray, scale: float, seed: float) -> np.ndarray:
     return np.sin(place @ ways.T / scale + shifts).sum(axis=1) / 4
 
 
+_PATCHED = {"patches": (0.11, 2.0, 0.12), "spots": (0.035, 0.5, 0.34)}  # scale, seed and level of the noise
+
+
+def _patched(shape: QuadrupedShape, grid: Grid) -> np.ndarray:
+    scale, seed, level = _PATCHED[shape.pattern]
+    return _noise(grid.place, scale, seed) > level
+
+
 def coat_paint(shape: QuadrupedShape) -> Paint:
     """Trunk and neck. Angle 0 is the underside."""
     coat, belly, accent = (np.asarray(c, float) for c in (shape.coat, shape.belly, shape.accent))
@@ -26,10 +34,8 @@ def coat_paint(shape: QuadrupedShape) -> Paint:
         under = 1 - smoothstep((turn - 0.75) / 0.45)
         out = coat + (belly - coat) * under[:, None]
         out = out * (1 + 0.05 * _noise(grid.place, 0.05, 1.0))[:, None]
-        if shape.pattern == "patches":
-            out[_noise(grid.place, 0.11, 2.0) > 0.12] = accent
-        elif shape.pattern == "spots":
-            out[_noise(grid.place, 0.035, 0.5) > 0.34] = accent
+        if shape.pattern in _PATCHED:
+            out[_patched(shape, grid)] = accent
         elif shape.pattern == "saddle":
             out[turn > 1.75 + 0.25 * _noise(grid.place, 0.12, 0.0)] = accent
         elif shape.pattern == "stripes":
@@ -50,10 +56,8 @@ def limb_paint(
 
     def paint(grid: Grid) -> np.ndarray:
         out = np.tile(top, (len(grid.station), 1))
-        if shape.pattern == "patches" and lower is None:
-            out[_noise(grid.place, 0.11, 2.0) > 0.12] = accent
-        elif shape.pattern == "spots" and lower is None:
-            out[_noise(grid.place, 0.035, 0.5) > 0.34] = accent
+        if shape.pattern in _PATCHED and lower is None:
+            out[_patched(shape, grid)] = accent
         elif shape.pattern == "stripes":
             out[np.sin(grid.place[:, 2] / 0.026) > 0.4] = accent
         out[grid.station >= middle] = below

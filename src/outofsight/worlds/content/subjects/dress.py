@@ -15,6 +15,11 @@ STRIPE = 0.42  # stations
 COVERED = ("headscarf", "turban", "helmet", "beanie")
 
 
+def _dots(grid: Grid) -> np.ndarray:
+    column, level = np.round(grid.angle / (2 * np.pi / 16)), np.round(grid.place[:, 2] / 0.022)
+    return (column.astype(int) + 2 * level.astype(int)) % 4 == 0
+
+
 def torso_paint(shape: HumanShape) -> tuple[Paint, list[float]]:
     """Colours of the torso's tube and the stations where they change."""
     full = shape.skirt in ("dress", "robe")
@@ -47,9 +52,7 @@ def torso_paint(shape: HumanShape) -> tuple[Paint, list[float]]:
         elif shape.pattern == "apron":
             out[(grid.station > 1.0) & (grid.station < 5.6) & (turn < 1.2)] = accent
         elif shape.pattern == "dots":
-            column = np.round(grid.angle / (2 * np.pi / 16)).astype(int)
-            level = np.round(grid.place[:, 2] / 0.022).astype(int)
-            out[cloth & ((column + 2 * level) % 4 == 0)] = accent
+            out[cloth & _dots(grid)] = accent
         return out
 
     cuts = [start for start, _ in steps[1:]]
@@ -289,8 +292,7 @@ def _skirt(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -
         if shape.pattern == "open":
             out[(turn < 0.2) & (shape.skirt != "skirt")] = 0.55 * colour
         elif shape.pattern == "dots" and shape.skirt == "dress":
-            column = np.round(grid.angle / (2 * np.pi / 16)).astype(int)
-            out[(column + 2 * np.round(grid.place[:, 2] / 0.022).astype(int)) % 4 == 0] = accent
+            out[_dots(grid)] = accent
         elif shape.pattern == "apron":
             out[turn < 1.0] = accent
         if shape.belt is not None:

@@ -101,7 +101,7 @@ def build_human(spec: SubjectSpec) -> Body:
     builder = BodyBuilder(NAMES)
     at = dict(zip(NAMES, rig.joints, strict=True))
     _torso(builder, shape, at)
-    _head(builder, shape, at)
+    _head(builder, shape)
     for side, sign in (("l", 1.0), ("r", -1.0)):
         _arm(builder, shape, at, side, sign)
         _leg(builder, shape, at, side)
@@ -132,7 +132,7 @@ def _torso(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -
     builder.tube(rows, weights, paint, rings=rings, segments=16, cuts=cuts, square=2.35)
 
 
-def _head(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray]) -> None:
+def _head(builder: BodyBuilder, shape: HumanShape) -> None:
     tall = shape.head
     radii = np.array([0.405, 0.335 if tall < 0.15 else 0.37, 0.5]) * tall
     centre = np.array([0.010, 0.0, 1.0 - 0.5 * tall])
