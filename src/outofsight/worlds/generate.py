@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +29,10 @@ from .content.subjects import build_body
 from .engine import annotate
 from .engine.plan import VERSION, Staging, lay_out, plan_clip
 from .engine.presets import WorldsPreset, preset_named
+from .engine.render import Renderer
 from .engine.sighting import Verdict
 from .engine.skinning import Body, PosedBody, pose_body
 from .manifest import Row, Settings, checksums
-
-if TYPE_CHECKING:
-    from .engine.render import Renderer
 
 DATA, MAKING = "HM-World", ".making"
 FATES = "fates"
@@ -104,10 +102,8 @@ class ClipMaker(AbstractContextManager["ClipMaker"]):
     """Makes clips of one preset with one renderer (and its GL context): a context manager."""
 
     def __init__(self, preset: WorldsPreset) -> None:
-        from .engine.render import Renderer
-
         self.preset = preset
-        self.renderer: Renderer = Renderer(preset.width, preset.height)
+        self.renderer = Renderer(preset.width, preset.height)
         self.seconds = Seconds()
 
     def __exit__(self, *_: object) -> None:

@@ -27,19 +27,9 @@ SETTINGS_FILE, MANIFEST_FILE = "worlds.json", "manifest.jsonl"
 _FORMAT = 1
 # the files of a clip that a killed run finished and did not list yet
 _WRITTEN = (
-    *(
-        "cond.mp4",
-        "tgt.mp4",
-        "cond_mask.mp4",
-        "tgt_mask.mp4",
-        "extras.json",
-        "camera.json",
-        "character.json",
-        "check.json",
-        "instance_masks.npz",
-        "world.json",
-    ),
-    *("fates/vanished.mp4", "fates/frozen.mp4", "fates/frozen_masks.npz"),
+    *(f"{name}.mp4" for name in ("cond", "tgt", "cond_mask", "tgt_mask", "fates/vanished", "fates/frozen")),
+    *(f"{name}.json" for name in ("extras", "camera", "character", "check", "world")),
+    *("instance_masks.npz", "fates/frozen_masks.npz"),
 )
 
 

@@ -18,11 +18,9 @@ class SceneFamily(Protocol):
 
     def layout(self, seed: int) -> SceneLayout:
         """Obstacles, light and words of one scene."""
-        ...
 
     def build(self, layout: SceneLayout) -> Scene:
         """Its geometry, textures and light."""
-        ...
 
 
 @dataclass(frozen=True)

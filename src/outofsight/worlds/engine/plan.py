@@ -310,30 +310,13 @@ def _paths_for(kind: str, shot: Shot) -> tuple[str, ...]:
 
 def _try(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> ClipPlan | None:
     """One attempt at a cast: everyone's way and the camera's, or None."""
-    ground = cast.ground
-    frames, fps, kind = preset.raw_frames, preset.fps, cast.request.kind
-    main = cast.specs[0]
-    hidden_by = _hiding_place(rng, ground, main, preset) if kind == "occluded" else None
-    if kind == "occluded" and hidden_by is None:
+    ground, main = cast.ground, cast.specs[0]
+    found = _first(rng, cast, preset)
+    if found is None:
         return None
-    speeds = (main.walk_speed, main.run_speed)
-    if hidden_by is None:
-        found = place(rng, ground, cast.paths[0], speeds=speeds, radius=main.radius, frames=frames, fps=fps)
-        if found is None:
-            return None
-        path, track = found
-        aim = Aim(cast.shot, kind, track, path.name, main, preset)
-        drawn = None
-        for _ in range(_SHOTS_A_TRACK):
-            drawn = drawn or frame_shot(rng, ground, aim)
-        if drawn is None:
-            return None
-        camera = drawn
-    else:
-        path, camera = hidden_by
-        track = follow(path, frames=frames, fps=fps)
-    subjects, layout = (SubjectPlan(main.name, path),), ground.layout
-    plan = ClipPlan(**vars(cast.request), family=layout.family, scene_seed=layout.seed, subjects=subjects, camera=camera)
+    path, track, camera = found
+    world, subjects = ground.layout, (SubjectPlan(main.name, path),)
+    plan = ClipPlan(**vars(cast.request), family=world.family, scene_seed=world.seed, subjects=subjects, camera=camera)
     staging = _staging(plan, preset, ground, cast.specs[:1], (track,))
     # nobody else walks into the lens either: a tall body fills the picture from farther away
     tallest = max(spec.height for spec in cast.specs)
@@ -346,6 +329,24 @@ def _try(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> ClipPla
         occupied.append(Occupied(staging.tracks[-1].positions, spec.radius + 0.2))
     returning = _confirmed(staging)
     return None if returning is None else replace(staging.plan, returning=returning)
+
+
+def _first(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> tuple[PathPlan, Track, CameraPlan] | None:
+    """The way of the subject that the kind of clip is about, and a camera that shows it so; or None."""
+    main, kind = cast.specs[0], cast.request.kind
+    if kind == "occluded":
+        return _hiding_place(rng, cast.ground, main, preset)
+    placed = place(
+        rng, cast.ground, cast.paths[0], speeds=(main.walk_speed, main.run_speed), radius=main.radius,
+        frames=preset.raw_frames, fps=preset.fps,
+    )  # fmt: skip
+    if placed is None:
+        return None
+    path, track = placed
+    aim = Aim(cast.shot, kind, track, path.name, main, preset)
+    drawn = (frame_shot(rng, cast.ground, aim) for _ in range(_SHOTS_A_TRACK))
+    camera = next((each for each in drawn if each is not None), None)
+    return None if camera is None else (path, track, camera)
 
 
 def _joined(
@@ -365,19 +366,14 @@ def _joined(
         more = replace(plan, subjects=(*plan.subjects, SubjectPlan(spec.name, placed[0])))
         specs, tracks = (*staging.specs, spec), (*staging.tracks, placed[1])
         joined = _staging(more, preset, staging.ground, specs, tracks)
-        if plan.kind in ("never-visible", "always-visible") or _shows(joined, -1):
+        if plan.kind in ("never-visible", "always-visible") or joined.visibility(-1)[0].mean() >= _LEAST_SEEN:
             return joined
     return None
 
 
-def _shows(staging: Staging, index: int) -> bool:
-    """Whether a subject is there for something: plainly seen in a fair share of the frames."""
-    return bool(staging.visibility(index)[0].mean() >= _LEAST_SEEN)
-
-
 def _hiding_place(
     rng: np.random.Generator, ground: Ground, spec: SubjectSpec, preset: WorldsPreset
-) -> tuple[PathPlan, CameraPlan] | None:
+) -> tuple[PathPlan, Track, CameraPlan] | None:
     """A walk that passes behind an obstacle at the cut, and a camera on the obstacle's other side."""
     extents = ground.halves.max(axis=1) if len(ground.halves) else np.zeros(0)
     x0, y0, x1, y1 = ground.stage
@@ -407,7 +403,7 @@ def _hiding_place(
         height = np.clip(spec.height * (CARRIED[0] + (CARRIED[1] - CARRIED[0]) * r[7]), *LENS_HEIGHTS)
         fov = 55 + 20 * float(rng.random())
         yaw = float(facing + np.pi + 0.1 * (rng.random() - 0.5))
-        return path, CameraPlan("hold", float(stand[0]), float(stand[1]), yaw, float(height), fov, 0.0)
+        return path, track, CameraPlan("hold", float(stand[0]), float(stand[1]), yaw, float(height), fov, 0.0)
     return None
 
 

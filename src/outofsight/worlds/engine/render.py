@@ -156,8 +156,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         present = [body for body, pose in zip(loaded.bodies, bodies, strict=True) if body.place(pose)]
         loaded.choose(full, np.asarray(c2w, dtype=np.float64)[:3, 3])
         self._draw_body_shadows(loaded)
-        gl.enable_only(gl.DEPTH_TEST)
-        gl.depth_func = "<="
+        self._test_depth()
 
         self._found_target.use()
         self._found_target.clear(0.0, float("inf"))
@@ -200,6 +199,10 @@ class Renderer(AbstractContextManager["Renderer"]):
             depth=np.ascontiguousarray(self._pixels[..., 1]).view(np.float32),
         )
 
+    def _test_depth(self) -> None:
+        self._context.enable_only(self._context.DEPTH_TEST)
+        self._context.depth_func = "<="
+
     def _set_light(self, scene: Scene) -> None:
         assert self._loaded is not None
         program = self._loaded.program
@@ -229,21 +232,16 @@ class Renderer(AbstractContextManager["Renderer"]):
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2, 1.5])
         matrix = _sun_matrix(scene.sun, centre, 0.5 * float(np.hypot(x1 - x0, y1 - y0)) + 8.0, 120.0)
         _set_matrix(loaded.program["sun_matrix"], matrix)
-        texel = 1.0 / self._sun_depth.size[0]
-        loaded.program["shadow_texel"] = texel
+        loaded.program["shadow_texel"] = 1.0 / self._sun_depth.size[0]
         self._sun_depth.compare_func = "<="
-        gl = self._context
-        gl.enable_only(gl.DEPTH_TEST)
-        gl.depth_func = "<="
+        self._test_depth()
         self._sun_target.use()
         self._sun_target.clear(depth=1.0)
         _set_matrix(self._depth_program["sun_matrix"], matrix)
         loaded.shadow_array.render()
 
     def _draw_body_shadows(self, loaded: _Loaded) -> None:
-        gl = self._context
-        gl.enable_only(gl.DEPTH_TEST)
-        gl.depth_func = "<="
+        self._test_depth()
         loaded.body_target.use()
         loaded.body_target.viewport = (0, 0, loaded.body_depth.size[0], BODY_SHADOW)
         loaded.body_target.clear(depth=1.0)
@@ -326,8 +324,7 @@ class _Loaded:
         vertices = np.zeros(count, dtype=kinds)
         vertices["position"], vertices["normal"] = surface.positions, surface.normals
         vertices["colour"][:, :3] = _root(surface.colours)
-        if surface.glow is not None:
-            vertices["colour"][:, 3] = np.rint(np.clip(surface.glow, 0, 1) * 255)
+        vertices["colour"][:, 3] = np.rint(np.clip(surface.glow, 0, 1) * 255)
         vertices["uv"][:, :2] = surface.uvs
         vertices["uv"][:, 2] = np.where(surface.layers < 0, layers, surface.layers)
         buffer = gl.buffer(vertices.tobytes())

@@ -54,7 +54,7 @@ class Surface:
 
     positions, normals, colours: [V,3] float32; uvs: [V,2] float32; layers: [V] int32, index into the scene's
     textures, -1 for plain colour; faces: [T,3] int32, counter-clockwise from outside. A texel multiplies the
-    vertex colour. glow: [V] float32, light that a surface gives off itself (lit windows), 0 where None.
+    vertex colour. glow: [V] float32, light that a surface gives off itself (lit windows).
     """
 
     positions: np.ndarray
@@ -63,7 +63,7 @@ class Surface:
     uvs: np.ndarray
     layers: np.ndarray
     faces: np.ndarray
-    glow: np.ndarray | None = None
+    glow: np.ndarray
 
 
 @dataclass(eq=False)

@@ -69,7 +69,8 @@ def assemble(spec: SubjectSpec, builder: BodyBuilder, rig: Rig) -> Body:
     normals = vertex_normals(places, faces)
     length = np.linalg.norm(normals, axis=1, keepdims=True)
     normals = np.where(length > 1e-14, normals / np.maximum(length, 1e-14), [0.0, 0.0, 1.0])
-    rig = _scaled(rig, scale)
+    legs = tuple(replace(leg, heel=leg.heel * scale, toes=leg.toes * scale) for leg in rig.legs)
+    rig = replace(rig, joints=rig.joints * scale, legs=legs)
     return Body(
         spec=spec,
         positions=places.astype(np.float32),
@@ -82,11 +83,6 @@ def assemble(spec: SubjectSpec, builder: BodyBuilder, rig: Rig) -> Body:
         parents=rig.parents,
         rig=rig,
     )
-
-
-def _scaled(rig: Rig, scale: float) -> Rig:
-    legs = tuple(replace(leg, heel=leg.heel * scale, toes=leg.toes * scale) for leg in rig.legs)
-    return replace(rig, joints=rig.joints * scale, legs=legs)
 
 
 def pose_body(
