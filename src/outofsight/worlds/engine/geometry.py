@@ -18,6 +18,9 @@ from .scene import Surface
 
 Colour = Sequence[float] | np.ndarray
 Point = Sequence[float] | np.ndarray
+Points = Sequence[Point] | np.ndarray
+Pair = tuple[float, float]
+Texture = str | None
 
 # the two triangles of a quad whose corners go counter-clockwise seen from outside
 QUAD = np.array([[0, 1, 2], [0, 2, 3]], dtype=np.int32)
@@ -68,7 +71,7 @@ class MeshBuilder(Mesh):
         normals: np.ndarray,
         faces: np.ndarray,
         colour: Colour,
-        texture: str | None = None,
+        texture: Texture = None,
         uvs: np.ndarray | None = None,
         glow: float = 0.0,
     ) -> None:
@@ -107,12 +110,7 @@ class MeshBuilder(Mesh):
     # shapes
 
     def quad(
-        self,
-        corners: Sequence[Point],
-        colour: Colour,
-        texture: str | None = None,
-        repeats: tuple[float, float] = (1.0, 1.0),
-        glow: float = 0.0,
+        self, corners: Points, colour: Colour, texture: Texture = None, repeats: Pair = (1.0, 1.0), glow: float = 0.0
     ) -> None:
         """Four corners, counter-clockwise seen from the front; the texture's lower left is at the first."""
         p = np.asarray(corners, dtype=np.float64)
@@ -128,8 +126,8 @@ class MeshBuilder(Mesh):
         z0: float,
         z1: float,
         colour: Colour,
-        texture: str | None = None,
-        repeats: tuple[float, float] = (1.0, 1.0),
+        texture: Texture = None,
+        repeats: Pair = (1.0, 1.0),
         glow: float = 0.0,
     ) -> None:
         """An upright rectangle that faces -y."""
@@ -143,21 +141,21 @@ class MeshBuilder(Mesh):
         y1: float,
         z: float,
         colour: Colour,
-        texture: str | None = None,
-        repeats: tuple[float, float] = (1.0, 1.0),
+        texture: Texture = None,
+        repeats: Pair = (1.0, 1.0),
     ) -> None:
         """A level rectangle, seen from above."""
         self.quad([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]], colour, texture, repeats)
 
     def sheet(
         self,
-        corners: Sequence[Point],
+        corners: Points,
         colour: Colour,
         back: Colour,
-        texture: str | None = None,
-        repeats: tuple[float, float] = (1.0, 1.0),
+        texture: Texture = None,
+        repeats: Pair = (1.0, 1.0),
         *,
-        lining: str | None = None,
+        lining: Texture = None,
     ) -> None:
         """A quad that is seen from both sides; ``back`` and ``lining``: colour and texture of its other side."""
         self.quad(corners, colour, texture, repeats)
@@ -168,7 +166,7 @@ class MeshBuilder(Mesh):
         points: np.ndarray,
         normal: Point,
         colour: Colour,
-        texture: str | None = None,
+        texture: Texture = None,
         uvs: np.ndarray | None = None,
         glow: float = 0.0,
     ) -> None:
@@ -186,7 +184,7 @@ class MeshBuilder(Mesh):
         centre: Point,
         size: Point,
         colour: Colour,
-        texture: str | None = None,
+        texture: Texture = None,
         repeat: float = 1.0,
         *,
         whole: bool = False,
@@ -220,11 +218,11 @@ class MeshBuilder(Mesh):
         centre: Point,
         size: Point,
         colour: Colour,
-        texture: str | None,
+        texture: Texture,
         repeat: float = 1.5,
         *,
         wall: Colour | None = None,
-        wall_texture: str | None = None,
+        wall_texture: Texture = None,
         overhang: float = 0.3,
     ) -> None:
         """A roof with its ridge along x on a floor of size[0] x size[1]; ``wall`` fills the two triangles."""
@@ -253,7 +251,7 @@ class MeshBuilder(Mesh):
         radius: float,
         height: float,
         colour: Colour,
-        texture: str | None = None,
+        texture: Texture = None,
         repeat: float = 1.0,
         *,
         top: float | None = None,
@@ -275,7 +273,7 @@ class MeshBuilder(Mesh):
         centre: Point,
         profile: Sequence[tuple[float, float]],
         colour: Colour,
-        texture: str | None = None,
+        texture: Texture = None,
         repeat: float = 1.0,
         segments: int = 10,
         contact: float = 0.9,
@@ -303,7 +301,7 @@ class MeshBuilder(Mesh):
             self.add(p, normals, faces, colours, texture, uvs, glow)
 
     def beam(
-        self, start: Point, end: Point, width: float, colour: Colour, texture: str | None = None, sides: int = 4
+        self, start: Point, end: Point, width: float, colour: Colour, texture: Texture = None, sides: int = 4
     ) -> None:
         """A straight bar between two points, any direction; open at its ends unless it is shorter than wide."""
         a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
@@ -330,7 +328,7 @@ class MeshBuilder(Mesh):
         centre: Point,
         radii: Point,
         colour: Colour,
-        texture: str | None = None,
+        texture: Texture = None,
         repeat: float = 1.0,
         *,
         rough: float = 0.0,
@@ -361,7 +359,7 @@ class MeshBuilder(Mesh):
         self.add(p, normals, faces, colours, texture, uvs)
 
     def arch(
-        self, width: float, height: float, depth: float, pier: float, colour: Colour, texture: str | None, top: float
+        self, width: float, height: float, depth: float, pier: float, colour: Colour, texture: Texture, top: float
     ) -> None:
         """A wall of ``height`` + ``top`` along x with a round-headed opening ``width`` wide between two piers."""
         spring = height - width / 2
@@ -380,13 +378,7 @@ class MeshBuilder(Mesh):
             self.quad(inner, np.asarray(colour) * 0.75, texture, (0.3, depth))
 
     def ground(
-        self,
-        xs: np.ndarray,
-        ys: np.ndarray,
-        heights: np.ndarray,
-        colours: np.ndarray,
-        texture: str | None,
-        repeat: float,
+        self, xs: np.ndarray, ys: np.ndarray, heights: np.ndarray, colours: np.ndarray, texture: Texture, repeat: float
     ) -> None:
         """A height field on the grid xs x ys; heights [Y,X], colours [Y,X,3]."""
         gx, gy = np.meshgrid(xs, ys)

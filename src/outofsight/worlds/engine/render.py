@@ -24,6 +24,7 @@ CELL = 7.0  # metres; the world is sorted and left out by squares of this size
 MAX_BODIES = 8
 MAX_LAMPS = 8
 BODY_SHADOW = 192  # texels along the shadow map of one body
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(eq=False)
@@ -95,7 +96,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         """Frees the context and everything in it."""
         self._context.release()
 
-    def load(self, scene: Scene, bodies: Sequence[tuple[np.ndarray, np.ndarray]] = ()) -> None:
+    def load(self, scene: Scene, bodies: Sequence[Arrays] = ()) -> None:
         """Uploads what stays the same over a clip: the scene, and per body (faces int [T,3], colours [V,3]).
 
         Raises:
@@ -108,7 +109,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         with self._context:  # of several renderers each draws on its own
             self._upload(scene, bodies)
 
-    def _upload(self, scene: Scene, bodies: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    def _upload(self, scene: Scene, bodies: Sequence[Arrays]) -> None:
         if self._loaded is not None:
             self._loaded.release()
         key = (max(1, len(bodies)), len(scene.lamps))
@@ -118,12 +119,7 @@ class Renderer(AbstractContextManager["Renderer"]):
         self._set_light(scene)
         self._draw_static_shadow(scene)
 
-    def frame(
-        self,
-        c2w: np.ndarray,
-        horizontal_fov_degrees: float,
-        bodies: Sequence[tuple[np.ndarray, np.ndarray] | None] = (),
-    ) -> Frame:
+    def frame(self, c2w: np.ndarray, horizontal_fov_degrees: float, bodies: Sequence[Arrays | None] = ()) -> Frame:
         """Draws one frame.
 
         Args:
@@ -143,11 +139,7 @@ class Renderer(AbstractContextManager["Renderer"]):
             return self._draw(loaded, c2w, horizontal_fov_degrees, bodies)
 
     def _draw(
-        self,
-        loaded: _Loaded,
-        c2w: np.ndarray,
-        horizontal_fov_degrees: float,
-        bodies: Sequence[tuple[np.ndarray, np.ndarray] | None],
+        self, loaded: _Loaded, c2w: np.ndarray, horizontal_fov_degrees: float, bodies: Sequence[Arrays | None]
     ) -> Frame:
         gl = self._context
         view = _view(c2w)
@@ -282,7 +274,7 @@ class _Body:
         self.found_array = gl.vertex_array(found, [(self._moving, "3f 12x", "in_position")], index)
         self.owned = [self._moving, still, index, self.shaded_array, self.shadow_array, self.found_array]
 
-    def place(self, pose: tuple[np.ndarray, np.ndarray] | None) -> bool:
+    def place(self, pose: Arrays | None) -> bool:
         """Uploads this frame's pose; False where the body is absent."""
         if pose is None:
             self.bounds = None
@@ -303,15 +295,7 @@ class _Body:
 class _Loaded:
     """What is on the device for one clip."""
 
-    def __init__(
-        self,
-        gl: Any,
-        program: Any,
-        depth: Any,
-        found: Any,
-        scene: Scene,
-        bodies: Sequence[tuple[np.ndarray, np.ndarray]],
-    ) -> None:
+    def __init__(self, gl: Any, program: Any, depth: Any, found: Any, scene: Scene, bodies: Sequence[Arrays]) -> None:
         self.program = program
         self.sun = np.asarray(scene.sun, dtype=np.float64)
         surface = scene.surface

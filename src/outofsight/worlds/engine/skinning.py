@@ -86,13 +86,7 @@ def assemble(spec: SubjectSpec, builder: BodyBuilder, rig: Rig) -> Body:
 
 
 def pose_body(
-    body: Body,
-    x: np.ndarray,
-    y: np.ndarray,
-    z: np.ndarray,
-    heading: np.ndarray,
-    phase: np.ndarray,
-    speed: np.ndarray,
+    body: Body, x: np.ndarray, y: np.ndarray, z: np.ndarray, heading: np.ndarray, phase: np.ndarray, speed: np.ndarray
 ) -> PosedBody:
     """The body at F places (metres), headings (radians), phases (cycles) and speeds (metres per second), all [F].
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import Colour, MeshBuilder, Pair, Texture
 from ...engine.scene import Obstacle, PointLight, Scene, SceneLayout
 from ...engine.terrain import Terrain, terrain_height
 from ..props import prop_named
@@ -20,6 +20,7 @@ from ..props.base import Prop
 from ..textures import texture
 
 Stage = tuple[float, float, float, float]
+Kinds = str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Plan:
         """A turn by whole right angles, radians."""
         return self.rng.randrange(4) * pi / 2
 
-    def add(self, kind: str, x: float, y: float, half: tuple[float, float], height: float, angle: float = 0.0) -> None:
+    def add(self, kind: str, x: float, y: float, half: Pair, height: float, angle: float = 0.0) -> None:
         self.obstacles.append(Obstacle(x, y, half[0], half[1], angle, height, kind))
         self._reaches.append((self.obstacles[-1], x, y, half[0] + half[1]))
 
@@ -80,10 +81,10 @@ class Plan:
 
     def scatter(
         self,
-        kind: str | Sequence[str],
+        kind: Kinds,
         count: int,
-        half: tuple[float, float],
-        height: tuple[float, float],
+        half: Pair,
+        height: Pair,
         *,
         gap: float = 2.2,
         area: Stage | None = None,
@@ -115,15 +116,15 @@ class Plan:
 
     def row(
         self,
-        kind: str | Sequence[str],
-        start: tuple[float, float],
-        end: tuple[float, float],
-        size: tuple[float, float],
+        kind: Kinds,
+        start: Pair,
+        end: Pair,
+        size: Pair,
         depth: float,
-        height: tuple[float, float],
+        height: Pair,
         *,
-        gap: float = 0.0,
-        skip: float = 0.0,
+        gap: float = 0,
+        skip: float = 0,
     ) -> None:
         """Buildings side by side from start to end, fronts (their -y) on that line, to the right of its direction.
 
@@ -147,10 +148,10 @@ class Plan:
 
     def around(
         self,
-        kind: str | Sequence[str],
-        size: tuple[float, float],
+        kind: Kinds,
+        size: Pair,
         depth: float,
-        height: tuple[float, float],
+        height: Pair,
         *,
         out: float = 0.5,
         gap: float = 0.0,
@@ -258,7 +259,7 @@ def _grid_lines(low: float, high: float, step: float) -> np.ndarray:
 def wide_ground(
     mesh: MeshBuilder,
     layout: SceneLayout,
-    colour: Sequence[float] | np.ndarray,
+    colour: Colour,
     texture_name: str,
     repeat: float,
     *,
@@ -290,8 +291,8 @@ def strip(
     x1: float,
     y1: float,
     z: float,
-    colour: Sequence[float] | np.ndarray,
-    texture_name: str | None,
+    colour: Colour,
+    texture_name: Texture,
     repeat: float = 2.0,
 ) -> None:
     """A flat rectangle just above the ground, cut into pieces of some 8 m."""
@@ -307,7 +308,7 @@ def path(
     layout: SceneLayout,
     points: np.ndarray,
     width: float,
-    colour: Sequence[float] | np.ndarray,
+    colour: Colour,
     texture_name: str,
     repeat: float = 2.0,
 ) -> None:
@@ -326,11 +327,11 @@ def path(
 def skyline(
     mesh: MeshBuilder,
     rng: Random,
-    distance: tuple[float, float],
-    height: tuple[float, float],
+    distance: Pair,
+    height: Pair,
     count: int,
-    colours: Sequence[Sequence[float]],
-    skin: str | None,
+    colours: Sequence[Colour],
+    skin: Texture,
     repeat: float = 12.0,
     base: float = 0.0,
 ) -> None:
@@ -345,13 +346,7 @@ def skyline(
 
 
 def hills(
-    mesh: MeshBuilder,
-    seed: int,
-    distance: float,
-    height: float,
-    colour: Sequence[float] | np.ndarray,
-    texture_name: str | None,
-    jagged: float = 0.5,
+    mesh: MeshBuilder, seed: int, distance: float, height: float, colour: Colour, skin: Texture, jagged: float = 0.5
 ) -> None:
     """A ring of hills on the horizon."""
     rng = np.random.default_rng([seed, 5])
@@ -376,7 +371,7 @@ def hills(
     inward = -np.stack([np.cos(angles), np.sin(angles), np.full(n + 1, -1.1)], axis=1)
     uvs = np.stack([np.tile(np.linspace(0, 24, n + 1), 3), np.repeat([0.0, 1.0, 2.0], n + 1)], axis=1)
     tone = np.asarray(colour) * np.repeat([0.8, 1.0, 1.1], n + 1)[:, None]
-    mesh.add(p, np.tile(inward, (3, 1)), f, tone, texture_name, uvs)
+    mesh.add(p, np.tile(inward, (3, 1)), f, tone, skin, uvs)
 
 
 def gentle(rng: Random, height: float, length: float, far: float, near: float) -> Terrain:

@@ -7,7 +7,7 @@ from random import Random
 
 import numpy as np
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import Colour, MeshBuilder, Pair
 from ...engine.scene import SceneLayout
 from ...engine.terrain import terrain_height
 from ..props.base import WOOD
@@ -16,12 +16,7 @@ from .common import Plan, family, gentle, hills, path, wide_ground
 
 
 def _fence(
-    m: MeshBuilder,
-    layout: SceneLayout,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    height: float = 1.1,
-    tone: tuple[float, float, float] = WOOD,
+    m: MeshBuilder, layout: SceneLayout, start: Pair, end: Pair, height: float = 1.1, tone: Colour = WOOD
 ) -> None:
     """Posts and two rails that follow the ground."""
     a, b = np.array(start), np.array(end)

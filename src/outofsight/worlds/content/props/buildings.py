@@ -121,18 +121,17 @@ def shop(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
 def church(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
     w, h = 2 * o.half_x, o.height
     tone = shade(rng, (0.85, 0.79, 0.68))
-    with m.at(0, 0, 0):
-        m.box([0, -o.half_y + w * 0.25, 0], [w * 0.5, w * 0.5, h * 0.62], tone, "ashlar", 2.4)
-        spire = [(w * 0.38, 0), (w * 0.3, h * 0.06), (0.05, h * 0.38)]
-        m.lathe([0, -o.half_y + w * 0.25, h * 0.62], spire, (0.36, 0.5, 0.46), "roof", 2.0, 8)
-        m.box([0, 1.0, 0], [w, 2 * o.half_y - 2, h * 0.26], tone, "ashlar", 2.4)
-        with m.at(0, 1.0, h * 0.26, pi / 2):
-            m.gable([0, 0, 0], [2 * o.half_y - 2, w, h * 0.16], ROOFS[0], "roof", 2.0, wall=tone, wall_texture="ashlar")
-        front = -o.half_y - 0.03
-        m.box([0, front, 0], [1.8, 0.12, 3.2], WOOD, "planks", 1.2)
-        for z in (0.34, 0.5):
-            m.box([0, front, h * z], [1.1, 0.1, h * 0.08], (0.15, 0.17, 0.22))
-        m.front(-0.9, 0.9, front - 0.02, h * 0.43, h * 0.43 + 1.8, (0.95, 0.93, 0.85))
+    m.box([0, -o.half_y + w * 0.25, 0], [w * 0.5, w * 0.5, h * 0.62], tone, "ashlar", 2.4)
+    spire = [(w * 0.38, 0), (w * 0.3, h * 0.06), (0.05, h * 0.38)]
+    m.lathe([0, -o.half_y + w * 0.25, h * 0.62], spire, (0.36, 0.5, 0.46), "roof", 2.0, 8)
+    m.box([0, 1.0, 0], [w, 2 * o.half_y - 2, h * 0.26], tone, "ashlar", 2.4)
+    with m.at(0, 1.0, h * 0.26, pi / 2):
+        m.gable([0, 0, 0], [2 * o.half_y - 2, w, h * 0.16], ROOFS[0], "roof", 2.0, wall=tone, wall_texture="ashlar")
+    front = -o.half_y - 0.03
+    m.box([0, front, 0], [1.8, 0.12, 3.2], WOOD, "planks", 1.2)
+    for z in (0.34, 0.5):
+        m.box([0, front, h * z], [1.1, 0.1, h * 0.08], (0.15, 0.17, 0.22))
+    m.front(-0.9, 0.9, front - 0.02, h * 0.43, h * 0.43 + 1.8, (0.95, 0.93, 0.85))
 
 
 def barn(m: MeshBuilder, rng: Random, o: Obstacle) -> None:
