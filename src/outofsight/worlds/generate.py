@@ -38,7 +38,7 @@ DATA, MAKING = "HM-World", ".making"
 FATES = "fates"
 WORLD_FILE = "world.json"
 _MOST_ATTEMPTS = 16
-_BREATHS = 0.25  # cycles per second of who stands
+_BREATHS = 0.25  # cycles per second, of a standing body
 _STILL = 0.05  # shares of the walking speed, below which the gait gives way to breathing
 
 
@@ -62,8 +62,8 @@ class Seconds:
 class RenderedClip:
     """A clip in memory. fates: "vanished", "frozen" -> target frames uint8 [F,H,W,3]; frozen_ids [F,H,W].
 
-    returning: subjects (by their number) that leave and re-enter. fated: those whom the fates befall; held: for each
-    of them the raw frame at which "frozen" holds it. verdicts: by the pixels.
+    returning: subjects (by their number) that leave and re-enter. fated: the subjects that the fates change; held:
+    for each of them the raw frame at which "frozen" holds it. verdicts: by the pixels.
     """
 
     staging: Staging
@@ -89,7 +89,7 @@ def posed(staging: Staging) -> tuple[PosedBody, ...]:
         stride = np.array([body.stride(float(speed)) for speed in track.speed])
         # a pace that changes takes longer or shorter steps: cycles add up frame by frame
         steps = np.diff(track.distance) / np.maximum(0.5 * (stride[1:] + stride[:-1]), 1e-3)
-        # who stands breathes on by the clock; feet at rest are where they are whatever the phase
+        # a standing body breathes on by the clock; its feet rest whatever the phase
         still = np.clip(1.0 - track.speed / (_STILL * body.spec.walk_speed), 0.0, 1.0)
         steps += np.minimum(still[1:], still[:-1]) * _BREATHS / staging.preset.fps
         phase = subject.path.phase + np.concatenate([[0.0], np.cumsum(steps)])
@@ -201,7 +201,7 @@ class ClipMaker(AbstractContextManager["ClipMaker"]):
     def _add_fates(
         self, made: RenderedClip, bodies: Sequence[PosedBody], counts: np.ndarray, target: np.ndarray
     ) -> None:
-        """What the target would be, had those who return vanished, or frozen where they were last seen."""
+        """The target with its returning subjects vanished, and with them frozen where they were last visible."""
         fated = made.returning or tuple(range(len(bodies)))
         cut = self.preset.cut
         counts = counts[:, :cut]

@@ -77,7 +77,7 @@ def open_folder(out: Path, settings: Settings, version: int) -> None:
             raise WorldsError(
                 f"{out} was made with other settings, and clips of two kinds do not mix.\n  there: {theirs.words()} "
                 f"(plan version {found.get('plan_version')})\n  asked: {settings.words()} (plan version {version})\n"
-                "Give another --out, or the same settings to go on with it."
+                "Give another --out, or the same settings to resume it."
             )
         return
     if out.is_dir() and any(entry for entry in out.iterdir() if entry.name != ".lock"):
@@ -105,7 +105,7 @@ def read_rows(out: Path, data: str, settings: Settings) -> dict[int, Row]:
         OutputError: there are clips of this run and no manifest, or one that is damaged: nothing is touched then.
     """
     file = out / MANIFEST_FILE
-    remedy = f"put {MANIFEST_FILE} back, or, to have all clips made anew, move {out / data} away. Nothing was changed"
+    remedy = f"put {MANIFEST_FILE} back, or, to have all clips made again, move {out / data} away. Nothing was changed"
     if not file.is_file():
         orphans = _own_folders(out / data, settings)
         if orphans or file.exists():
@@ -152,8 +152,8 @@ def _own_folders(data: Path, settings: Settings) -> list[Path]:
 
 
 def verified(out: Path, data: str, making: str, rows: dict[int, Row], settings: Settings) -> dict[int, Row]:
-    """The rows whose clips lie there whole. This run's own clips that are not are removed, to be made anew; whatever
-    else is there stays.
+    """The rows whose clips are there and whole. This run's own clips that are not are removed, to be made again;
+    whatever else is there stays.
 
     Raises:
         OutputError: a clip is not whole and holds something that this run did not make (a link, further files).
@@ -184,11 +184,11 @@ def _check_own(folder: Path, listed: dict[str, str] | None) -> None:
     """Raises OutputError where removing a clip's folder would remove what this package did not write there."""
     if folder.is_symlink():
         raise OutputError(
-            f"{folder} is a link, and the clip it leads to is not whole: remove the link, or mend the clip"
+            f"{folder} is a link, and the clip it leads to is not whole: remove the link, or restore the clip"
         )
     inside = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
     known = set(_WRITTEN if listed is None else listed)
-    strange = sorted(
+    foreign = sorted(
         path.relative_to(folder).as_posix()
         for path in inside
         if path.is_symlink() or path.relative_to(folder).as_posix() not in known
@@ -197,10 +197,10 @@ def _check_own(folder: Path, listed: dict[str, str] | None) -> None:
         raise OutputError(
             f"{folder} has the name of one of this run's clips and no world.json, so it is not one: move it away"
         )
-    if strange:
+    if foreign:
         raise OutputError(
-            f"{folder} is not whole, and holds what 'outofsight worlds' did not make ({', '.join(strange[:4])}): move "
-            "that away; then the clip is made anew"
+            f"{folder} is not whole, and holds what 'outofsight worlds' did not make ({', '.join(foreign[:4])}): move "
+            "that away; then the clip is made again"
         )
 
 
@@ -228,13 +228,13 @@ def write_rows(out: Path, data: str, rows: Sequence[Row]) -> None:
     with replacing(out / MANIFEST_FILE) as beside:
         beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ordered), encoding="utf-8")
     captions = out / data / "caption.txt"
-    strange = _strange_captions(captions, {str(row["name"]) for row in rows})
+    foreign = _foreign_captions(captions, {str(row["name"]) for row in rows})
     if ordered:
         with replacing(captions) as beside:
-            beside.write_text("".join([*(_caption_line(row) for row in ordered), *strange]), encoding="utf-8")
+            beside.write_text("".join([*(_caption_line(row) for row in ordered), *foreign]), encoding="utf-8")
 
 
-def _strange_captions(file: Path, names: set[str]) -> list[str]:
+def _foreign_captions(file: Path, names: set[str]) -> list[str]:
     """Lines for folders that lie there and are no clips of the run: somebody wrote them, and they stay."""
     if not file.is_file():
         return []

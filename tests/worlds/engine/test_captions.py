@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from outofsight.worlds.engine.captions import Told, caption
+from outofsight.worlds.engine.captions import CaptionSubject, caption
 
 PLACE = {"place": "a plaza", "light": "at noon"}
 
 
-def told(who: str, wearing: str, *, returns: bool = True) -> Told:
-    return Told({"who": who, "wearing": wearing}, "straight", seen=True, returns=returns, hidden=False)
+def told(who: str, wearing: str, *, returns: bool = True) -> CaptionSubject:
+    return CaptionSubject({"who": who, "wearing": wearing}, "straight", seen=True, returns=returns, hidden=False)
 
 
 def test_two_of_one_name_are_told_apart() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 
 from ...cameras import CameraPath
 from ...clips import SubjectTrack
-from .captions import Told, caption
+from .captions import CaptionSubject, caption
 from .plan import Staging
 from .sighting import Verdict, verdict
 
 # (x, y, z) -> (x, -z, y): from z up to y down, both right-handed
 _Y_DOWN = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-_PLAIN_AREA = 0.0008  # share of the image from which on a subject is plainly seen
+_CLEAR_AREA = 0.0008  # share of the image from which on a subject is clearly visible
 
 
 def to_y_down(c2w: np.ndarray) -> np.ndarray:
@@ -52,8 +52,8 @@ def boxes(ids: np.ndarray, subject: int) -> np.ndarray:
 
 
 def verdicts(staging: Staging, counts: np.ndarray) -> tuple[Verdict, ...]:
-    """What became of each subject by its visible pixels, counts [subjects,F] of the raw frames."""
-    least = max(6.0, _PLAIN_AREA * staging.preset.height * staging.preset.width)
+    """Each subject's visibility by its pixels, counts [subjects,F] of the raw frames."""
+    least = max(6.0, _CLEAR_AREA * staging.preset.height * staging.preset.width)
     return tuple(verdict(count >= least, count > 0, staging.preset.cut) for count in counts)
 
 
@@ -115,14 +115,14 @@ def cameras(staging: Staging, halves: Sequence[np.ndarray]) -> tuple[CameraPath,
 
 def describe(staging: Staging, counts: np.ndarray, returning: Sequence[int]) -> str:
     """The clip's caption; counts [subjects,R] of visible pixels."""
-    told = []
+    subjects = []
     least = 0.03 * counts.shape[1]
     for index, (spec, subject) in enumerate(zip(staging.specs, staging.plan.subjects, strict=True)):
         fast = subject.path.speed > 0.5 * (spec.walk_speed + spec.run_speed)
         hidden = staging.plan.kind == "occluded" and index == 0
         seen = bool((counts[index] > 0).sum() > least)
-        told.append(Told(spec.words, subject.path.name, seen, index in returning, hidden, fast))
+        subjects.append(CaptionSubject(spec.words, subject.path.name, seen, index in returning, hidden, fast))
     plan = staging.plan
     rng = np.random.default_rng([plan.seed, plan.index, plan.attempt, 20])
     words: Mapping[str, str] = staging.layout.words
-    return caption(words, told, plan.camera.shot, rng)
+    return caption(words, subjects, plan.camera.shot, rng)

@@ -39,8 +39,8 @@ _ON = ("platform", "roof", "rooftop")  # places that one is on, not in
 
 
 @dataclass(frozen=True)
-class Told:
-    """One subject as the caption tells of it.
+class CaptionSubject:
+    """What the caption of a clip says of one subject.
 
     words: the catalogue's ("who", "wearing"). seen: whether it is seen at all. returns: whether it leaves the view and
     comes back. hidden: whether it is an object that hides it then. path: its path's name. running: at its faster gait.
@@ -54,9 +54,9 @@ class Told:
     running: bool = False
 
 
-def caption(place: Mapping[str, str], told: Sequence[Told], shot: str, rng: np.random.Generator) -> str:
+def caption(place: Mapping[str, str], subjects: Sequence[CaptionSubject], shot: str, rng: np.random.Generator) -> str:
     """The caption of a clip: scene, subjects that are seen, what they do, what the camera does."""
-    seen = [subject for subject in told if subject.seen]
+    seen = [subject for subject in subjects if subject.seen]
     names = _names(seen)
     where = _join_words(place.get("place", "an open place"), place.get("light", ""))
     inside = f"{'on' if set(_ON) & set(where.split()) else 'in'} {where}"
@@ -78,8 +78,8 @@ def caption(place: Mapping[str, str], told: Sequence[Told], shot: str, rng: np.r
     return ". ".join(sentences) + "."
 
 
-def _names(seen: Sequence[Told]) -> list[tuple[str, str]]:
-    """What each is called at first, and afterwards: told by its clothes or coat where another's name is alike."""
+def _names(seen: Sequence[CaptionSubject]) -> list[tuple[str, str]]:
+    """What each is called at first, and afterwards: with its clothes or coat where names are alike."""
     who = [subject.words.get("who", "someone") for subject in seen]
     names = []
     for number, (name, subject) in enumerate(zip(who, seen, strict=True)):
@@ -96,7 +96,7 @@ def _another(name: str) -> str:
     return f"another {rest}" if first in ("a", "an") and rest else name
 
 
-def _does(subject: Told, rng: np.random.Generator) -> str:
+def _does(subject: CaptionSubject, rng: np.random.Generator) -> str:
     goes = subject.words.get("motion_run" if subject.running else "motion_walk", "runs" if subject.running else "walks")
     return _pick(rng, _WALKS[subject.path]).format(goes=goes)
 
@@ -121,7 +121,7 @@ def _camera(name: str, rng: np.random.Generator) -> str:
     return f"{moves} and {looks}"
 
 
-def _comes_back(back: Sequence[Told], names: Sequence[str], rng: np.random.Generator) -> str:
+def _comes_back(back: Sequence[CaptionSubject], names: Sequence[str], rng: np.random.Generator) -> str:
     who = " and ".join(names) if len(names) < 3 else ", ".join(names[:-1]) + f" and {names[-1]}"
     many = len(names) > 1
     if all(subject.hidden for subject in back):

@@ -1,4 +1,4 @@
-"""Where the camera stands so that a shot shows what a clip is to show: K cameras drawn at once, one of the best."""
+"""Camera placement: K cameras are sampled around a subject's track, and one of those that frame it best is kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .shots import _NUMBERS, CameraPlan, CameraTrack, Shot, move
 from .sighting import sight
 
 KINDS = ("re-entry", "always-visible", "never-visible", "occluded")
-_REFERENCE = 0.3  # share of the clip at which the subject stands where it was framed: as the first glance begins
+_REFERENCE = 0.3  # share of the clip at which the subject is framed: as the first look away begins
 CAMERA_ROOM = 0.45  # metres between a camera and an obstacle
 # crowns and awnings stick out of the boxes that trunks and counters are: cameras keep away from these
 _OVERHANGING = frozenset({"tree", "autumn tree", "orange tree", "dead tree", "pine", "snowy pine", "market stall"})
@@ -25,7 +25,7 @@ LENS_HEIGHTS = 0.3, 2.1  # metres above the ground, of a camera
 _NEAREST, _FARTHEST = 1.1, 9.0  # metres from the camera to a body where it was framed
 _WHOLE, _SMALL = 0.8, 0.2  # a body looks right with this much of its height in the frame, and this large in it
 _SEEN_BEFORE, _SEEN_AFTER = 0.3, 0.45  # shares of the context, and of the target after the look away, it is seen in
-_MOST_TRIED = 12  # candidates whose way is compared with the obstacles
+_MOST_TRIED = 12  # candidates whose track is tested against the obstacles
 # a subject's way, seen from the camera: radians between its heading and the direction from it to the camera
 _BEARINGS = {"crossing": (0.5 * np.pi, 0.45), "approach": (0.0, 0.6), "recede": (np.pi, 0.6)}
 
@@ -131,7 +131,7 @@ def _draw(rng: np.random.Generator, aim: Aim, count: int) -> tuple[dict[str, np.
     values["height"] = np.clip(height * (low + (feet - low) * drawn[1]), *LENS_HEIGHTS)
     where, heading = track.positions[reference], track.heading[reference]
     middle, spread = _BEARINGS.get(aim.path, (0.0, np.pi))
-    # who crosses goes the way of the glance, mostly: the other way it would be gone before the camera is back
+    # a crossing subject mostly moves the way the camera looks: the other way it would have left before it is back
     turn = shot.glances[-1].turn if shot.glances and not shot.tilts else 0.0
     sign = np.where(drawn[7] < 0.5 - 0.35 * turn, -1.0, 1.0)
     bearing = heading + sign * middle + spread * (2 * drawn[8] - 1)
@@ -150,7 +150,7 @@ def _draw(rng: np.random.Generator, aim: Aim, count: int) -> tuple[dict[str, np.
 
 
 def _reach(aim: Aim, fov: np.ndarray) -> np.ndarray:
-    """[count] metres that the camera must at least be away, so that who comes or crosses is in sight to the end."""
+    """[count] least distances of the camera, metres: a subject that approaches or crosses is in view to the end."""
     shot, distance = aim.shot, aim.track.distance
     still_to_go = float(distance[-1] - distance[aim.reference])
     least = np.zeros(len(fov))
@@ -162,7 +162,7 @@ def _reach(aim: Aim, fov: np.ndarray) -> np.ndarray:
 
 
 def _from_aside(aim: Aim, distance: np.ndarray, half: np.ndarray, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bearing and offset for a camera that does not look away: who is to leave walks out of its frame by the cut."""
+    """Bearing and offset for a camera that does not look away: the subject walks out of its frame by the cut."""
     positions, cut = aim.track.positions, aim.preset.cut
     here, gone = positions[aim.reference], positions[min(cut + cut // 12, len(positions) - 1)]
     way = np.arctan2(gone[1] - here[1], gone[0] - here[0])
@@ -182,7 +182,7 @@ def _set_motion(
         values["radius"], values["lean"] = distance, offset
         values["sweep"] = shot.travel * (0.35 + 0.7 * r[0])
         return
-    near = np.clip(distance / 4.0, 0.4, 1.1)  # who films what is small and near moves with care
+    near = np.clip(distance / 4.0, 0.4, 1.1)  # cameras move slowly around what is small and near
     values["speed"] = near * np.where(shot.travel < 0, 0.3 + 0.9 * r[0], 0.3 + 0.6 * r[0])
     if shot.family == "truck":
         values["speed"] = near * (0.3 + 0.5 * r[0])

@@ -19,7 +19,7 @@ from .noise import smoothstep
 
 GRAVITY = 9.81
 REACH = 0.992  # of a leg's full length: knees never lock
-SWAY = 0.012  # leg lengths, that the weight of who stands shifts to either side
+SWAY = 0.012  # leg lengths: lateral sway of a standing body
 IDLE, WALK, RUN = 0, 1, 2
 ByPace = tuple[float, float, float]
 """A number while standing, walking and running."""

@@ -194,7 +194,7 @@ class MeshBuilder(Mesh):
     ) -> None:
         """A box; ``centre`` is the middle of its floor. sides: 0..3 walls (-y, +x, +y, -x), 4 top, 5 bottom.
 
-        whole: round the repeats so that textures of windows are never cut. contact: how dark the foot is.
+        whole: round the repeats so that textures of windows are never cut. contact: brightness at its ground contact.
         """
         half = np.array([size[0] / 2, size[1] / 2, size[2] / 2])
         picked = list(sides)

@@ -1,7 +1,7 @@
 """Where subjects go: ten kinds of path, each a profile of speed and heading that is integrated over time.
 
 All of it runs over K candidates at once: a path is placed by drawing K starts, integrating them together and
-taking the first that meets no obstacle and nobody else; one that meets an obstacle may dodge it by a lane change
+taking the first that meets no obstacle and no other subject; one that meets an obstacle may dodge it by a lane change
 (a bump in its heading, so that speed, heading and distance stay of one piece).
 """
 
@@ -29,7 +29,7 @@ PATHS = (
     "zigzag",
     "pause-and-return",
 )
-_WHOLE_SECONDS = 8.0  # that a whole path takes at least: nobody walks a circle in two seconds
+_WHOLE_SECONDS = 8.0  # the least that a whole path takes
 _DODGE_SHARE = 0.2  # of the clip: how long a lane change takes
 _DODGES = np.array([0.7, -0.7, 1.4, -1.4, 2.2, -2.2])  # metres to the left
 _MOST_TURNED = 0.85  # radians that a lane change may turn the heading
@@ -65,7 +65,7 @@ class PathPlan:
 class Track:
     """A path over F frames, of one subject or of K candidates.
 
-    positions: [..., F, 2] metres. heading: [..., F] radians. speed: [..., F] m/s. distance: [..., F] metres gone.
+    positions: [..., F, 2] metres. heading: [..., F] radians. speed: [..., F] m/s. distance: [..., F] metres travelled.
     """
 
     positions: np.ndarray
@@ -196,14 +196,14 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class Occupied:
-    """Someone else's way: positions [F,2], and how near to it (metres) nobody may come."""
+    """Another subject's or a camera's track: positions [F,2], and the distance to keep from it (metres)."""
 
     positions: np.ndarray
     radius: float
 
 
 def _free_of(tracks: np.ndarray, radius: float, others: Sequence[Occupied]) -> np.ndarray:
-    """[K,F,2] -> [K] bool: far enough from everyone else in every frame."""
+    """[K,F,2] -> [K] bool: far enough from all other tracks in every frame."""
     free = np.ones(len(tracks), dtype=bool)
     for other in others:
         away = tracks - other.positions

@@ -27,10 +27,10 @@ SPLITS = ("train", "test")
 MOST_SUBJECTS = 3
 _COUNT_SHARES = (0.5, 0.3, 0.2)  # of clips with 1, 2 and 3 subjects
 _ROUNDS = 80
-# rounds after which what was dealt is drawn anew: the subjects and their paths, the shot, the family
+# rounds after which what was dealt is sampled again: the subjects and their paths, the shot, the family
 _NEW_SUBJECTS, _NEW_SHOT, _NEW_FAMILY = 5, 14, 26
 _SHOTS_A_TRACK, _WAYS_TO_JOIN = 2, 3  # draws of a camera for one track, and of a further subject's path
-_LEAST_SEEN = 0.04  # share of the frames in which each subject of a clip is plainly seen
+_LEAST_SEEN = 0.04  # share of the frames in which each subject of a clip is clearly visible
 _ROUNDS_A_WORLD = 4  # that one scene is tried for
 _HELD_OUT_FAMILIES, _HELD_OUT_SUBJECTS = slice(4, None, 6), slice(4, None, 5)
 _OWN_WAY = ("circle", "pause-and-return")  # paths that, shown whole, leave a camera's view and come back by themselves
@@ -118,7 +118,7 @@ class Staging:
         return SHOTS_BY_NAME[self.plan.camera.shot]
 
     def visibility(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of one subject, [F] bool each, from geometry: plainly seen; perhaps in view; hidden by an obstacle."""
+        """Of one subject, [F] bool each, from geometry: clearly visible; perhaps in view; hidden by an obstacle."""
         spec, track, z = self.specs[index], self.tracks[index], self.ground_z[index]
         fov = np.asarray(self.plan.camera.fov)
         found = sight(self.camera, self.camera_z, fov, self.preset.aspect, track.positions, z, spec.radius, spec.height)
@@ -131,7 +131,7 @@ class Staging:
 
 
 def lay_out(catalogue: Catalogue, plan: ClipPlan) -> Staging:
-    """Evaluate a plan: where everyone is in every raw frame."""
+    """Evaluate a plan: the subjects' and the camera's poses in every raw frame."""
     layout = catalogue.layout_scene(plan.family, plan.scene_seed)
     preset = preset_named(plan.preset)
     tracks = tuple(follow(subject.path, preset.raw_frames, preset.fps) for subject in plan.subjects)
@@ -295,7 +295,7 @@ def _dealt_kind(shares: dict[str, float], seed: int, index: int) -> str:
 def _shots_for(kind: str) -> tuple[Shot, ...]:
     if kind == "occluded":
         return (SHOTS_BY_NAME["hold"],)
-    if kind == "always-visible":  # a wide look away leaves everyone behind
+    if kind == "always-visible":  # a wide look away loses the subjects
         return tuple(shot for shot in SHOTS if shot.degrees[0] <= 30 and not shot.tilts and shot.family != "double")
     return SHOTS
 
@@ -309,7 +309,7 @@ def _paths_for(kind: str, shot: Shot) -> tuple[str, ...]:
 
 
 def _try(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> ClipPlan | None:
-    """One attempt at a cast: everyone's way and the camera's, or None."""
+    """One attempt at a cast: all subjects' paths and the camera's, or None."""
     ground, main = cast.ground, cast.specs[0]
     found = _first(rng, cast, preset)
     if found is None:
@@ -318,7 +318,7 @@ def _try(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> ClipPla
     world, subjects = ground.layout, (SubjectPlan(main.name, path),)
     plan = ClipPlan(**vars(cast.request), family=world.family, scene_seed=world.seed, subjects=subjects, camera=camera)
     staging = _staging(plan, preset, ground, cast.specs[:1], (track,))
-    # nobody else walks into the lens either: a tall body fills the picture from farther away
+    # further subjects keep away from the camera too: a tall body fills the picture from farther away
     tallest = max(spec.height for spec in cast.specs)
     occupied = [Occupied(track.positions, main.radius + 0.2), Occupied(staging.camera.positions, 0.5 + 0.6 * tallest)]
     for spec, name in zip(cast.specs[1:], cast.paths[1:], strict=True):
@@ -332,7 +332,7 @@ def _try(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> ClipPla
 
 
 def _first(rng: np.random.Generator, cast: _Cast, preset: WorldsPreset) -> tuple[PathPlan, Track, CameraPlan] | None:
-    """The way of the subject that the kind of clip is about, and a camera that shows it so; or None."""
+    """The path of the subject that the kind of clip is about, and a camera that shows it so; or None."""
     main, kind = cast.specs[0], cast.request.kind
     if kind == "occluded":
         return _hiding_place(rng, cast.ground, main, preset)
@@ -417,7 +417,7 @@ def _confirmed(staging: Staging) -> tuple[int, ...] | None:
         return None if any(touched.any() for _, touched, _ in sights) else ()
     if kind == "always-visible":
         return () if all(seen.mean() > 0.97 and touched.all() for seen, touched, _ in sights) else None
-    # nobody is there for nothing
+    # each subject is visible for a fair share of the frames
     if any(seen.mean() < _LEAST_SEEN for seen, _, _ in sights):
         return None
     if 0 not in returning:

@@ -29,7 +29,7 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 @dataclass(eq=False)
 class Frame:
-    """One picture and its truth.
+    """One frame and its ground truth.
 
     colour: [H,W,3] uint8 sRGB, anti-aliased. ids: [H,W] uint8, 0 for world and sky, i + 1 for body i. depth: [H,W]
     float32, metres along the camera's z axis, inf in the sky. Ids and depth are those of the surface at each

@@ -17,7 +17,7 @@ from .terrain import terrain_height
 
 @dataclass(frozen=True)
 class Obstacle:
-    """An upright box (centre, half extents, rotation in radians about z, height) that nobody walks through.
+    """An upright box (centre, half extents, rotation in radians about z, height) that tracks keep clear of.
 
     kind is a word for captions ("bench", "oak", "house").
     """

@@ -89,7 +89,7 @@ SHOT_FAMILIES = tuple(dict.fromkeys(shot.family for shot in SHOTS))
 
 @dataclass(frozen=True)
 class CameraPlan:
-    """One camera's path. x, y (metres): where it stands at the first frame. yaw: radians, the direction it looks in
+    """One camera's path. x, y (metres): its place at the first frame. yaw: radians, the direction it looks in
     then. height: metres above the ground. fov: horizontal, degrees. degrees: how far it looks away.
 
     speed: m/s of dolly and truck. bend: radians that a curve turns over the clip. radius: metres of an orbit;
@@ -140,8 +140,8 @@ class CameraTrack:
 
 
 def move(shot: Shot, values: dict[str, np.ndarray], frames: int, fps: float, subject: np.ndarray) -> CameraTrack:
-    """K cameras of one shot: `values` holds every number of CameraPlan as [K]; subject: [F,2], whom "follow" goes
-    along with."""
+    """K cameras of one shot: `values` holds every number of CameraPlan as [K]; subject: [F,2], the track that
+    "follow" keeps to."""
     u = np.arange(frames) / (frames - 1)
     look = glance_angle(shot, u, *(values[name] for name in ("degrees", "shift", "stretch", "hold")))
     yaw = values["yaw"][:, None] + np.zeros_like(u)
@@ -171,7 +171,7 @@ def move(shot: Shot, values: dict[str, np.ndarray], frames: int, fps: float, sub
 
 
 def _smoothed(points: np.ndarray) -> np.ndarray:
-    """The path of someone who carries a camera along: a running mean over a fifth of the clip."""
+    """The path of a camera carried along: a running mean over a fifth of the clip."""
     width = max(1, len(points) // 10)
     padded = np.concatenate([np.repeat(points[:1], width, 0), points, np.repeat(points[-1:], width, 0)])
     sums = np.cumsum(np.concatenate([np.zeros((1, 2)), padded]), axis=0)

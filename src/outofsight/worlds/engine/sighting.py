@@ -10,7 +10,7 @@ from .motion import Ground
 from .shots import CameraTrack
 
 _NEAREST = 0.4  # metres in front of the camera
-# limbs swing beyond the box, and a shadow of doubt is kept: "out of the frame" is said of a larger box and frame
+# limbs swing beyond the box: a subject counts as out of the frame by a larger box and a larger frame
 _WIDER, _TALLER, _FRAME = 1.35, 0.08, 1.06
 _FAIR = 0.25  # share of the context, and of what is left of the target at its return, in which a subject is seen
 _SHOWN = 0.45  # share of the body's height that must be in the frame for it to count as seen
@@ -18,7 +18,7 @@ _SHOWN = 0.45  # share of the body's height that must be in the frame for it to 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """touched: some of the box may be in the frame. seen: the subject is plainly in it. [..., F] bool each.
+    """touched: some of the box may be in the frame. seen: the subject is clearly in it. [..., F] bool each.
     distance: [..., F] metres along the camera's axis. shown: [..., F] share of the body's height that the frame's upper
     and lower edges leave (0 or less: none)."""
 
@@ -97,8 +97,8 @@ def occluded(
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of one subject over a clip: counts of frames in which it is plainly seen in each half, and the
-    frame of the exit and of the re-entry around the cut (None: it does not do that)."""
+    """One subject's visibility over a clip: counts of frames in which it is clearly visible in each half, and the
+    frame of the exit and of the re-entry around the cut (None: there is none)."""
 
     context_seen: int
     target_seen: int
@@ -111,8 +111,8 @@ class Verdict:
 
 
 def verdict(seen: np.ndarray, touched: np.ndarray, cut: int) -> Verdict:
-    """Judge one subject: it re-enters where it was seen in the context, is out of view at or soon after the cut for
-    a while, and is plainly seen again in the target."""
+    """One subject's visibility: it re-enters where it was seen in the context, is out of view at or soon after the
+    cut for a while, and is clearly visible again in the target."""
     frames = len(seen)
     before, after = int(seen[:cut].sum()), int(seen[cut:].sum())
     window = touched[cut : cut + max(1, round(0.15 * (frames - cut)))]
