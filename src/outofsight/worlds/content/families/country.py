@@ -12,7 +12,8 @@ from ...engine.scene import SceneLayout
 from ...engine.terrain import terrain_height
 from ..props.base import WOOD
 from ..props.country import brown_cabin
-from .common import Plan, family, gentle, hills, path, wide_ground
+from .common import Plan, family
+from .ground import gentle, hills, path, wide_ground
 
 
 def _fence(

@@ -10,7 +10,8 @@ import numpy as np
 from ...engine.geometry import MeshBuilder
 from ...engine.scene import PointLight, SceneLayout
 from ..props.base import BRIGHT, IRON, STONE, YELLOW
-from .common import Plan, family, skyline, strip, wide_ground
+from .common import Plan, family
+from .ground import skyline, strip, wide_ground
 
 
 def _rooftop_fill(plan: Plan) -> None:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import pi
 from random import Random
 
 import numpy as np
 
-from ...engine.geometry import MeshBuilder
+from ...engine.geometry import MeshBuilder, Pair
 from ...engine.scene import PointLight, SceneLayout
 from ..props.base import BRIGHT, CORNERS, STONE, shade
-from .common import Plan, family, skyline, strip, wide_ground
+from .common import Plan, family
+from .ground import skyline, strip, wide_ground
 
 
 def _kerbs(m: MeshBuilder, layout: SceneLayout, road: float, reach: float = 90.0) -> None:
     """Pavements on both sides of a road along y."""
     for sign in (-1, 1):
         m.box([sign * road, 0, 0], [0.3, 2 * reach, 0.07], STONE, "flagstones", 1.2, contact=0.7)
+
+
+def _along_kerbs(plan: Plan, first: Pair, end: float, gap: Pair) -> Iterator[tuple[int, float]]:
+    """Side (-1, 1) and y of places along a road, the first up to ``first`` from the stage's edge, ``gap`` apart."""
+    for side in (-1, 1):
+        y = plan.stage[1] + plan.uniform(*first)
+        while y < end:
+            yield side, y
+            y += plan.uniform(*gap)
 
 
 def _street_fill(plan: Plan) -> None:
@@ -26,21 +37,18 @@ def _street_fill(plan: Plan) -> None:
     plan.row(["brick house", "church"], (-12, y1 + 38), (12, y1 + 38), (11.0, 14.0), 14.0, (11, 20))
     plan.row(["brick house"], (14, y0 - 38), (-14, y0 - 38), (7.0, 10.0), 9.0, (9, 13))
     plan.params["road"] = road = 5.4
-    for sign in (-1, 1):
-        y = y0 + plan.uniform(0, 4)
-        while y < y1 + 20:
-            roll = plan.rng.random()
-            if roll < 0.3:
-                plan.add("car", sign * (road - 1.1), y, (2.1, 0.9), 1.45, sign * pi / 2)
-            elif roll < 0.5:
-                plan.add("lamp post", sign * (road + 1.0), y, (0.2, 0.2), 4.2)
-            elif roll < 0.62:
-                plan.add("tree", sign * (road + 2.2), y, (0.5, 0.5), plan.uniform(4.5, 6.5))
-            elif roll < 0.74:
-                plan.add("bench", sign * (x1 - 1.2), y, (0.8, 0.35), 0.9, sign * -pi / 2)
-            elif roll < 0.84:
-                plan.add(plan.rng.choice(["phone box", "bin"]), sign * (road + 1.3), y, (0.45, 0.45), 2.5)
-            y += plan.uniform(4.5, 7.5)
+    for sign, y in _along_kerbs(plan, (0, 4), y1 + 20, (4.5, 7.5)):
+        roll = plan.rng.random()
+        if roll < 0.3:
+            plan.add("car", sign * (road - 1.1), y, (2.1, 0.9), 1.45, sign * pi / 2)
+        elif roll < 0.5:
+            plan.add("lamp post", sign * (road + 1.0), y, (0.2, 0.2), 4.2)
+        elif roll < 0.62:
+            plan.add("tree", sign * (road + 2.2), y, (0.5, 0.5), plan.uniform(4.5, 6.5))
+        elif roll < 0.74:
+            plan.add("bench", sign * (x1 - 1.2), y, (0.8, 0.35), 0.9, sign * -pi / 2)
+        elif roll < 0.84:
+            plan.add(plan.rng.choice(["phone box", "bin"]), sign * (road + 1.3), y, (0.45, 0.45), 2.5)
 
 
 def _street_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -56,23 +64,20 @@ def _avenue_fill(plan: Plan) -> None:
     plan.params["road"] = 6.8
     plan.row("tower block", (x1 + 3, y1 + 55), (x1 + 3, y0 - 55), (13, 20), 16, (16, 46), gap=3)
     plan.row("tower block", (x0 - 3, y0 - 55), (x0 - 3, y1 + 55), (13, 20), 16, (16, 46), gap=3)
-    for sign in (-1, 1):
-        y = y0 + plan.uniform(0, 3)
-        while y < y1 + 25:
-            kind = plan.rng.choice(["tree", "street lamp", "planter", "car", "bench", "kiosk"])
-            if kind == "car":
-                plan.add("car", sign * 5.6, y, (2.2, 0.95), 1.45, sign * pi / 2)
-            elif kind == "planter":
-                plan.add("planter", sign * 9.6, y, (1.4, 0.5), 1.1, pi / 2)
-            elif kind == "bench":
-                plan.add("bench", sign * 10.2, y, (0.9, 0.35), 0.9, -sign * pi / 2)
-            elif kind == "street lamp":
-                plan.add("street lamp", sign * 7.7, y, (0.15, 0.15), 6.5, pi if sign > 0 else 0.0)
-            elif kind == "kiosk":
-                plan.add("kiosk", sign * 10.4, y, (1.0, 1.0), 3.2)
-            else:
-                plan.add("tree", sign * 8.8, y, (0.5, 0.5), plan.uniform(5, 7))
-            y += plan.uniform(4.5, 7.0)
+    for sign, y in _along_kerbs(plan, (0, 3), y1 + 25, (4.5, 7.0)):
+        kind = plan.rng.choice(["tree", "street lamp", "planter", "car", "bench", "kiosk"])
+        if kind == "car":
+            plan.add("car", sign * 5.6, y, (2.2, 0.95), 1.45, sign * pi / 2)
+        elif kind == "planter":
+            plan.add("planter", sign * 9.6, y, (1.4, 0.5), 1.1, pi / 2)
+        elif kind == "bench":
+            plan.add("bench", sign * 10.2, y, (0.9, 0.35), 0.9, -sign * pi / 2)
+        elif kind == "street lamp":
+            plan.add("street lamp", sign * 7.7, y, (0.15, 0.15), 6.5, pi if sign > 0 else 0.0)
+        elif kind == "kiosk":
+            plan.add("kiosk", sign * 10.4, y, (1.0, 1.0), 3.2)
+        else:
+            plan.add("tree", sign * 8.8, y, (0.5, 0.5), plan.uniform(5, 7))
 
 
 def _avenue_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:
@@ -123,15 +128,12 @@ def _night_fill(plan: Plan) -> None:
     for i in range(6):
         sign = 1 if i % 2 else -1
         plan.add("street lamp", sign * 5.6, (i - 2.5) * 8.0, (0.15, 0.15), 5.2, pi if sign > 0 else 0.0)
-    for sign in (-1, 1):
-        y = y0 + plan.uniform(1, 4)
-        while y < y1:
-            kind = plan.rng.choice(["car", "bin", "planter", "phone box", "bench", "crate"])
-            if kind == "car":
-                plan.add("car", sign * 3.5, y, (2.1, 0.9), 1.45, sign * pi / 2)
-            elif plan.clear(sign * 9.0, y, 1.0, 1.0):
-                plan.add(kind, sign * 9.0, y, (0.8, 0.4) if kind != "phone box" else (0.45, 0.45), 1.0, -sign * pi / 2)
-            y += plan.uniform(4.5, 8)
+    for sign, y in _along_kerbs(plan, (1, 4), y1, (4.5, 8)):
+        kind = plan.rng.choice(["car", "bin", "planter", "phone box", "bench", "crate"])
+        if kind == "car":
+            plan.add("car", sign * 3.5, y, (2.1, 0.9), 1.45, sign * pi / 2)
+        elif plan.clear(sign * 9.0, y, 1.0, 1.0):
+            plan.add(kind, sign * 9.0, y, (0.8, 0.4) if kind != "phone box" else (0.45, 0.45), 1.0, -sign * pi / 2)
 
 
 def _night_ground(m: MeshBuilder, layout: SceneLayout, rng: Random) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from ...engine.geometry import MeshBuilder
 from ...engine.scene import SceneLayout
 from ..props.base import IRON, STEEL, YELLOW
-from .common import Plan, family, hills, skyline, strip, wide_ground
+from .common import Plan, family
+from .ground import hills, skyline, strip, wide_ground
 
 
 def _harbour_fill(plan: Plan) -> None:
