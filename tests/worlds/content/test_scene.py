@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from random import Random
 
 import numpy as np
 import pytest
 
 from outofsight.errors import WorldsError
 from outofsight.worlds.catalogue import CATALOGUE
+from outofsight.worlds.content.families.common import LIGHTS, Plan, family
 from outofsight.worlds.content.textures import TEXTURES, texture
 from outofsight.worlds.engine.scene import Scene, ground_height
 from outofsight.worlds.engine.terrain import slope
@@ -111,3 +113,19 @@ def test_textures_tile_and_are_not_flat(name: str) -> None:
         inside = np.abs(np.diff(pixels, axis=axis)).mean(axis=(1 - axis, 2))
         seam = np.abs(np.take(pixels, 0, axis) - np.take(pixels, -1, axis)).mean()
         assert seam <= inside.max() * 1.3 + 2, f"axis {axis}"
+
+
+def test_a_plan_draws_signs_and_quarter_turns() -> None:
+    plan = Plan(Random(1), (-5.0, -5.0, 5.0, 5.0))
+    assert {plan.sign() for _ in range(40)} == {-1, 1}
+    assert {round(plan.quarter() / (np.pi / 2), 9) for _ in range(80)} == {0.0, 1.0, 2.0, 3.0}
+
+
+def test_families_take_their_words_and_numbers_from_the_table() -> None:
+    made = family("park", lambda plan: None, lambda mesh, layout, rng: None)
+    assert made.places[1] == "a city park" and made.fog == 0.0024
+    layout = made.layout(7)
+    assert 14 <= layout.stage[2] <= 17 and 13 <= layout.stage[3] <= 16 and not layout.obstacles
+    assert layout.words["light"] in LIGHTS[layout.light].words
+    with pytest.raises(KeyError):
+        family("moon", lambda plan: None, lambda mesh, layout, rng: None)

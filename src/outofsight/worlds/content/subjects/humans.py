@@ -216,20 +216,17 @@ def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
     cloth = 1.0 if trousers else 0.0
     upper = 0.5 * (shape.limbs + shape.hips)
 
-    def row(point: np.ndarray, width: float, depth: float) -> tuple[float, ...]:
-        return (*point, width, depth)
-
     shin = 0.25 * knee + 0.75 * ankle + vec(-0.004, 0, 0)
     rows = [
-        row(hip + vec(0, 0, 0.045), 0.020 * upper, 0.030 * upper),
-        row(hip + vec(-0.002, 0, -0.012), 0.047 * upper, 0.058 * upper),
-        row(0.75 * hip + 0.25 * knee, 0.0475 * upper, 0.055 * upper),
-        row(0.35 * hip + 0.65 * knee, (0.040 + 0.002 * cloth) * thick, 0.044 * thick),
-        row(knee + vec(0.002, 0, 0), (0.033 + 0.004 * cloth) * thick, (0.036 + 0.003 * cloth) * thick),
-        row(0.68 * knee + 0.32 * ankle + vec(-0.008, 0, 0), (0.032 + 0.004 * cloth) * thick, 0.038 * thick),
-        row(shin, (0.022 + 0.010 * cloth) * thick, (0.025 + 0.010 * cloth) * thick),
-        row(ankle + vec(0, 0, 0.004), (0.020 + 0.011 * cloth) * thick, (0.023 + 0.011 * cloth) * thick),
-        row(ankle + vec(0.004, 0, -0.020), 0.014, 0.016),
+        (*(hip + vec(0, 0, 0.045)), 0.020 * upper, 0.030 * upper),
+        (*(hip + vec(-0.002, 0, -0.012)), 0.047 * upper, 0.058 * upper),
+        (*(0.75 * hip + 0.25 * knee), 0.0475 * upper, 0.055 * upper),
+        (*(0.35 * hip + 0.65 * knee), (0.040 + 0.002 * cloth) * thick, 0.044 * thick),
+        (*(knee + vec(0.002, 0, 0)), (0.033 + 0.004 * cloth) * thick, (0.036 + 0.003 * cloth) * thick),
+        (*(0.68 * knee + 0.32 * ankle + vec(-0.008, 0, 0)), (0.032 + 0.004 * cloth) * thick, 0.038 * thick),
+        (*shin, (0.022 + 0.010 * cloth) * thick, (0.025 + 0.010 * cloth) * thick),
+        (*(ankle + vec(0, 0, 0.004)), (0.020 + 0.011 * cloth) * thick, (0.023 + 0.011 * cloth) * thick),
+        (*(ankle + vec(0.004, 0, -0.020)), 0.014, 0.016),
     ]
     tights = shape.legs in ("trousers", "tights")
     if tights:
@@ -243,10 +240,10 @@ def _leg(builder: BodyBuilder, shape: HumanShape, at: dict[str, np.ndarray], sid
     if shape.legs == "shorts":
         low = 0.28 * hip + 0.72 * knee
         cuff = [
-            row(0.8 * hip + 0.2 * knee, 0.030, 0.040),
-            row(0.6 * hip + 0.4 * knee, 0.050 * upper, 0.056 * upper),
-            row(low, 0.053 * upper, 0.057 * upper),
-            row(low + vec(0, 0, 0.006), 0.030 * upper, 0.030 * upper),
+            (*(0.8 * hip + 0.2 * knee), 0.030, 0.040),
+            (*(0.6 * hip + 0.4 * knee), 0.050 * upper, 0.056 * upper),
+            (*low, 0.053 * upper, 0.057 * upper),
+            (*(low + vec(0, 0, 0.006)), 0.030 * upper, 0.030 * upper),
         ]
         weights = builder.chain(bones[:3], [-0.5, 3.6], 0.6)
         builder.tube(cuff, weights, shape.bottom, rings=6, segments=11, tangent=(0, 0, -1))
