@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from outofsight.worlds import plan as planning
+from outofsight.worlds.catalogue import CATALOGUE
+from outofsight.worlds.content.subjects import SUBJECTS, build_body
+from outofsight.worlds.engine import plan as planning
+from outofsight.worlds.engine.motion import PATHS
+from outofsight.worlds.engine.presets import preset_named
+from outofsight.worlds.engine.shots import SHOTS
+from outofsight.worlds.engine.skinning import pose_body
 from outofsight.worlds.generate import ClipMaker
 from outofsight.worlds.manifest import Settings, listed_rows
-from outofsight.worlds.motion import PATHS
-from outofsight.worlds.presets import preset_named
-from outofsight.worlds.scene import build_scene, family_names, layout_scene
-from outofsight.worlds.shots import SHOTS
-from outofsight.worlds.subjects import SUBJECTS, build_body, pose_body
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 
@@ -44,21 +45,21 @@ def sheet(tiles: Sequence[tuple[str, np.ndarray]], columns: int) -> Image.Image:
 
 def look_from(x: float, y: float, z: float, yaw: float, pitch: float = 0.0) -> np.ndarray:
     """Camera-to-world ``[4, 4]`` in the worlds' z-up frame."""
-    from outofsight.worlds.shots import CameraTrack, poses
+    from outofsight.worlds.engine.shots import CameraTrack, poses
 
     track = CameraTrack(np.array([[x, y]]), np.array([yaw]), np.array([pitch]))
     return poses(track, np.array([z]))[0]
 
 
 def picture_families(out: Path) -> None:
-    from outofsight.worlds.render import Renderer
+    from outofsight.worlds.engine.render import Renderer
 
     tiles = []
     with Renderer(256, 144) as renderer:
-        for family in family_names():
+        for family in CATALOGUE.families:
             for seed in (1, 2):
-                layout = layout_scene(family, seed)
-                renderer.load(build_scene(layout), [])
+                layout = CATALOGUE.layout_scene(family, seed)
+                renderer.load(CATALOGUE.build_scene(layout), [])
                 x0, y0, x1, y1 = layout.stage
                 x, y = x0 + 0.3 * (x1 - x0), y0 + 0.5 * (y1 - y0)
                 frames = [renderer.frame(look_from(x, y, 1.7, yaw), 70.0, []).colour for yaw in (0.0, 2.4)]
@@ -67,11 +68,11 @@ def picture_families(out: Path) -> None:
 
 
 def picture_subjects(out: Path) -> None:
-    from outofsight.worlds.render import Renderer
+    from outofsight.worlds.engine.render import Renderer
 
     tiles = []
-    layout = layout_scene(family_names()[0], 1)
-    scene = build_scene(layout)
+    layout = CATALOGUE.layout_scene(next(iter(CATALOGUE.families)), 1)
+    scene = CATALOGUE.build_scene(layout)
     scene.surface.faces = scene.surface.faces[:1]  # the bodies alone
     with Renderer(132, 168) as renderer:
         for spec in SUBJECTS:
@@ -99,7 +100,7 @@ def picture_shots(out: Path) -> None:
     settings = Settings(11, "tiny", "train", "re-entry", None, False)
     with ClipMaker(preset_named("tiny")) as maker:
         for index in range(4000):
-            plan = planning.plan_clip(11, index, "tiny", "train", settings.mix, None)
+            plan = planning.plan_clip(CATALOGUE, 11, index, "tiny", "train", settings.mix, None)
             if plan.camera.shot not in names:
                 continue
             names.remove(plan.camera.shot)
@@ -160,7 +161,7 @@ def planned(options: argparse.Namespace) -> None:
     """Plan without rendering: the speed, the distribution, and that no family, shot, path or subject is missing."""
     started, used = time.perf_counter(), time.process_time()
     plans = [
-        planning.plan_clip(options.seed, index, options.preset, split, "re-entry", None)
+        planning.plan_clip(CATALOGUE, options.seed, index, options.preset, split, "re-entry", None)
         for split in planning.SPLITS
         for index in range(options.clips // len(planning.SPLITS))
     ]
@@ -170,7 +171,7 @@ def planned(options: argparse.Namespace) -> None:
     print(f"| {len(plans)} plans, half of them of each split | |\n|---|---|")
     subjects = [subject for plan in plans for subject in plan.subjects]
     kinds: tuple[tuple[str, Sequence[str], list[str]], ...] = (
-        ("scene", family_names(), [plan.family for plan in plans]),
+        ("scene", tuple(CATALOGUE.families), [plan.family for plan in plans]),
         ("camera", [shot.name for shot in SHOTS], [plan.camera.shot for plan in plans]),
         ("path", PATHS, [subject.path.name for subject in subjects]),
         ("subject", [spec.name for spec in SUBJECTS], [subject.name for subject in subjects]),

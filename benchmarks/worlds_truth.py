@@ -28,13 +28,13 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_opening
 from scipy.spatial import cKDTree
 
+from outofsight.worlds.catalogue import CATALOGUE
+from outofsight.worlds.content.subjects import build_body
+from outofsight.worlds.engine.plan import ClipPlan, lay_out
+from outofsight.worlds.engine.presets import WorldsPreset
+from outofsight.worlds.engine.render import BODY_SHADOW, Frame, Renderer
 from outofsight.worlds.generate import DATA, posed
 from outofsight.worlds.manifest import listed_rows
-from outofsight.worlds.plan import ClipPlan, lay_out
-from outofsight.worlds.presets import WorldsPreset
-from outofsight.worlds.render import BODY_SHADOW, Frame, Renderer
-from outofsight.worlds.scene import build_scene
-from outofsight.worlds.subjects import SUBJECTS_BY_NAME, build_body
 
 SQUARE = np.ones((3, 3), dtype=bool)
 MARGIN = 2  # pixels that the box of a mask is dilated by
@@ -138,12 +138,12 @@ class Again:
 
     def __init__(self, written: Written, painter: Painter) -> None:
         self.written, self.painter, self.lens = written, painter, written.lens
-        staging = lay_out(ClipPlan.from_json(written.world["plan"]))
+        staging = lay_out(CATALOGUE, ClipPlan.from_json(written.world["plan"]))
         self.staging = staging
         self.raw = np.concatenate(staging.preset.halves())
         self.bodies = posed(staging)
-        self.meshes = [build_body(SUBJECTS_BY_NAME[subject.name]) for subject in staging.plan.subjects]
-        scene = build_scene(staging.layout)
+        self.meshes = [build_body(CATALOGUE.subjects[subject.name]) for subject in staging.plan.subjects]
+        scene = CATALOGUE.build_scene(staging.layout)
         self.sun = np.asarray(scene.sun, dtype=np.float64)
         for renderer in (painter.plain, painter.fine):
             renderer.load(scene, [(mesh.faces, mesh.colours) for mesh in self.meshes])

@@ -24,7 +24,7 @@ from outofsight.training.text import TINY_TEXT, TextConfig, TextObjective, bring
 from outofsight.training.text_probe import pooled, probe
 from outofsight.training.tokenizer import MASK, Captions, train_tokenizer
 from outofsight.training.trainer import run_training
-from outofsight.worlds.subjects import SUBJECTS_BY_NAME
+from outofsight.worlds.content.subjects import SUBJECTS_BY_NAME
 
 NARROW = {**TINY_TEXT, "d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from limits import file_size_limit
 
 from latents import CLEAN, NARROW, encoded_clip, write_latents
+from limits import file_size_limit
 from outofsight.cli import main
 from outofsight.errors import CheckpointError, DatasetError, OutOfSightError, OutputError, TrainingError
 from outofsight.models import WorldTransformer3DModel

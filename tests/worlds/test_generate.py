@@ -20,10 +20,10 @@ import pytest
 from outofsight.cli import main
 from outofsight.datasets import iterate_clips, read_clip
 from outofsight.errors import OutputError, WorldsError
-from outofsight.worlds import annotate
+from outofsight.worlds.engine import annotate
+from outofsight.worlds.engine.presets import PRESETS
 from outofsight.worlds.generate import ClipMaker, RenderedClip, posed, row_of, write
 from outofsight.worlds.manifest import Settings, checksums
-from outofsight.worlds.presets import PRESETS
 from outofsight.worlds.runner import make_clips
 
 TINY = PRESETS["tiny"]

@@ -40,7 +40,8 @@ def out(tmp_path: Path) -> Path:
     for index in range(3):
         name = CHOSEN.clip_name(index)
         files = checksums(write_folder(folder, name))
-        append_row(folder, DATA, {"index": index, "name": name, "caption": f"caption {index}", "files": files})
+        row = {"name": name, "kind": "re-entry", "index": index, "caption": f"caption {index}", "files": files}
+        append_row(folder, DATA, row)
     return folder
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from outofsight.errors import WorldsError
+from outofsight.worlds.engine.presets import PRESETS
 from outofsight.worlds.generate import ClipMaker, write
 from outofsight.worlds.manifest import Settings
-from outofsight.worlds.presets import PRESETS
 
 
 def _benchmark() -> ModuleType:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ..worlds.plan import Staging
+    from ..worlds.engine.plan import Staging
+    from ..worlds.engine.shots import Shot
 
 SPLITS = ("train", "test")
 MIX = "re-entry=7,occluded=1,always-visible=1,never-visible=1"
@@ -81,16 +82,17 @@ def told_clips(
     Raises:
         WorldsError: no such split or preset.
     """
-    from ..worlds.plan import lay_out, plan_clip
+    from ..worlds.catalogue import CATALOGUE
+    from ..worlds.engine.plan import lay_out, plan_clip
 
     clips = []
     for index in range(plans):
-        clips += _worded(lay_out(plan_clip(seed, index, preset, split, MIX)), wordings)
+        clips += _worded(lay_out(CATALOGUE, plan_clip(CATALOGUE, seed, index, preset, split, MIX)), wordings)
     return clips
 
 
 def _worded(staging: Staging, wordings: int) -> list[ToldClip]:
-    from ..worlds.annotate import describe
+    from ..worlds.engine.annotate import describe
 
     plan = staging.plan
     seen = np.stack([staging.visibility(index)[0] for index in range(len(staging.specs))])
@@ -111,7 +113,7 @@ def _told(staging: Staging, seen: np.ndarray) -> dict[str, str]:
         "family": plan.family,
         "light": staging.layout.words.get("light", staging.layout.light),
         "subjects": str(len(shown)),
-        "camera": _camera(plan.camera.shot),
+        "camera": _camera(staging.shot),
     }
     for place, index in enumerate(shown[:SUBJECTS], start=1):
         spec = staging.specs[index]
@@ -121,11 +123,8 @@ def _told(staging: Staging, seen: np.ndarray) -> dict[str, str]:
     return told
 
 
-def _camera(name: str) -> str:
+def _camera(shot: Shot) -> str:
     """What words tell of a shot: how it travels and looks, not how far."""
-    from ..worlds.shots import SHOTS_BY_NAME
-
-    shot = SHOTS_BY_NAME[name]
     family = "dolly" if shot.family == "double" else shot.family
     looks = "".join("+" if glance.turn > 0 else "-" for glance in shot.glances)
     return f"{family} {shot.travel:+.0f} {'bent' if shot.bend else 'straight'} {looks or 'ahead'}"

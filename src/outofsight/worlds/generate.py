@@ -12,10 +12,10 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,22 +24,21 @@ from ..clips import Clip
 from ..datasets import write_clip
 from ..errors import OutputError, WorldsError
 from ..video import write_video
-from . import annotate
+from .catalogue import CATALOGUE
+from .content.subjects import build_body
+from .engine import annotate
+from .engine.plan import VERSION, Staging, lay_out, plan_clip
+from .engine.presets import WorldsPreset, preset_named
+from .engine.render import Renderer
+from .engine.sighting import Verdict
+from .engine.skinning import Body, PosedBody, pose_body
 from .manifest import Row, Settings, checksums
-from .plan import VERSION, Staging, lay_out, plan_clip
-from .presets import WorldsPreset, preset_named
-from .scene import build_scene
-from .sighting import Verdict
-
-if TYPE_CHECKING:
-    from .render import Renderer
-    from .subjects import Body, PosedBody
 
 DATA, MAKING = "HM-World", ".making"
 FATES = "fates"
 WORLD_FILE = "world.json"
 _MOST_ATTEMPTS = 16
-_BREATHS = 0.25  # cycles per second of who stands
+_BREATHS = 0.25  # cycles per second, of a standing body
 _STILL = 0.05  # shares of the walking speed, below which the gait gives way to breathing
 
 
@@ -63,8 +62,8 @@ class Seconds:
 class RenderedClip:
     """A clip in memory. fates: "vanished", "frozen" -> target frames uint8 [F,H,W,3]; frozen_ids [F,H,W].
 
-    returning: subjects (by their number) that leave and re-enter. fated: those whom the fates befall; held: for each
-    of them the raw frame at which "frozen" holds it. verdicts: by the pixels.
+    returning: subjects (by their number) that leave and re-enter. fated: the subjects that the fates change; held:
+    for each of them the raw frame at which "frozen" holds it. verdicts: by the pixels.
     """
 
     staging: Staging
@@ -79,22 +78,18 @@ class RenderedClip:
 
 @functools.lru_cache(maxsize=64)
 def _body(name: str) -> Body:
-    from .subjects import SUBJECTS_BY_NAME, build_body
-
-    return build_body(SUBJECTS_BY_NAME[name])
+    return build_body(CATALOGUE.subjects[name])
 
 
 def posed(staging: Staging) -> tuple[PosedBody, ...]:
     """Every subject's body over the raw frames."""
-    from .subjects import pose_body
-
     bodies = []
     for subject, track, ground_z in zip(staging.plan.subjects, staging.tracks, staging.ground_z, strict=True):
         body = _body(subject.name)
         stride = np.array([body.stride(float(speed)) for speed in track.speed])
         # a pace that changes takes longer or shorter steps: cycles add up frame by frame
         steps = np.diff(track.distance) / np.maximum(0.5 * (stride[1:] + stride[:-1]), 1e-3)
-        # who stands breathes on by the clock; feet at rest are where they are whatever the phase
+        # a standing body breathes on by the clock; its feet rest whatever the phase
         still = np.clip(1.0 - track.speed / (_STILL * body.spec.walk_speed), 0.0, 1.0)
         steps += np.minimum(still[1:], still[:-1]) * _BREATHS / staging.preset.fps
         phase = subject.path.phase + np.concatenate([[0.0], np.cumsum(steps)])
@@ -103,24 +98,16 @@ def posed(staging: Staging) -> tuple[PosedBody, ...]:
     return tuple(bodies)
 
 
-class ClipMaker:
+class ClipMaker(AbstractContextManager["ClipMaker"]):
     """Makes clips of one preset with one renderer (and its GL context): a context manager."""
 
     def __init__(self, preset: WorldsPreset) -> None:
-        from .render import Renderer
-
         self.preset = preset
-        self.renderer: Renderer = Renderer(preset.width, preset.height)
+        self.renderer = Renderer(preset.width, preset.height)
         self.seconds = Seconds()
 
-    def __enter__(self) -> ClipMaker:
-        self.renderer.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.renderer.__exit__(kind, error, trace)
+    def __exit__(self, *_: object) -> None:
+        self.renderer.close()
 
     def make(self, settings: Settings, index: int) -> RenderedClip:
         """Plan, render and annotate clip `index`; the pixels must confirm the plan, else the next attempt is made.
@@ -129,10 +116,9 @@ class ClipMaker:
         """
         for attempt in range(_MOST_ATTEMPTS):
             started = time.perf_counter()
-            plan = plan_clip(
-                settings.seed, index, settings.preset, settings.split, settings.mix, settings.subjects, attempt=attempt
-            )
-            staging = lay_out(plan)
+            chosen = settings.seed, index, settings.preset, settings.split, settings.mix, settings.subjects
+            plan = plan_clip(CATALOGUE, *chosen, attempt=attempt)
+            staging = lay_out(CATALOGUE, plan)
             self.seconds.plan += time.perf_counter() - started
             bodies = self._load(staging)
             colour, ids = self._render(staging, range(self.preset.raw_frames), bodies)
@@ -148,7 +134,7 @@ class ClipMaker:
     def _load(self, staging: Staging) -> tuple[PosedBody, ...]:
         started = time.perf_counter()
         meshes = [_body(spec.name) for spec in staging.specs]
-        self.renderer.load(build_scene(staging.layout), [(mesh.faces, mesh.colours) for mesh in meshes])
+        self.renderer.load(CATALOGUE.build_scene(staging.layout), [(mesh.faces, mesh.colours) for mesh in meshes])
         bodies = posed(staging)
         self.seconds.scene += time.perf_counter() - started
         return bodies
@@ -215,7 +201,7 @@ class ClipMaker:
     def _add_fates(
         self, made: RenderedClip, bodies: Sequence[PosedBody], counts: np.ndarray, target: np.ndarray
     ) -> None:
-        """What the target would be, had those who return vanished, or frozen where they were last seen."""
+        """The target with its returning subjects vanished, and with them frozen where they were last visible."""
         fated = made.returning or tuple(range(len(bodies)))
         cut = self.preset.cut
         counts = counts[:, :cut]

@@ -26,19 +26,9 @@ SETTINGS_FILE, MANIFEST_FILE = "worlds.json", "manifest.jsonl"
 _FORMAT = 1
 # the files of a clip that a killed run finished and did not list yet
 _WRITTEN = (
-    *(
-        "cond.mp4",
-        "tgt.mp4",
-        "cond_mask.mp4",
-        "tgt_mask.mp4",
-        "extras.json",
-        "camera.json",
-        "character.json",
-        "check.json",
-        "instance_masks.npz",
-        "world.json",
-    ),
-    *("fates/vanished.mp4", "fates/frozen.mp4", "fates/frozen_masks.npz"),
+    *(f"{name}.mp4" for name in ("cond", "tgt", "cond_mask", "tgt_mask", "fates/vanished", "fates/frozen")),
+    *(f"{name}.json" for name in ("extras", "camera", "character", "check", "world")),
+    *("instance_masks.npz", "fates/frozen_masks.npz"),
 )
 
 
@@ -83,7 +73,7 @@ def open_folder(out: Path, settings: Settings, version: int) -> None:
             raise WorldsError(
                 f"{out} was made with other settings, and clips of two kinds do not mix.\n  there: {theirs.words()} "
                 f"(plan version {found.get('plan_version')})\n  asked: {settings.words()} (plan version {version})\n"
-                "Give another --out, or the same settings to go on with it."
+                "Give another --out, or the same settings to resume it."
             )
         return
     if out.is_dir() and any(entry for entry in out.iterdir() if entry.name != ".lock"):
@@ -111,7 +101,7 @@ def read_rows(out: Path, data: str, settings: Settings) -> dict[int, Row]:
         OutputError: there are clips of this run and no manifest, or one that is damaged: nothing is touched then.
     """
     file = out / MANIFEST_FILE
-    remedy = f"put {MANIFEST_FILE} back, or, to have all clips made anew, move {out / data} away. Nothing was changed"
+    remedy = f"put {MANIFEST_FILE} back, or, to have all clips made again, move {out / data} away. Nothing was changed"
     if not file.is_file():
         orphans = _own_folders(out / data, settings)
         if orphans or file.exists():
@@ -140,7 +130,8 @@ def listed_rows(out: Path, settings: Settings | None = None, remedy: str = "make
     rows: dict[int, Row] = {}
     for number, line in enumerate(lines[:-1], start=1):  # a whole line ends in a newline
         where = f"{file}, line {number}"
-        row = dict(fitted(_Row, parse_json(line, where, OutputError, remedy), where, OutputError, remedy))
+        row = parse_json(line, where, OutputError, remedy)
+        fitted(_Row, row, where, OutputError, remedy)  # only checked: its keys keep their order
         if settings is not None and row["name"] != settings.clip_name(row["index"]):
             raise OutputError(
                 f"{where}: clip {row['index']} is called {row['name']!r}, expected "
@@ -157,8 +148,8 @@ def _own_folders(data: Path, settings: Settings) -> list[Path]:
 
 
 def verified(out: Path, data: str, making: str, rows: dict[int, Row], settings: Settings) -> dict[int, Row]:
-    """The rows whose clips lie there whole. This run's own clips that are not are removed, to be made anew; whatever
-    else is there stays.
+    """The rows whose clips are there and whole. This run's own clips that are not are removed, to be made again;
+    whatever else is there stays.
 
     Raises:
         OutputError: a clip is not whole and holds something that this run did not make (a link, further files).
@@ -189,11 +180,11 @@ def _check_own(folder: Path, listed: dict[str, str] | None) -> None:
     """Raises OutputError where removing a clip's folder would remove what this package did not write there."""
     if folder.is_symlink():
         raise OutputError(
-            f"{folder} is a link, and the clip it leads to is not whole: remove the link, or mend the clip"
+            f"{folder} is a link, and the clip it leads to is not whole: remove the link, or restore the clip"
         )
     inside = [path for path in folder.rglob("*") if path.is_file() or path.is_symlink()]
     known = set(_WRITTEN if listed is None else listed)
-    strange = sorted(
+    foreign = sorted(
         path.relative_to(folder).as_posix()
         for path in inside
         if path.is_symlink() or path.relative_to(folder).as_posix() not in known
@@ -202,10 +193,10 @@ def _check_own(folder: Path, listed: dict[str, str] | None) -> None:
         raise OutputError(
             f"{folder} has the name of one of this run's clips and no world.json, so it is not one: move it away"
         )
-    if strange:
+    if foreign:
         raise OutputError(
-            f"{folder} is not whole, and holds what 'outofsight worlds' did not make ({', '.join(strange[:4])}): move "
-            "that away; then the clip is made anew"
+            f"{folder} is not whole, and holds what 'outofsight worlds' did not make ({', '.join(foreign[:4])}): move "
+            "that away; then the clip is made again"
         )
 
 
@@ -233,13 +224,13 @@ def write_rows(out: Path, data: str, rows: Sequence[Row]) -> None:
     with replacing(out / MANIFEST_FILE) as beside:
         beside.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ordered), encoding="utf-8")
     captions = out / data / "caption.txt"
-    strange = _strange_captions(captions, {str(row["name"]) for row in rows})
+    foreign = _foreign_captions(captions, {str(row["name"]) for row in rows})
     if ordered:
         with replacing(captions) as beside:
-            beside.write_text("".join([*(_caption_line(row) for row in ordered), *strange]), encoding="utf-8")
+            beside.write_text("".join([*(_caption_line(row) for row in ordered), *foreign]), encoding="utf-8")
 
 
-def _strange_captions(file: Path, names: set[str]) -> list[str]:
+def _foreign_captions(file: Path, names: set[str]) -> list[str]:
     """Lines for folders that lie there and are no clips of the run: somebody wrote them, and they stay."""
     if not file.is_file():
         return []

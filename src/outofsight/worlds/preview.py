@@ -29,7 +29,7 @@ def outlined(frame: np.ndarray, ids: np.ndarray) -> np.ndarray:
     return drawn
 
 
-def strip(clip: Clip, columns: int = 10, *, outlines: bool = True) -> np.ndarray:
+def strip(clip: Clip, columns: int = 10) -> np.ndarray:
     """[H, columns * W, 3]: frames spread evenly over context and target, a white bar at the cut."""
     frames = np.concatenate([clip.context_video().frames, clip.target_video().frames])
     ids = clip.load_masks()
@@ -37,7 +37,7 @@ def strip(clip: Clip, columns: int = 10, *, outlines: bool = True) -> np.ndarray
     tiles = []
     previous = 0
     for frame in chosen.tolist():
-        tile = outlined(frames[frame], ids[frame]) if outlines else frames[frame]
+        tile = outlined(frames[frame], ids[frame])
         bar = 255 if previous < clip.context_frames <= frame else 20
         tiles += [np.full((tile.shape[0], _GAP, 3), bar, dtype=np.uint8), tile]
         previous = frame

@@ -5,7 +5,7 @@
     python -m outofsight.worlds.ray_job --clips 10000 --seed 7 --out /shared/worlds --preset hm-world --actors 64
 
 --out must be a folder that all machines see. The files are those that `outofsight worlds` makes with the same
-settings, and either can go on where the other stopped.
+settings, and either can resume what the other began.
 """
 
 from __future__ import annotations

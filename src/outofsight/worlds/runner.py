@@ -16,9 +16,10 @@ from ..errors import WorldsError
 from ..io import locked
 from ..processes import in_processes
 from . import manifest
+from .catalogue import CATALOGUE
+from .engine.plan import VERSION, parse_mix, plan_clip, split_families
 from .generate import DATA, MAKING, ClipMaker, Seconds, preset_of, row_of, write
 from .manifest import Row, Settings
-from .plan import VERSION, parse_mix, plan_clip, split_families
 
 Report = Callable[[Row, Seconds], None]
 # (settings, numbers of clips, folder, workers) -> rows as clips are finished, in any order
@@ -42,8 +43,8 @@ def check(settings: Settings, clips: int) -> None:
         raise WorldsError(f"--clips {clips}: nothing to make; give at least 1")
     preset_of(settings)
     parse_mix(settings.mix)
-    split_families(settings.split)
-    plan_clip(settings.seed, 0, settings.preset, settings.split, settings.mix, settings.subjects)
+    split_families(CATALOGUE, settings.split)
+    plan_clip(CATALOGUE, settings.seed, 0, settings.preset, settings.split, settings.mix, settings.subjects)
 
 
 def make_clips(

@@ -1,0 +1,1 @@
+"""What worlds are filled with: scene families, props, buildings, textures, subjects."""

@@ -1,0 +1,1 @@
+"""The engine: scenes and bodies of any content planned, rendered and annotated."""
