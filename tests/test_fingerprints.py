@@ -13,7 +13,8 @@ from outofsight.clips import Clip
 from outofsight.evaluation.clip import eval_clip
 from outofsight.evaluation.work import file_name
 from outofsight.fingerprints import value_hash, value_seed
-from outofsight.generation.record import Settings, fingerprint, sha256_array
+from outofsight.generation.record import Settings, fingerprint
+from outofsight.io import sha256_array
 from outofsight.training.hashes import finder_hash, tensors_hash
 from outofsight.training.sources import clip_digest
 from outofsight.training.validate import clip_noise

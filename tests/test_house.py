@@ -29,8 +29,8 @@ LAYERS = (
     "pipeline",
     "worlds.engine",
     "worlds.content",
-    "generation training evaluation viewer player worlds experiments",
-    "recipes",
+    "generation training evaluation viewer player worlds",
+    "recipes experiments",
     "study",
     "commands",
     "cli",
@@ -46,6 +46,7 @@ MAY_NAME = {
     *(f"models.{file}" for file in ["presets", "checkpoints", "naming", "convert"]),
 }
 MOST_LINES = 500
+_KINDS = ("Memory", "Conditioner")
 
 
 def pairs(table: str) -> set[tuple[str, str]]:
@@ -80,19 +81,6 @@ KNOWN_CIRCLES = pairs("""
 KNOWN_USERS_OF_OUTSIDE = pairs("""
     study.page: recipes.micro
     study.rows: recipes.micro
-    training.finder: experiments.rendered.finder experiments.rendered.sighting
-    training.finder: experiments.rendered.sweep experiments.rendered.target
-    training.finder: experiments.rendered.truth
-    training.follower: experiments.rendered.finder experiments.rendered.follower
-    training.follower: experiments.rendered.motion
-    training.hashes: experiments.rendered
-    training.parts: experiments.rendered
-    training.prepare: experiments.rendered experiments.rendered.target
-    training.pursuits: experiments.rendered.finder experiments.rendered.follower
-    training.pursuits: experiments.rendered.motion experiments.rendered.renderer
-    training.pursuits: experiments.rendered.sweep experiments.rendered.target
-    training.pursuits: experiments.rendered.tracks experiments.rendered.truth
-    training.validate: experiments.rendered
 """)
 KNOWN_NAMES = pairs("""
     memory.hydra: fov
@@ -102,7 +90,6 @@ KNOWN_NAMES = pairs("""
     training.dataset: rendered
     training.shards: rendered
     training.transformer: fov rendered
-    training.validate: rendered
 """)
 # a name that is also a common word and means something else there: a field of view, cameras in words
 SAME_WORD = pairs("""
@@ -227,7 +214,8 @@ def registered_names() -> dict[str, str]:
     found = {}
     for module in modules():
         if unit(module) in {"memory", "models.conditioners", "experiments"}:
-            for kind in (node for node in tree(module).body if isinstance(node, ast.ClassDef)):
+            kinds = (node for node in tree(module).body if isinstance(node, ast.ClassDef))
+            for kind in (node for node in kinds if any(ast.unparse(base).endswith(_KINDS) for base in node.bases)):
                 for node in kind.body:
                     if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Constant):
                         target = node.targets[0] if isinstance(node, ast.Assign) else node.target

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..experiments.rendered import RENDERER
 from ..fingerprints import value_hash
 
 
@@ -38,7 +37,7 @@ def finder_hash(finder: Any) -> str:
     """SHA-256 of a subject finder's weights and of what this version renders with them; "" where there is none."""
     if finder is None:
         return ""
-    return _weights_hash(finder, {"widths": list(finder.config.widths), "renderer": RENDERER})
+    return _weights_hash(finder, {"widths": list(finder.config.widths), "renderer": finder.version})
 
 
 def tokenizer_hash(tokenizer: Any) -> str:

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from ..components.codec import VideoGeometry, channels_last, encode_videos
-from ..components.hub import INDEX, check_folder, check_network, read_settings, resolve_model
+from ..components.hub import INDEX, check_folder, check_network, fill, read_settings, resolve_model
 from ..components.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..errors import CheckpointError, DatasetError
-from ..experiments.rendered import SubjectFinder
 from ..local_code import load_tokenizer
 from ..records import read_object
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
@@ -135,11 +134,11 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
     return Parts(vae.eval(), encoder.eval(), tokenizer, tokens, transformer, finder=finder)
 
 
-def load_finder(folder: Path) -> SubjectFinder:
+def load_finder(folder: Path) -> Any:
     """A subject finder in float32, ready to look. Raises CheckpointError where the folder holds no whole one."""
-    check_network("finder", folder)
-    finder: SubjectFinder = SubjectFinder.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
-    return finder.eval()
+    finder = check_network("finder", folder)
+    fill(finder, folder, torch.float32)
+    return finder
 
 
 def _text_tokens(folder: Path, index: Mapping[str, Any] | None, tokenizer: Any) -> int:

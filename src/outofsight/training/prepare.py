@@ -13,8 +13,6 @@ from torch import Tensor
 from ..clips import Clip
 from ..components.inputs import camera_inputs, field_of_view
 from ..errors import DatasetError, OutOfSightError
-from ..experiments.rendered import Truth
-from ..experiments.rendered.target import rendered_target
 from ..models.conditioners import Seen
 from .cells import cell_shares, frame_phases, highest, subject_masks
 from .parts import Parts
@@ -76,18 +74,11 @@ class PreparedClip:
         where they truly are. Raises DatasetError where the clip does not say that."""
         rendered = None
         if parts.finder is not None:
-            rendered = rendered_target(
-                parts.finder,
-                lambda video: parts.latents(video[None])[0],
-                Seen(
-                    self.videos[0],
-                    self.clip.context_cameras,
-                    self.clip.target_cameras[: parts.geometry.video_frames(len(self.poses[1]))],
-                    self.horizontal_fov,
-                    tuple(parts.geometry.first_frames(len(self.poses[1]))),
-                ),
-                self._truth() if true_places else None,
-            )
+            frames = parts.geometry.video_frames(len(self.poses[1]))
+            starts = tuple(parts.geometry.first_frames(len(self.poses[1])))
+            cameras = self.clip.context_cameras, self.clip.target_cameras[:frames]
+            seen = Seen(self.videos[0], *cameras, self.horizontal_fov, starts)
+            rendered = self._rendered(seen, parts, true_places)
         return EncodedClip(
             name=self.clip.name,
             latents=latents,
@@ -101,10 +92,14 @@ class PreparedClip:
             rendered=rendered,
         )
 
-    def _truth(self) -> Truth:
-        height, width = self.videos[0].shape[1:3]
+    def _rendered(self, seen: Seen, parts: Parts, true_places: bool) -> Tensor:
+        def encode(video: Tensor) -> Tensor:
+            return parts.latents(video[None])[0]
+
+        if not true_places:
+            return parts.finder.target(seen, encode)
         try:
-            return Truth.of(self.clip, (height, width))
+            return parts.finder.target(seen, encode, self.clip)
         except DatasetError as error:
             raise DatasetError(f"{error} (this is asked by --true-places)") from error
 

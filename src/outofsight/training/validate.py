@@ -24,7 +24,6 @@ from ..evaluation.clip import EvalClip, eval_clip
 from ..evaluation.measure import measure
 from ..evaluation.pictures import named_side_by_side
 from ..evaluation.scores import Scores
-from ..experiments.rendered import nothing_rendered
 from ..fingerprints import value_seed
 from ..memory import RetrievalTrace
 from ..sampling import denoise
@@ -116,8 +115,7 @@ class Validator:
         source, poses, extra = batch.latents[:, :, :cut], batch.context_poses, dict(batch.extra)
         if hidden:
             source, poses = hide_context(source, poses)
-            if "rendered" in extra:
-                extra["rendered"] = nothing_rendered(extra["rendered"])
+            extra = {name: model.conditioning[name].nothing(x) for name, x in extra.items()}
         noise = torch.stack([clip_noise(name, settings.seed, batch.latents[0, :, cut:].shape) for name in batch.names])
         negative = self.latents.empty_text.expand_as(batch.text) if settings.guidance != 1 else None
         conditions = replace(batch_conditions(batch), extra=extra)

@@ -12,6 +12,7 @@ from flatland import FOV, HEIGHT, WIDTH, camera, walker
 from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, SubjectTrack
 from outofsight.experiments.rendered import SubjectFinder, render, renderer
+from outofsight.experiments.rendered import pursuits as training_pursuits
 from outofsight.experiments.rendered.follower import (
     Followed,
     Follower,
@@ -26,8 +27,7 @@ from outofsight.experiments.rendered.motion import go_on, world_up
 from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.experiments.rendered.sweep import SweepOptions
 from outofsight.experiments.rendered.tracks import ACROSS, ALONG, SubjectPath, paths_in, project
-from outofsight.training import pursuits as training_pursuits
-from outofsight.training.follower import collate, missed, shown
+from outofsight.experiments.rendered.train_follower import collate, missed, shown
 
 HALF = float(np.tan(np.deg2rad(FOV) / 2))
 FRAMES = 12

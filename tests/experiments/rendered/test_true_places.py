@@ -15,11 +15,10 @@ from outofsight.cameras import CameraPath
 from outofsight.clips import Clip, RedMasks, SubjectTrack, VideoFile
 from outofsight.datasets import read_clip, write_clip
 from outofsight.errors import DatasetError
-from outofsight.experiments.rendered import SubjectFinder, Truth, render, renderer
+from outofsight.experiments.rendered import SubjectFinder, Truth, render, renderer, target
 from outofsight.experiments.rendered.sighting import Sighting
 from outofsight.experiments.rendered.sweep import SweepOptions
 from outofsight.models.presets import RENDERED
-from outofsight.training import prepare
 from outofsight.training.dataset import LatentDataset
 from outofsight.training.encode import EncodeOptions, encode_clips
 from outofsight.training.validate import Validator
@@ -112,8 +111,8 @@ def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         given.append(parts[-1])
         return real(*parts)
 
-    real = prepare.rendered_target
-    monkeypatch.setattr(prepare, "rendered_target", keep)
+    real = target.rendered_target
+    monkeypatch.setattr(target, "rendered_target", keep)
     encode_clips([tmp_path / "placed" / "HM-World"], tmp_path / "latents", options)
     read = LatentDataset(tmp_path / "latents")
     assert read.settings.true_places and read[0].rendered is not None

@@ -12,9 +12,10 @@ from ...errors import GeometryError
 from ...memory import FrameLayout
 from ...models.conditioners.base import Conditioner, Conditions, ModelShape, Seen
 from ...sampling import TIMESTEPS
+from .conditioning import nothing_rendered
 from .finder import SubjectFinder
 from .renderer import MAPS
-from .target import check_cameras, rendered_target
+from .target import check_cameras
 
 
 class RenderedConditioner(Conditioner):
@@ -39,7 +40,11 @@ class RenderedConditioner(Conditioner):
         return SubjectFinder()
 
     def look(self, seen: Seen, finder: Any, encode: Callable[[Tensor], Tensor]) -> Tensor:
-        return rendered_target(finder, encode, seen)
+        target: Tensor = finder.target(seen, encode)
+        return target
+
+    def nothing(self, extra: Tensor) -> Tensor:
+        return nothing_rendered(extra)
 
     def prepare(self, latents: Tensor | None, layout: FrameLayout, conditions: Conditions) -> Tensor:
         """``[b, c + MAPS, ft, h, w]``, checked. Raises GeometryError where it is missing or does not fit."""

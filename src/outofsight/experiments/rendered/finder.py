@@ -7,12 +7,16 @@ that what moved stands out whatever it looks like.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
+from ...clips import Clip
+from ...models.conditioners import Seen
 from .follower import Follower
 from .layers import conv
 from .sighting import Sighting
@@ -44,6 +48,26 @@ class SubjectFinder(ModelMixin, ConfigMixin):
         self.up = nn.ModuleList(conv(widths[i] + widths[i + 1], widths[i]) for i in reversed(steps))
         self.coarse = nn.Conv2d(widths[0], 4, 3, padding=1)
         self.fine = nn.Sequential(conv(widths[0] + 3, 16), nn.Conv2d(16, 1, 3, padding=1))
+
+    @property
+    def version(self) -> int:
+        """Counted up when the same weights' targets come to look otherwise."""
+        from .renderer import RENDERER
+
+        return RENDERER
+
+    def target(self, seen: Seen, encode: Callable[[Tensor], Tensor], clip: Clip | None = None) -> Tensor:
+        """The rendered target ``[c + 4, ft, h, w]``; ``clip``: for training, one whose subjects' positions are used.
+
+        Raises:
+            CameraError: a path without a pose for each frame, or no field of view.
+            DatasetError: a clip without positions.
+        """
+        from .target import rendered_target
+        from .truth import Truth
+
+        height, width = seen.frames.shape[1:3]
+        return rendered_target(self, encode, seen, None if clip is None else Truth.of(clip, (height, width)))
 
     def forward(self, inputs: Tensor) -> Sighting:
         """``inputs [n, 17, h, w]`` of :func:`finder_inputs`."""

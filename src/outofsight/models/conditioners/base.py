@@ -148,6 +148,10 @@ class Conditioner(nn.Module):
         """
         raise NotImplementedError(f"conditioner {self.name!r} does not look at pixels")
 
+    def nothing(self, extra: Tensor) -> Tensor:
+        """The extra input as it is where the context showed nothing (an ablation); as it was, where it has no part."""
+        return extra
+
     def prepare(self, latents: Tensor | None, layout: FrameLayout, conditions: Conditions) -> Tensor | None:
         """What the clip's target needs, once for all steps.
 

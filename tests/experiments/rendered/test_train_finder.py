@@ -19,8 +19,16 @@ from outofsight.datasets import iterate_clips, write_clip
 from outofsight.errors import CameraError, DatasetError, TrainingError
 from outofsight.experiments.rendered.finder import SubjectFinder, finder_inputs
 from outofsight.experiments.rendered.sighting import Sighting
+from outofsight.experiments.rendered.train_finder import (
+    FinderConfig,
+    FinderObjective,
+    in_a_mirror,
+    judge,
+    lessons,
+    losses,
+    taught,
+)
 from outofsight.training.config import LoopSettings
-from outofsight.training.finder import FinderConfig, FinderObjective, in_a_mirror, judge, lessons, losses, taught
 from outofsight.training.parts import load_finder
 from outofsight.training.trainer import run_training
 

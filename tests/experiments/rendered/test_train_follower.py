@@ -18,11 +18,11 @@ from outofsight.clips import Clip, SubjectTrack
 from outofsight.datasets import write_clip
 from outofsight.errors import CameraError, CheckpointError, DatasetError, TrainingError
 from outofsight.experiments.rendered import SubjectFinder
+from outofsight.experiments.rendered import pursuits as module
 from outofsight.experiments.rendered.follower import Followed
+from outofsight.experiments.rendered.pursuits import Pursuit, mirrored, pursuits, varied
 from outofsight.experiments.rendered.sighting import Sighting
-from outofsight.training import pursuits as module
-from outofsight.training.config import LoopSettings
-from outofsight.training.follower import (
+from outofsight.experiments.rendered.train_follower import (
     FollowerConfig,
     FollowerObjective,
     collate,
@@ -31,8 +31,8 @@ from outofsight.training.follower import (
     missed,
     shown,
 )
+from outofsight.training.config import LoopSettings
 from outofsight.training.parts import load_finder
-from outofsight.training.pursuits import Pursuit, mirrored, pursuits, varied
 from outofsight.training.small_parts import save_part
 from outofsight.training.trainer import run_training
 

@@ -1,6 +1,6 @@
 """Train the subject finder (``rendered/finder.py``):
 
-    python -m outofsight.training.finder --clips worlds --held-out worlds-held-out --out parts
+    python -m outofsight.experiments.rendered.train_finder --clips worlds --held-out worlds-held-out --out parts
 
 leaves ``parts/finder`` (a diffusers folder), which ``outofsight encode`` and ``outofsight.training.assemble`` take with
 the other parts, and what was measured in ``parts/training-finder/report.json``. Clips need masks and subjects'
@@ -21,20 +21,20 @@ import torch.nn.functional as F
 from annotated_types import Ge, Interval
 from torch import Tensor, nn
 
-from ..clips import Clip
-from ..datasets import iterate_clips
-from ..errors import DatasetError, TrainingError
-from ..experiments.rendered.finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
-from ..experiments.rendered.sighting import Sighting
-from ..experiments.rendered.sweep import half_width
-from ..experiments.rendered.target import check_cameras
-from ..experiments.rendered.truth import Truth
-from .checkpointing import Checkpoint
-from .config import Count, LoopSettings
-from .learner import Learner
-from .prepare import naming
-from .settings import check_settings
-from .small_parts import PartObjective, command, save_part
+from ...clips import Clip
+from ...datasets import iterate_clips
+from ...errors import DatasetError, TrainingError
+from ...training.checkpointing import Checkpoint
+from ...training.config import Count, LoopSettings
+from ...training.learner import Learner
+from ...training.prepare import naming
+from ...training.settings import check_settings
+from ...training.small_parts import PartObjective, command, save_part
+from .finder import SubjectFinder, finder_inputs, foot_unit, look_twice, mirrored
+from .sighting import Sighting
+from .sweep import half_width
+from .target import check_cameras
+from .truth import Truth
 
 _SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
 _FARTHEST = 8.0  # units, that a foot's error counts to

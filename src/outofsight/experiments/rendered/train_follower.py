@@ -1,6 +1,7 @@
 """Train a finder to follow (``rendered/follower.py``): the finder's own weights stay as they are.
 
-    python -m outofsight.training.follower --clips worlds --finder parts/finder --held-out worlds-held-out --out parts
+    python -m outofsight.experiments.rendered.train_follower --clips worlds \\
+        --finder parts/finder --held-out worlds-held-out --out parts
 
 leaves ``parts/finder``, with a follower, and what was measured in ``parts/training-follower/report.json``. Clips need
 masks and subjects' positions, which those of ``outofsight worlds`` have. Expected on one CPU core: see docs/tiny.md.
@@ -19,19 +20,19 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
-from ..datasets import detect_layout, iterate_clips
-from ..errors import DatasetError, TrainingError
-from ..experiments.rendered.finder import SubjectFinder
-from ..experiments.rendered.follower import Followed, Follower, follow_twice
-from ..experiments.rendered.motion import carried_on, fitted
-from .checkpointing import Checkpoint
-from .config import Count, LoopSettings
-from .hashes import finder_hash
-from .learner import Learner
-from .parts import load_finder
+from ...datasets import detect_layout, iterate_clips
+from ...errors import DatasetError, TrainingError
+from ...training.checkpointing import Checkpoint
+from ...training.config import Count, LoopSettings
+from ...training.hashes import finder_hash
+from ...training.learner import Learner
+from ...training.parts import load_finder
+from ...training.settings import check_settings
+from ...training.small_parts import PartObjective, command, save_part
+from .finder import SubjectFinder
+from .follower import Followed, Follower, follow_twice
+from .motion import carried_on, fitted
 from .pursuits import Pursuit, pursuits, varied
-from .settings import check_settings
-from .small_parts import PartObjective, command, save_part
 
 _STRAY = 3.0  # degrees of freedom of the Student-t that errors are told of by: some are far off
 _NEAR, _FAR = 0.25, 8.0  # of a subject's size in the picture: an error ahead that counts one, and the most that counts

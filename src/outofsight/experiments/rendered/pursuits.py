@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..clips import Clip
-from ..experiments.rendered.finder import SubjectFinder
-from ..experiments.rendered.follower import as_told
-from ..experiments.rendered.motion import ground_axes, world_up
-from ..experiments.rendered.renderer import look
-from ..experiments.rendered.sweep import half_width
-from ..experiments.rendered.target import check_cameras
-from ..experiments.rendered.tracks import LEAST_PIXELS, SubjectPath, paths_in, project
-from ..experiments.rendered.truth import NEAREST, Truth
-from .prepare import naming
+from ...clips import Clip
+from ...training.prepare import naming
+from .finder import SubjectFinder
+from .follower import as_told
+from .motion import ground_axes, world_up
+from .renderer import look
+from .sweep import half_width
+from .target import check_cameras
+from .tracks import LEAST_PIXELS, SubjectPath, paths_in, project
+from .truth import NEAREST, Truth
 
 _OWNED = 0.3  # of a path's marked pixels, that must show one subject
 _LEAST_SIGHTINGS = 8  # of a path, some of which may be forgotten
