@@ -17,7 +17,7 @@ from outofsight import WorldModelPipeline
 from outofsight.components.codec import encode_video
 from outofsight.datasets import read_clip
 from outofsight.errors import CameraError, CheckpointError, DatasetError, GeometryError
-from outofsight.experiments.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render
+from outofsight.experiments.rendered import MAPS, SubjectFinder, condition, nothing_rendered, render, renderer
 from outofsight.models.conditioners import Conditions
 from outofsight.models.presets import RENDERED
 from outofsight.sampling import denoise
@@ -219,7 +219,7 @@ def test_latents_of_another_renderer_are_told_apart(monkeypatch: pytest.MonkeyPa
     finder = told_pipeline().finder
     before = hashes.finder_hash(finder)
     assert before == hashes.finder_hash(finder) != hashes.finder_hash(SubjectFinder((8, 8)))
-    monkeypatch.setattr(hashes, "RENDERER", hashes.RENDERER + 1)
+    monkeypatch.setattr(renderer, "RENDERER", renderer.RENDERER + 1)
     assert hashes.finder_hash(finder) != before
 
 
