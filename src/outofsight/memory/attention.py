@@ -19,9 +19,6 @@ from torch.autograd.function import once_differentiable
 
 from .windows import QueryGroup
 
-# rows worked on at a time on a CPU (see models/attention.py, frame_cuts)
-CPU_ROWS = 1100
-
 _aten = torch.ops.aten
 _FLASH_DTYPES = (torch.bfloat16, torch.float16)
 # numbers that may be gathered however few the keys: a training step of the small model takes an eighth less time so
@@ -57,9 +54,8 @@ def attend(
         ``[b, fq, n, heads, d]``
     """
     merge = not plain and can_merge(query, backend)
-    out = torch.empty_like(query) if not torch.is_grad_enabled() else None
     parts = []
-    for group in _cut(groups, query) if out is not None else groups:
+    for group in groups:
         queries = query[:, group.first : group.first + group.frames]
         if group.recall == 0 and group.step == 0 and not plain:
             part = _one_window(queries, key, value, group, backend)
@@ -67,23 +63,8 @@ def attend(
             part = _merged(queries, key, value, group, memory_key, memory_value, picks)
         else:
             part = _plain(queries, key, value, group, memory_key, memory_value, picks, backend)
-        if out is None:
-            parts.append(part)
-        else:
-            out[:, group.first : group.first + group.frames] = part
-    if out is not None:
-        return out
+        parts.append(part)
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-
-
-def _cut(groups: tuple[QueryGroup, ...], query: Tensor) -> Iterator[QueryGroup]:
-    """On a CPU, groups of about 1100 queries: their results stay in the cache and in memory already mapped."""
-    if query.device.type != "cpu" or torch.compiler.is_compiling():
-        yield from groups
-        return
-    for group in groups:
-        whole = group.recall == 0 and group.step == 0
-        yield from group.pieces(group.frames if whole else max(1, CPU_ROWS // query.shape[2]))
 
 
 def can_merge(query: Tensor, backend: Any = None) -> bool:
