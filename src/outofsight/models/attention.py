@@ -12,8 +12,9 @@ from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
 from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
-from ..memory.attention import attend
 from ..memory.rotary import Rotary, apply_rotary
+from ..memory.windows import QueryGroup
+from . import kernels
 from .cache import BlockCache
 from .conditioners.prope import turn
 
@@ -281,3 +282,70 @@ class TextAttnProcessor:
         query, key, value = (part.unflatten(2, (attn.heads, -1)) for part in parts)
         out = dispatch_attention_fn(query, key, value, backend=self._attention_backend)
         return attn.to_out[1](attn.to_out[0](out.flatten(2, 3)))
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    groups: tuple[QueryGroup, ...],
+    memory_key: Tensor | None = None,
+    memory_value: Tensor | None = None,
+    picks: Tensor | None = None,
+    *,
+    backend: Any = None,
+    plain: bool = False,
+) -> Tensor:
+    """Attention of every query frame to its window and its recalled memory.
+
+    Args:
+        query: ``[b, fq, n, heads, d]``, n tokens a frame.
+        key, value: ``[b, fk, n, heads, d]``.
+        groups: which windows and how many recalled tokens, in frames of query and key.
+        memory_key, memory_value: ``[b, t, p, heads, d]``, p tokens in each memory token.
+        picks: ``[b, fq, k]`` recalled memory tokens, best first; a group uses its first ``recall``.
+        backend: a diffusers attention backend; None is the active one. Backends other than torch's own cannot
+            be merged and take the plain path.
+        plain: force the plain path.
+
+    Returns:
+        ``[b, fq, n, heads, d]``
+    """
+    merge = not plain and kernels.can_merge(query, backend)
+    parts = []
+    for group in groups:
+        queries = query[:, group.first : group.first + group.frames]
+        if group.recall == 0 and group.step == 0 and not plain:
+            part = kernels.one_window(queries, key, value, group, backend)
+        elif merge:
+            part = kernels.merged(queries, key, value, group, memory_key, memory_value, picks)
+        else:
+            part = attend_frames(queries, key, value, group, memory_key, memory_value, picks, backend)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def attend_frames(
+    queries: Tensor,
+    key: Tensor,
+    value: Tensor,
+    group: QueryGroup,
+    memory_key: Tensor | None,
+    memory_value: Tensor | None,
+    picks: Tensor | None,
+    backend: Any,
+) -> Tensor:
+    """A loop over query frames, keys side by side, through the chosen backend."""
+    out = []
+    for i in range(group.frames):
+        start = group.start + group.step * i
+        keys = [key[:, start : start + group.width].flatten(1, 2)]
+        values = [value[:, start : start + group.width].flatten(1, 2)]
+        if group.recall:
+            assert memory_key is not None and memory_value is not None and picks is not None
+            chosen = picks[:, group.first + i, : group.recall]
+            rows = torch.arange(len(chosen), device=chosen.device)[:, None]
+            keys.append(memory_key[rows, chosen].flatten(1, 2))
+            values.append(memory_value[rows, chosen].flatten(1, 2))
+        out.append(dispatch_attention_fn(queries[:, i], torch.cat(keys, 1), torch.cat(values, 1), backend=backend))
+    return torch.stack(out, dim=1)

@@ -58,8 +58,7 @@ class WorldTransformerBlock(WanTransformerBlock):
             cached: this block's cache of the context, when the queries are target frames only.
 
         Returns:
-            ``[b, f*n, dim]`` of the frames from ``sequence.first_query`` on; with the block's cache beside it when
-            ``sequence.keep_from`` is set.
+            ``[b, f*n, dim]`` of the frames from ``sequence.first_query`` on; with ``keep_from``, the block's cache too.
         """
         first, silent = sequence.first_query, max(0, sequence.text_frames - sequence.first_query)
         x = hidden_states.unflatten(1, (sequence.frames, -1))
