@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from outofsight.memory import attention
-from outofsight.memory.attention import attend, can_merge
 from outofsight.memory.windows import QueryGroup, centred_windows, group_queries, selectable_tokens
+from outofsight.models import kernels
+from outofsight.models.attention import attend
+from outofsight.models.kernels import can_merge
 
 
 def reference(query, key, value, windows, memory_key, memory_value, picks, counts):
@@ -77,10 +78,10 @@ def test_fast_and_plain_paths_equal_the_written_out_softmax(batch, frames, token
 @pytest.mark.parametrize("small", [0, 400, 1 << 20])
 def test_memory_is_gathered_in_slices_without_changing_the_result(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # pages far larger than the keys: one frame at a time, two, or all
-    monkeypatch.setattr(attention, "_SMALL", small)
+    monkeypatch.setattr(kernels, "_SMALL", small)
     inputs = random_case(1, 6, 2, 1, 3, 9, [8] * 6)
     q, k, v, mk, mv, windows, picks = inputs
-    slices = list(attention._recall_slices(q[0], k[0], mk[0], picks[0]))
+    slices = list(kernels._recall_slices(q[0], k[0], mk[0], picks[0]))
     assert len(slices) == {0: 6, 400: 3, 1 << 20: 1}[small]
     groups = group_queries(windows, [8] * 6)
     expected = reference(q, k, v, windows, mk, mv, picks, [8] * 6)
@@ -94,7 +95,7 @@ def test_memory_is_gathered_in_slices_without_changing_the_result(small: int, mo
 
 def test_fast_path_never_copies_windows() -> None:
     k = random_case(1, 6, 4, 1, 5, 3, [1] * 6)[1]
-    from outofsight.memory.attention import _windows
+    from outofsight.models.kernels import _windows
 
     view = _windows(k[0].detach(), 2, (0, 1, 5))
     assert view.untyped_storage().data_ptr() == k.untyped_storage().data_ptr()
@@ -177,7 +178,7 @@ def test_groups_cover_every_query_once_with_its_own_window(frames) -> None:
 
 
 def test_products_in_half_precision_have_the_gradients_of_the_plain_path() -> None:
-    # on a CPU in bf16 the scores are written out (memory/attention.py, _by_products)
+    # on a CPU in bf16 the scores are written out (models/kernels.py, _by_products)
     def gradients(dtype: torch.dtype, plain: bool) -> list[torch.Tensor]:
         torch.manual_seed(0)
         tensors = [torch.randn(2, frames, 12, 2, 64).to(dtype).requires_grad_() for frames in (6, 10, 10, 4, 4)]

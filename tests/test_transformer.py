@@ -250,23 +250,6 @@ def test_inference_without_gradients_equals_the_training_pass(which) -> None:
     torch.testing.assert_close(quiet, model(**inputs).sample.detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_merged_output_projection_is_left_alone_by_adapters() -> None:
-    block = narrow_model(**MECHANISMS["full"]).blocks[0]
-
-    class Adapter(torch.nn.Linear):
-        pass
-
-    with torch.no_grad():
-        merged = block._output_projection(rows=1000)
-        x = torch.randn(7, 24)
-        torch.testing.assert_close(merged(x), block.projector(block.attn1.to_out[0](x)), rtol=1e-4, atol=1e-5)
-        block.projector.__class__ = Adapter
-        calls = []
-        block.projector.register_forward_hook(lambda *_: calls.append(1))
-        block._output_projection(rows=1000)(x)
-    assert calls
-
-
 # --- diffusers' machinery -----------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ A mechanism is one file. It may act at three places, each optional:
 - ``compress`` and the two signatures: inside each block, what the memory tokens are and how a query frame
   scores them. Scores of queries and memory tokens are inner products of their signatures.
 
-The attention itself (``memory/attention.py``) is the same for all of them.
+The attention itself (``models/attention.py``) is the same for all of them.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,16 +12,16 @@ from diffusers.models.transformers.transformer_wan import WanAttention
 from torch import Tensor
 
 from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
-from ..memory.attention import CPU_ROWS, attend
 from ..memory.rotary import Rotary, apply_rotary
+from ..memory.windows import QueryGroup
+from . import kernels
 from .cache import BlockCache
 from .conditioners.prope import turn
-from .linear import linear
 
 
 @dataclass(eq=False)
 class BlockInputs:
-    """What every block of one forward pass is told of its tokens.
+    """What every block of one forward pass is given beside its tokens.
 
     Args:
         layout: the clip's frames (after a pose-driven memory has chosen among them).
@@ -30,7 +30,7 @@ class BlockInputs:
         rotary: table of the block's tokens.
         memory_rotary: table of the memory tokens that the given frames make, or None where they make none.
         old_tokens: memory tokens that were cached before.
-        features: ``[1|b, f, k]`` of the block's frames or ``[1|b, f, n, k]`` of their tokens, by conditioner.
+        features: ``[1|b, f, 1|n, k]`` of the block's frames or of their tokens, by conditioner.
         matrices: ``[b, f, 4, 4]`` of all frames of the layout, for conditioners that have an attention of their own.
         wide: dtype of modulation and residual sums.
         text_frames: frames before this one take no text.
@@ -39,7 +39,6 @@ class BlockInputs:
         trace: where to record what was recalled, or None.
         keep_from: when set, blocks return a :class:`BlockCache` of the frames from this one on.
         plain: take the plain attention path.
-        scratch: see :meth:`buffer`.
     """
 
     layout: FrameLayout
@@ -57,7 +56,6 @@ class BlockInputs:
     trace: RetrievalTrace | None = None
     keep_from: int | None = None
     plain: bool = False
-    scratch: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def compresses(self) -> bool:
@@ -73,13 +71,6 @@ class BlockInputs:
     def context_queries(self) -> int:
         """How many of the blocks' frames are context; they are the first."""
         return max(0, min(self.layout.context_frames - self.given.start, self.frames))
-
-    def buffer(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Scratch memory that the blocks share, so that each need not have its own mapped in anew."""
-        buffer = self.scratch.get(name)
-        if buffer is None or buffer.shape != shape or buffer.dtype != like.dtype:
-            buffer = self.scratch[name] = like.new_empty(shape)
-        return buffer
 
 
 class Compressed(NamedTuple):
@@ -199,45 +190,19 @@ class MemoryAttnProcessor:
         self, attn: WanAttention, hidden_states: Tensor, sequence: BlockInputs
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Turned queries and keys, values ``[b, f, n, heads, d]``, and the queries' signature ``[b, f, s]``."""
-        first = sequence.first_query
-        x = hidden_states.unflatten(1, (sequence.frames, -1))
-        cuts = [*frame_cuts(x, 0, first), *frame_cuts(x, first)]
-        signatures: list[Tensor] = []
-        joined: dict[str, Tensor] = {}
-        for frames in cuts:
-            parts = self._project_some(attn, x, frames, sequence, signatures)
-            if len(cuts) == 1:
-                joined = parts
-                break
-            for name, part in parts.items():
-                before = first if name == "query" else 0
-                shape = (x.shape[0], x.shape[1] - before, *part.shape[2:])
-                joined[name] = sequence.buffer(name, shape, part)
-                joined[name][:, frames.start - before : frames.stop - before] = part
-        signature = torch.cat(signatures, dim=1) if signatures else None
-        return joined["query"], joined["key"], joined["value"], signature
-
-    def _project_some(
-        self, attn: WanAttention, x: Tensor, frames: slice, sequence: BlockInputs, signatures: list[Tensor]
-    ) -> dict[str, Tensor]:
-        """Keys and values of some frames of ``x [b, f, n, dim]``, and queries where the frames are asked for."""
-        tokens = x.shape[2]
-        asked = frames.start >= sequence.first_query
-        rotary = sequence.rotary.frames(frames, tokens)
-
-        def split(y: Tensor) -> Tensor:
-            return y.unflatten(2, (attn.heads, -1))
-
-        query, key, value = project(attn, x[:, frames].flatten(1, 2), queries=asked)
-        parts = {"key": apply_rotary(split(key), rotary), "value": split(value)}
-        if asked:
-            parts["query"] = apply_rotary(split(query), rotary)
-            if sequence.plan.memory is not None and sequence.pose_scores is None:
-                with torch.no_grad():
-                    # picks are indices: no gradient goes through the affinity, in the release either
-                    cells = query.unflatten(1, (-1, *sequence.layout.grid))
-                    signatures.append(self.memory.query_signature(cells, sequence.plan))
-        return {name: part.unflatten(1, (-1, tokens)) for name, part in parts.items()}
+        tokens = sequence.layout.tokens_per_frame
+        query, key, value = project(attn, hidden_states, sequence.first_query * tokens)
+        signature = None
+        if sequence.plan.memory is not None and sequence.pose_scores is None:
+            with torch.no_grad():
+                # picks are indices: no gradient goes through the affinity, in the release either
+                signature = self.memory.query_signature(query.unflatten(1, (-1, *sequence.layout.grid)), sequence.plan)
+        query, key, value = (part.unflatten(2, (attn.heads, -1)) for part in (query, key, value))
+        asked = slice(sequence.first_query, sequence.frames)
+        query = apply_rotary(query, sequence.rotary.frames(asked, tokens))
+        key = apply_rotary(key, sequence.rotary)
+        query, key, value = (part.unflatten(1, (-1, tokens)) for part in (query, key, value))
+        return query, key, value, signature
 
     def _compress(self, attn: WanAttention, hidden_states: Tensor, sequence: BlockInputs) -> Compressed:
         """Memory tokens of the frames, keyed and valued by the block's own projections (hydra.md point 1)."""
@@ -246,7 +211,7 @@ class MemoryAttnProcessor:
         x = hidden_states.unflatten(1, (-1, *sequence.layout.grid))[:, : tokens.frames - sequence.given.start]
         memory = self.memory.compress(attn.tokenizer, x)
         count, cells = memory.shape[1], tokens.grid[0] * tokens.grid[1]
-        _, key, value = project(attn, memory.flatten(1, 3), queries=False)
+        _, key, value = project(attn, memory.flatten(1, 3), None)
         with torch.no_grad():
             # picks are indices: no gradient goes through the affinity, in the release either
             signature = self.memory.key_signature(key.unflatten(1, (count, *tokens.grid)))
@@ -276,20 +241,6 @@ class MemoryAttnProcessor:
         return picks
 
 
-def frame_cuts(x: Tensor, first: int = 0, last: int | None = None) -> Iterator[slice]:
-    """Slices of the frames of ``x [b, f, n, dim]`` for work that goes row by row.
-
-    On a CPU about 1100 rows at a time stay in the cache and need no large buffers: that took a feed-forward of
-    7280 rows from 169 to 139 ms on 2 cores. Elsewhere, and where gradients are kept, all frames go at once.
-    """
-    last = x.shape[1] if last is None else last
-    step = max(1, last - first)
-    if x.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-        step = max(1, CPU_ROWS // (x.shape[0] * x.shape[2]))
-    for start in range(first, last, step):
-        yield slice(start, min(start + step, last))
-
-
 def _nothing_recalled(sequence: BlockInputs) -> Recall:
     plan = sequence.plan
     picks = torch.zeros(len(sequence.layout.poses), len(plan.queries), 0, dtype=torch.long)
@@ -297,42 +248,104 @@ def _nothing_recalled(sequence: BlockInputs) -> Recall:
     return Recall(None, picks, sources, plan.selectable, plan.windows, plan.queries.start)
 
 
-def project(attn: WanAttention, x: Tensor, queries: bool = True) -> tuple[Tensor, Tensor, Tensor]:
-    """Normed queries, normed keys and values ``[b, tokens, dim]`` of ``x``; memory tokens need no queries."""
+def project(attn: WanAttention, x: Tensor, first: int | None = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Normed queries of the tokens of ``x [b, tokens, dim]`` from ``first`` on (None: there are none, and what stands
+    in their place is not to be read), normed keys and values of all."""
     if getattr(attn, "fused_projections", False):
         query, key, value = attn.to_qkv(x).chunk(3, dim=-1)
+        query = query[:, first:]
     else:
-        query = linear(attn.to_q, x) if queries else x
-        key, value = linear(attn.to_k, x), linear(attn.to_v, x)
-    return attn.norm_q(query) if queries else query, attn.norm_k(key), value
+        query = x if first is None else attn.to_q(x[:, first:])
+        key, value = attn.to_k(x), attn.to_v(x)
+    return query if first is None else attn.norm_q(query), attn.norm_k(key), value
 
 
 class TextAttnProcessor:
-    """Cross-attention to text whose keys and values are made once per block, however the queries are cut."""
+    """Cross-attention to text."""
 
     _attention_backend: Any = None
     _parallel_config: Any = None
-
-    @staticmethod
-    def keys(attn: WanAttention, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values ``[b, l, heads, d]`` of ``text [b, l, dim]``."""
-        if getattr(attn, "fused_projections", False):
-            key, value = attn.to_kv(text).chunk(2, dim=-1)
-        else:
-            key, value = attn.to_k(text), attn.to_v(text)
-        return attn.norm_k(key).unflatten(2, (attn.heads, -1)), value.unflatten(2, (attn.heads, -1))
 
     def __call__(
         self,
         attn: WanAttention,
         hidden_states: Tensor,
-        encoder_hidden_states: Tensor | None = None,
+        encoder_hidden_states: Tensor,
         attention_mask: Tensor | None = None,
         rotary_emb: Any = None,
-        *,
-        keys: tuple[Tensor, Tensor],
     ) -> Tensor:
-        key, value = keys
-        query = attn.norm_q(linear(attn.to_q, hidden_states)).unflatten(2, (attn.heads, -1))
+        if getattr(attn, "fused_projections", False):
+            key, value = attn.to_kv(encoder_hidden_states).chunk(2, dim=-1)
+        else:
+            key, value = attn.to_k(encoder_hidden_states), attn.to_v(encoder_hidden_states)
+        parts = attn.norm_q(attn.to_q(hidden_states)), attn.norm_k(key), value
+        query, key, value = (part.unflatten(2, (attn.heads, -1)) for part in parts)
         out = dispatch_attention_fn(query, key, value, backend=self._attention_backend)
-        return attn.to_out[1](linear(attn.to_out[0], out.flatten(2, 3)))
+        return attn.to_out[1](attn.to_out[0](out.flatten(2, 3)))
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    groups: tuple[QueryGroup, ...],
+    memory_key: Tensor | None = None,
+    memory_value: Tensor | None = None,
+    picks: Tensor | None = None,
+    *,
+    backend: Any = None,
+    plain: bool = False,
+) -> Tensor:
+    """Attention of every query frame to its window and its recalled memory.
+
+    Args:
+        query: ``[b, fq, n, heads, d]``, n tokens a frame.
+        key, value: ``[b, fk, n, heads, d]``.
+        groups: which windows and how many recalled tokens, in frames of query and key.
+        memory_key, memory_value: ``[b, t, p, heads, d]``, p tokens in each memory token.
+        picks: ``[b, fq, k]`` recalled memory tokens, best first; a group uses its first ``recall``.
+        backend: a diffusers attention backend; None is the active one. Backends other than torch's own cannot
+            be merged and take the plain path.
+        plain: force the plain path.
+
+    Returns:
+        ``[b, fq, n, heads, d]``
+    """
+    merge = not plain and kernels.can_merge(query, backend)
+    parts = []
+    for group in groups:
+        queries = query[:, group.first : group.first + group.frames]
+        if group.recall == 0 and group.step == 0 and not plain:
+            part = kernels.one_window(queries, key, value, group, backend)
+        elif merge:
+            part = kernels.merged(queries, key, value, group, memory_key, memory_value, picks)
+        else:
+            part = attend_frames(queries, key, value, group, memory_key, memory_value, picks, backend)
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+
+
+def attend_frames(
+    queries: Tensor,
+    key: Tensor,
+    value: Tensor,
+    group: QueryGroup,
+    memory_key: Tensor | None,
+    memory_value: Tensor | None,
+    picks: Tensor | None,
+    backend: Any,
+) -> Tensor:
+    """A loop over query frames, keys side by side, through the chosen backend."""
+    out = []
+    for i in range(group.frames):
+        start = group.start + group.step * i
+        keys = [key[:, start : start + group.width].flatten(1, 2)]
+        values = [value[:, start : start + group.width].flatten(1, 2)]
+        if group.recall:
+            assert memory_key is not None and memory_value is not None and picks is not None
+            chosen = picks[:, group.first + i, : group.recall]
+            rows = torch.arange(len(chosen), device=chosen.device)[:, None]
+            keys.append(memory_key[rows, chosen].flatten(1, 2))
+            values.append(memory_value[rows, chosen].flatten(1, 2))
+        out.append(dispatch_attention_fn(queries[:, i], torch.cat(keys, 1), torch.cat(values, 1), backend=backend))
+    return torch.stack(out, dim=1)

@@ -23,6 +23,7 @@ from ..errors import GeometryError, MemoryOptionError
 from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory, RetrievalTrace, make_layout, make_memory
 from ..memory.layout import put_frames, take_frames
 from ..memory.rotary import Rotary
+from . import cpu
 from .attention import BlockInputs
 from .block import WorldTransformerBlock
 from .cache import ContextCache
@@ -130,6 +131,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         del self.rope
         self.auxiliary = nn.ModuleDict()  # heads that training adds, and takes off again (training/auxiliary.py)
         self._plans: dict[tuple[Any, ...], AttentionPlan] = {}
+        self.for_cpu: bool | None = None  # whether models/cpu.py is enabled; None: the first forward on a CPU does it
 
     def _settle_config(self, **settled: Any) -> None:
         """Save what was settled here, and drop Wan's image arguments, which this model does not take."""
@@ -488,6 +490,8 @@ class WorldTransformer3DModel(WanTransformer3DModel):
 
     def _patchify(self, latents: Tensor) -> Tensor:
         """``[b, c, f, h, w] -> [b, f, n, dim]``"""
+        if self.for_cpu is None and latents.device.type == "cpu" and not torch.compiler.is_compiling():
+            cpu.enable(self)
         x = self.patch_embedding(latents.to(self.patch_embedding.weight.dtype))
         return x.flatten(3).permute(0, 2, 3, 1).contiguous()
 
@@ -506,6 +510,7 @@ class WorldTransformer3DModel(WanTransformer3DModel):
         features, matrices = {}, {}
         for name, kind in self._kinds.items():
             if (made := kind.features(layout, queries)) is not None:
+                made = made if made.ndim == 4 else made.unsqueeze(2)
                 features[name] = made.to(device=x.device, dtype=x.dtype)
             if (made := kind.matrices(layout)) is not None:
                 matrices[name] = made
