@@ -29,7 +29,7 @@ from ..training.validation_report import ValidationSettings
 from .rows import Run
 from .values import Floors, RunValues, read_any, refuse_different, value_file
 
-# the model's mean answer from pure noise, as the shipped model gives it (docs/tiny.md)
+# the model's mean answer from pure noise, as the shipped model gives it (logs/tiny.md)
 JUDGED = ValidationSettings(steps=TINY.steps, guidance=TINY.guidance, shift=TINY.shift, videos=2, batch=8)
 
 _CURVE = ("error", "reentry_error")

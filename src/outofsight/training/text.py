@@ -40,7 +40,7 @@ TINY_TEXT: Mapping[str, Any] = {
     "dropout_rate": 0.0,
     "is_encoder_decoder": False,
 }
-# tables and last layers learn ten times as fast as matrices: measured, docs/tiny.md
+# tables and last layers learn ten times as fast as matrices: measured, logs/tiny.md
 _TABLES, _TABLES_LR = ("shared", "relative_attention_bias", "heads", "words"), 10.0
 _HELD_OUT_SEED = 1_000_003  # plans of other seeds than the training's
 _LEAST_SPREAD = 0.05  # channels that hardly vary are not blown up to variance 1
