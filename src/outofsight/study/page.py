@@ -1,4 +1,4 @@
-"""docs/results.md, made from the stored values alone: answers, tables, plots, and every run that was made."""
+"""docs/results.md, made from the stored values alone: verdicts, tables, plots, and every run that was made."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_page(values: Path, page: Path) -> Path:
         values: folder of a study's value files. page: the Markdown file.
 
     Raises:
-        StudyError: no values, or values that cannot stand in one table, or lie outside of the page's folder.
+        StudyError: no values, or values that do not fit in one table, or lie outside of the page's folder.
         OutputError: something cannot be written.
     """
     place, stored = place_of(values, page), read_stored(values)
@@ -90,7 +90,7 @@ def render(stored: Stored, place: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-# --- answers ----------------------------------------------------------------------------------------------------
+# --- verdicts ---------------------------------------------------------------------------------------------------
 
 
 def _claims(stored: Stored, claims: Sequence[Claim]) -> str:
