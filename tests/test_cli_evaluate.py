@@ -111,7 +111,7 @@ def test_ctrl_c_keeps_what_is_measured(
     with monkeypatch.context() as patch:
         patch.setattr(work_module, "write_scores", stop)
         assert main(command(data, made, out, "--workers", "1", "--name", "made")) == 130
-    assert f"interrupted: 1 of 4 clips are kept in {out}.kept; the same command goes on" in capsys.readouterr().err
+    assert f"interrupted: 1 of 4 clips are kept in {out}.kept; the same command resumes" in capsys.readouterr().err
     assert len(list((tmp_path / "result.json.kept").glob("*.json"))) == 9 and not out.exists()
     assert main(command(data, made, out, "--workers", "1", "--name", "made")) == 0
     assert untimed(out) == untimed(result)

@@ -7,8 +7,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 
 def value_hash(parts: Iterable[Any]) -> str:
     """SHA-256 of some values, one after another, as 64 hexadecimal digits.
@@ -18,6 +16,8 @@ def value_hash(parts: Iterable[Any]) -> str:
             They are taken one at a time, so that a generator need not hold all of them. Text and bytes are not set
             apart: let them end in something that does.
     """
+    import numpy as np
+
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, str):

@@ -265,7 +265,7 @@ def test_public_data_with_red_masks_and_flags(tmp_path: Path) -> None:
     assert evaluate(made, data, horizontal_fov=60.0).rows["best view copied"].clips
     several = write_flagged(tmp_path / "two", subjects=2)
     found = evaluate(made, several)
-    assert "do not tell 2 subjects apart" in text(found)
+    assert "do not distinguish 2 subjects" in text(found)
     assert value(found, "made", "psnr", "flagged").means.keys() == {"target", "visible", "hidden", "re-entered"}
 
 
@@ -281,7 +281,7 @@ def test_a_target_that_is_kept_back(tmp_path: Path) -> None:
     assert found.rows["made"].skipped["psnr"] == "needs the ground truth's video"
 
 
-# --- keeping and going on ---------------------------------------------------------------------------------------
+# --- keeping and resuming ---------------------------------------------------------------------------------------
 
 
 def test_a_stopped_run_goes_on_and_a_new_row_is_measured_alone(

@@ -65,16 +65,16 @@ def evaluate(
     Args:
         predictions: folder with one video a clip (see :mod:`.predictions`). against: folder of the clips, in any of
             HM-World's layouts.
-        out: result.json to write; result.md and result.tex come beside it, and what lets a stopped run go on into
+        out: result.json to write; result.md and result.tex come beside it, and what lets a stopped run resume into
             result.json.kept/. None writes nothing.
         name: of the row; the folder's by default. rows: further rows, each a folder of predictions of the same clips.
         networks: local folders of networks; without one, its metrics are skipped with the reason.
-        tracker: finds subjects in predictions, in the place of a detector; its name stands for it in what is kept.
+        tracker: finds subjects in predictions, in the place of a detector; its name identifies it in what is kept.
         video_features: for the Frechet distance.
         protocol: "all", or a paper's ("hm-world").
-        partial: evaluate the clips that every row has a right prediction of; tables and result say PARTIAL.
-        horizontal_fov: degrees, for cameras that do not say (only the best view is chosen by it).
-        workers: processes, with networks of their own. report: told after each clip.
+        partial: evaluate the clips that every row has a right prediction of; tables and result are marked PARTIAL.
+        horizontal_fov: degrees, for cameras without one (only the best view is chosen by it).
+        workers: processes, with networks of their own. report: called after each clip.
 
     Raises:
         PredictionError: predictions that do not fit the clips, all of them in one error; nothing is written.
@@ -213,13 +213,13 @@ def _run(plan: Plan, bench: Bench, workers: int, report: Progress | None) -> dic
                 report(len(done), len(plan.tasks))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"{len(done)} of {len(plan.tasks)} clips are kept in {bench.kept}; the same command goes on from there"
+            f"{len(done)} of {len(plan.tasks)} clips are kept in {bench.kept}; the same command resumes from there"
         ) from None
     return {task.clip.name: done[task.clip.name] for task in plan.tasks}
 
 
 def _outcomes(tasks: tuple[Task, ...], bench: Bench, workers: int) -> Iterator[Done]:
-    networks = bench.networks()  # here too, so that what is wrong with them is told before processes are begun
+    networks = bench.networks()  # here too, so that what is wrong with them is found before processes are begun
     if workers > 1:
         try:
             pickle.dumps(bench)

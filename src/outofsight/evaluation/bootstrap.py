@@ -30,7 +30,7 @@ def interval(
 ) -> Interval:
     """Mean of per-clip values and its bootstrap interval; the same values give the same interval.
 
-    Shares are means of zeros and ones; of two answers to the same clips, take the interval of their differences.
+    Shares are means of zeros and ones; of two predictions of the same clips, take the interval of their differences.
 
     Raises:
         OutOfSightError: no values, or NaN among them.

@@ -1,7 +1,7 @@
 """The clip that predictions are measured by: what is known of it and, decoded when asked for, its videos and masks.
 
 Generated clips know everything. Real ones may lack masks, pixel counts, fates, a field of view or the target itself;
-what is missing is said in notes, and every metric that needs it is skipped with the reason.
+what is missing is listed in notes, and every metric that needs it is skipped with the reason.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class EvalClip:
     Args:
         clip: as it was read. fate_files: the target as it would have been, where that was rendered.
         numbers: ids in the masks of the subjects that matter: those whom the fates befall, else all.
-        seen: bool ``[s, F]`` of them, over the whole clip; None where the data does not say.
+        seen: bool ``[s, F]`` of them, over the whole clip; None where the data does not hold it.
         masked: whether the masks show each of them on its own.
         skipped: first context frames that are left out. length: target frames that are kept; None keeps all.
 
@@ -155,7 +155,7 @@ class EvalClip:
 
     @property
     def ids(self) -> np.ndarray | None:
-        """uint8 ``[Fc + Ft, h, w]``: instance ids; None without masks that tell the subjects apart."""
+        """uint8 ``[Fc + Ft, h, w]``: instance ids; None without masks that distinguish the subjects."""
         return None if self._arrays.ids is None else self._arrays.ids[self._span]
 
     @property
@@ -237,7 +237,7 @@ class _Arrays:
 def eval_clips(folder: Path, horizontal_fov: float | None = None) -> Iterator[EvalClip]:
     """Every clip of a data folder, in the order of the names.
 
-    horizontal_fov: degrees, for cameras that do not say.
+    horizontal_fov: degrees, for cameras without one.
 
     Raises LayoutError, CameraError, VideoError: a clip that cannot be read.
     """
@@ -267,7 +267,7 @@ def eval_clip(clip: Clip, folder: Path, horizontal_fov: float | None = None, *, 
 
 
 def _check(name: str, read: Mapping[str, tuple[np.ndarray, int]]) -> None:
-    """LayoutError where arrays ``[f, h, w, ...]`` have not one size, or not as many frames as stands beside them."""
+    """LayoutError where arrays ``[f, h, w, ...]`` have not one size, or not as many frames as is given beside them."""
     sizes = {array.shape[1:3] for array, _ in read.values()}
     if len(sizes) > 1 or any(len(array) != count for array, count in read.values()):
         found = ", ".join(f"{what} {list(array.shape[:3])}" for what, (array, _) in read.items())
@@ -298,7 +298,7 @@ def _masked(clip: Clip, numbers: tuple[int, ...]) -> tuple[bool, tuple[str, ...]
         if clip.masks.target is None:
             return False, ("its masks cover the context alone, so there are no true boxes in the target",)
         if len(clip.subjects) != 1:
-            return False, (f"red masks do not tell {len(clip.subjects)} subjects apart, so there are no true boxes",)
+            return False, (f"red masks do not distinguish {len(clip.subjects)} subjects, so there are no true boxes",)
     return bool(numbers), ()
 
 

@@ -42,7 +42,7 @@ def _row(name: str, plan: Plan, done: Mapping[str, Done], kept: Path) -> Row:
     for clip, one in done.items():
         found = read_scores(kept / one.files[name])
         if found is None:
-            raise OutputError(f"{kept / one.files[name]}: gone or damaged while the run went on: run it again")
+            raise OutputError(f"{kept / one.files[name]}: gone or damaged during the run: run it again")
         if isinstance(found, ClipScores):
             clips[clip] = found
         else:

@@ -120,7 +120,7 @@ class Measurer:
         return ClipScores(values, skipped, source, seconds)
 
     def _boxes(self, made: Continuation) -> tuple[np.ndarray | None, str | None, str | None]:
-        """Boxes ``[s, Ft, 4]`` and where they come from; or why there are none, where there is more to say of it."""
+        """Boxes ``[s, Ft, 4]`` and where they come from; or why there are none, where a note is needed."""
         tracker, clip = self.networks.detector, self.clip
         if not any("boxes" in metric.needs for metric in self.metrics):
             return None, None, None

@@ -88,7 +88,7 @@ class Metric:
         name: of its values. needs: keys of NEEDS; where one is not met, the metric is skipped with the reason.
         unit: of the number, "" where it has none. better: which way is better.
         compute: the metric of one video. It returns a number or None, a value per target frame (float ``[f]``, NaN
-            where it says nothing; its means by phase are taken), or a :class:`Value`.
+            where it has no value; its means by phase are taken), or a :class:`Value`.
         words: the definition in one line, with every choice that changes the number.
         per: what one value belongs to: a "pixel" (so it is reported inside and outside of the subjects), a "frame",
             a "clip" or a "set" of clips; all but the last two are reported by phase.
@@ -112,7 +112,7 @@ class Metric:
         return f"needs {'; '.join(lacking)}" if lacking else None
 
     def definition(self) -> dict[str, Any]:
-        """What a result says of it."""
+        """What a result records of it."""
         return {
             "name": self.name, "words": self.words, "unit": self.unit, "better": self.better,
             "needs": sorted(self.needs), "per": self.per,

@@ -27,7 +27,7 @@ from .metrics.subject import BoxSource
 class VideoFeatures(Protocol):
     """Features of whole clips, for the Frechet distance: injected, since no network for them is shipped.
 
-    name: stands in the results, with the version or weights that were used.
+    name: goes into the results, with the version or weights that were used.
     """
 
     name: str
@@ -94,7 +94,7 @@ class Networks:
 
     @property
     def available(self) -> frozenset[str]:
-        """Keys of ``metrics.NEEDS`` that are met in every clip; boxes are told by row."""
+        """Keys of ``metrics.NEEDS`` that are met in every clip; boxes are listed by row."""
         extractors = ("lpips", "dino", "clip_b32", "clip_b16", "video_features")
         return frozenset(name.replace("_", "-") for name in extractors if getattr(self, name) is not None)
 

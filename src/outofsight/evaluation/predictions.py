@@ -1,7 +1,7 @@
 """A folder of predictions: one video a clip, as ``outofsight generate --clips DIR --out FOLDER`` leaves them.
 
 NAME.mp4, or NAME/ with one mp4 in it; NAME is the clip's, with "_" for "/". Beside the video may lie its trace
-(NAME.trace.npz). Everything that is wrong is found before anything is computed, and told at once.
+(NAME.trace.npz). Everything that is wrong is found before anything is computed, and reported at once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Wanted:
         """As the clip's target, or, where the data keeps that back, as its context. Raises LayoutError, VideoError."""
         source = clip.context if clip.target is None else clip.target
         if source is None:
-            raise LayoutError(f'clip "{clip.name}" has no video, so nothing says how large a prediction has to be')
+            raise LayoutError(f'clip "{clip.name}" has no video, so it is not known how large a prediction has to be')
         if isinstance(source, VideoFile):
             info = probe_video(source.path)
             return cls(clip.target_frames, info.height, info.width, clip.fps)
@@ -103,7 +103,7 @@ def find_predictions(row: str, folder: Path, wanted: Mapping[str, Wanted]) -> Pr
 
 
 def refuse(rows: Sequence[Predictions], clips: Collection[str]) -> None:
-    """Raises PredictionError where anything is wrong: one error that tells all of it."""
+    """Raises PredictionError where anything is wrong: one error that lists all of it."""
     lines = [line for row in rows for line in row.lines()]
     if lines:
         right = len([clip for clip in clips if all(clip in row.videos for row in rows)])
@@ -125,7 +125,7 @@ def first_lines(lines: Sequence[str]) -> list[str]:
 
 
 def shown(name: str) -> str:
-    """A name as it may stand on a terminal or in a table: what is not printable is escaped."""
+    """A name as it may be printed on a terminal or in a table: what is not printable is escaped."""
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)
 
 

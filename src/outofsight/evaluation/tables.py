@@ -1,7 +1,7 @@
 """An evaluation's tables, as text for a terminal, in Markdown and in LaTeX: mean over clips, and its 95 % interval.
 
-A cell without a number was not measured, and below the tables it is said why. Where fewer clips have a value than were
-evaluated, their number stands in the cell.
+A cell without a number was not measured, and the reason is given below the tables. Where fewer clips have a value than
+were evaluated, their number is in the cell.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def partial_words(evaluation: Evaluation) -> str:
-    """What stands above every table of a partial evaluation."""
+    """The line above every table of a partial evaluation."""
     partial = evaluation.partial or {}
     if not partial["left_out"]:
         return "PARTIAL: videos that belong to no clip were ignored"
@@ -179,7 +179,7 @@ def _escaped(words: str) -> str:
 
 
 def latex(evaluation: Evaluation) -> str:
-    """One ``table`` for each table (packages booktabs and graphicx); the remarks stand in comments."""
+    """One ``table`` for each table (packages booktabs and graphicx); the remarks are comments."""
     made = f"% outofsight {evaluation.versions.get('outofsight', '')}, {evaluation.created}; needs booktabs, graphicx"
     lines = [made, *(f"% {line}" for line in remarks(evaluation))]
     for table in tables(evaluation):

@@ -1,7 +1,7 @@
 """The work on one clip: each row's video measured once, and its scores kept as a file until all clips are done.
 
 A file is named by a digest of all that decides it: the clip's files, the video's, the networks' weights, the metrics,
-versions and settings. So a killed run goes on, another row is added without the others being measured again, and
+versions and settings. So a killed run resumes, another row is added without the others being measured again, and
 nothing stale is ever taken up.
 """
 

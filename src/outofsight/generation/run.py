@@ -191,7 +191,7 @@ class _Run:
     def _how(self) -> str:
         if self.session.streams:
             return "each goes on in the latents of the one before"
-        seen = self.session.context.latent_frames
+        seen = self.session.looks_back
         return f"before each, the latest {seen} latent frames of video are encoded anew, in times counted from them"
 
     def _begin(self, seed: int, kept: Progress | None) -> Progress:

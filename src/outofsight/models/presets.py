@@ -119,7 +119,7 @@ HYDRA_1_3B = ModelPreset(
 
 RENDERED = "outofsight.experiments.rendered.conditioner:RenderedConditioner"
 
-# The shipped model's sizes, chosen by measured trials: docs/tiny.md
+# The shipped model's sizes, chosen by measured trials: logs/tiny.md
 TINY = ModelPreset(
     name="tiny",
     transformer={

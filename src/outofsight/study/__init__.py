@@ -1,4 +1,4 @@
-"""Memories compared at small scale: each trained alike, several times, judged on the same held-out clips, and told."""
+"""Memories compared at small scale: each trained alike, several times, judged on the same held-out clips."""
 
 from .rows import ROWS, SEEDS, Row, Run, choose_rows, choose_seeds, runs_of
 from .run import Study, finish

@@ -1,4 +1,4 @@
-"""What the paper says, and what the study's runs say to it.
+"""What the paper claims, and what the study's runs show of it.
 
 A claim is decided only by rows with every seed: it held (or did not) where the 95 % interval of the difference, over
 clips and seeds, lies on one side of zero (of -AS_GOOD dB, where the claim is that something gains nothing) and every
@@ -46,15 +46,15 @@ CLAIMS = (
     Claim("recalling more tokens gains nothing", "hydra", "hydra-k6", "K = 10 against 15: 20.357, 20.333", True),
     Claim("affinity beats FOV overlap as the way to choose tokens", "hydra", "hydra-fov", "20.357 against 19.776"),
 )  # fmt: skip
-# questions that the paper's tables do not answer
+# questions that the paper's tables leave open
 QUESTIONS = (
-    Claim("frames of most view overlap beat one of each two neighbours", "fov", "fov-thinned", "not told"),
-    Claim("choosing beats recalling everything", "hydra", "hydra-all", "not told"),
+    Claim("frames of most view overlap beat one of each two neighbours", "fov", "fov-thinned", "not reported"),
+    Claim("choosing beats recalling everything", "hydra", "hydra-all", "not reported"),
     Claim(
         "a bank of context alone (the paper's) beats one with noisy target frames (the release's)",
         "hydra-joint",
         "hydra-release",
-        "not told",
+        "not reported",
     ),
 )
 
@@ -75,7 +75,7 @@ class Answer:
 
 
 def answer(claim: Claim, stored: Stored, part: str = RE_ENTERED, seeds: Sequence[int] = SEEDS) -> Answer:
-    """What the runs say to a claim about this part of the target (a name of ``evaluation.scores``)."""
+    """What the runs show of a claim about this part of the target (a name of ``evaluation.scores``)."""
     one, other = stored.of(claim.better), stored.of(claim.worse)
     if not one or not other:
         return Answer(claim, part, "not run")

@@ -22,7 +22,7 @@ def prepare(out: Path, model: str, split: str, count: int, *, workers: int, repo
     """Clips in out/SPLIT and their latents in out/latents/SPLIT, which is returned.
 
     Train and test have no scene and no subject in common; test clips have fates. What is there stays; after a stop the
-    same call goes on.
+    same call resumes.
 
     Args:
         model: whose VAE and text encoder encode. split: "train" or "test". count: of clips.
@@ -54,7 +54,7 @@ def prepare(out: Path, model: str, split: str, count: int, *, workers: int, repo
 
 
 class _Counting:
-    """Counts what is done and tells it."""
+    """Counts what is done and reports it."""
 
     def __init__(self, report: Progress | None, what: str, of: int) -> None:
         self.report, self.what, self.of, self.done = report, what, of, 0

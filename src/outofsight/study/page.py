@@ -1,4 +1,4 @@
-"""docs/results.md, made from the stored values alone: answers, tables, plots, and every run that was made."""
+"""docs/results.md, made from the stored values alone: verdicts, tables, plots, and every run that was made."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_page(values: Path, page: Path) -> Path:
         values: folder of a study's value files. page: the Markdown file.
 
     Raises:
-        StudyError: no values, or values that cannot stand in one table, or lie outside of the page's folder.
+        StudyError: no values, or values that do not fit in one table, or lie outside of the page's folder.
         OutputError: something cannot be written.
     """
     place, stored = place_of(values, page), read_stored(values)
@@ -63,7 +63,7 @@ def render(stored: Stored, place: str) -> str:
         f"Made by `outofsight study` from the values in [{place}/]({place}); not written by hand. {clips} held-out "
         "clips of unseen scenes and subjects, PSNR in dB on the target. Intervals are 95 %, over clips (bootstrap) "
         "and, where a row has several seeds, over seeds (Student's t, so few seeds make them wide).",
-        "## What the runs say to the paper's claims",
+        "## What the runs show of the paper's claims",
         "Differences of PSNR in the re-entered phase, and over the whole target. A claim is decided where all seeds "
         f"({', '.join(map(str, SEEDS))}) of both rows were run, agree, and the interval lies on one side of zero (of "
         f"-{AS_GOOD:g} dB, where the claim is that something gains nothing). The verdict is that of the re-entered "
@@ -90,7 +90,7 @@ def render(stored: Stored, place: str) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-# --- answers ----------------------------------------------------------------------------------------------------
+# --- verdicts ---------------------------------------------------------------------------------------------------
 
 
 def _claims(stored: Stored, claims: Sequence[Claim]) -> str:
@@ -215,16 +215,16 @@ def _method(stored: Stored) -> list[str]:
         f"heads, {settings['steps']} steps of {settings['batch_size']} clips with {settings['draws']} noisy targets "
         "each (joint rows: as many targets, each with a clip of its own), subjects weighed "
         f"{settings['objective']['subject_weight']:g}. Runs of one seed see the same clips and noise in the same "
-        "order (joint rows: other ones). The mean weights are judged; their answer is taken in one step from noise "
+        "order (joint rows: other ones). The mean weights are judged; their prediction is taken in one step from noise "
         "that depends on the clip alone.",
         "The models are far smaller and trained far shorter than the paper's, from nothing and not from Wan: what "
-        "holds here is evidence on mechanisms at this size, not on the paper's numbers. FOV overlap stands for "
+        "holds here is evidence on mechanisms at this size, not on the paper's numbers. FOV overlap represents "
         "Context-as-Memory. HyDRA's tokenizers add parameters, as in the paper; steps are equal, time is not. Of the "
         "recipe's frames (6x10 tokens) a kernel of 2x2 leaves 3x5; the paper's 4x4 leaves 7x13 of 30x52.",
         rows,
-        "Again: `outofsight study --out study --rows all` makes clips, latents, runs and a page of its own, and goes "
-        "on where it was stopped; `--rows`, `--seeds` and `--jobs` choose. `--page docs/results.md --page-only` makes "
-        "this page anew from its values.",
+        "Again: `outofsight study --out study --rows all` makes clips, latents, runs and a page of its own, and "
+        "resumes where it was stopped; `--rows`, `--seeds` and `--jobs` choose. `--page docs/results.md --page-only` "
+        "makes this page anew from its values.",
     ]
 
 

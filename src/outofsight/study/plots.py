@@ -1,4 +1,4 @@
-"""Plots as plain SVG: no library, the same bytes for the same values, readable on light and dark pages."""
+"""Plots as SVG text: no library, the same bytes for the same values, readable on light and dark pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 
 from ..evaluation.bootstrap import Interval
 
-# Okabe and Ito's, told apart with any colour vision; shapes of lines differ too
+# Okabe and Ito's, distinct with any colour vision; shapes of lines differ too
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES = ("", "7 4", "2 3", "10 3 2 3", "4 2", "1 4")
 WIDTH, LABELS, RIGHT = 860, 300, 24

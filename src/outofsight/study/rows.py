@@ -15,7 +15,7 @@ from ..training.config import TrainConfig, with_defaults
 from ..training.settings import flat
 
 SEEDS = (0, 1, 2)
-# what tells one row from another; everything else of a run's settings is the same for all
+# what distinguishes the rows; everything else of a run's settings is the same for all
 _MEMORY = ("model_options.memory", "model_options.context_attention")
 _OWN = ("batch_size", "draws", *_MEMORY)
 _PLACES = ("data", "out", "parts", "device", "keep", "checkpoint_every", "log_every")

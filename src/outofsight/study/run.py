@@ -1,4 +1,4 @@
-"""One run of the study: trained, judged, and its values left in a file. All of it goes on where it was stopped."""
+"""One run of the study: trained, judged, and its values left in a file. All of it resumes where it was stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ..training.validation_report import ValidationSettings
 from .rows import Run
 from .values import Floors, RunValues, read_any, refuse_different, value_file
 
-# the model's mean answer from pure noise, as the shipped model gives it (docs/tiny.md)
+# the model's mean prediction from pure noise, as the shipped model gives it (logs/tiny.md)
 JUDGED = ValidationSettings(steps=TINY.steps, guidance=TINY.guidance, shift=TINY.shift, videos=2, batch=8)
 
 _CURVE = ("error", "reentry_error")
@@ -76,7 +76,7 @@ class Study:
         """Hold the runs against one another and against the values that are there, before anything is computed.
 
         Raises:
-            StudyError: they cannot stand in one table. TrainingError: settings that cannot be.
+            StudyError: they do not fit in one table. TrainingError: settings that cannot be.
             DatasetError: clips that are missing, or not those that were encoded.
         """
         self.validator()
@@ -85,18 +85,18 @@ class Study:
             refuse_different(stored, run.row.name, self.config(run).to_json(), data, f"this {run.name}")
 
     def done(self, run: Run) -> bool:
-        """Whether the run's values are there (:meth:`check` says whether they are of these settings)."""
+        """Whether the run's values are there (:meth:`check` decides whether they are of these settings)."""
         return value_file(self.values, run.name).is_file()
 
 
 def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | None = None) -> RunValues:
     """Train a run to its end, judge its mean weights, write its values.
 
-    report: told what is being done, and of how much how much is done.
+    report: called with what is being done, and of how much how much is done.
 
     Raises:
-        StudyError: training cannot begin, go on or end well.
-        TrainingInterrupted: Ctrl-C; what was done stays, and the same call goes on from there.
+        StudyError: training cannot begin, resume or end well.
+        TrainingInterrupted: Ctrl-C; what was done stays, and the same call resumes from there.
     """
     config = study.config(run)
     started = any(config.out.glob("checkpoints/step-*"))
@@ -108,7 +108,7 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
     try:
         result = train(config, resume=started, report=trained)
     except TrainingInterrupted as stop:
-        raise TrainingInterrupted(f"{run.name} is kept as far as it came; the same command goes on") from stop
+        raise TrainingInterrupted(f"{run.name} is kept as far as it came; the same command resumes it") from stop
     except (TrainingError, CheckpointError) as error:
         raise StudyError(
             f"{run.name}: {error}\n(in a study: go back to its settings, or remove {config.out} to begin this run anew)"

@@ -44,12 +44,12 @@ def run_study(study: Study, runs: Sequence[Run], *, jobs: int = 1, report: Repor
 
     Args:
         jobs: runs at once, each on one CPU thread where there are several.
-        report: called as they go on.
+        report: called as they proceed.
 
     Raises:
         StudyError, TrainingError, DatasetError: what is asked for cannot be, or not beside the values that are there;
             nothing is begun.
-        KeyboardInterrupt: Ctrl-C; every run keeps what it has done, and the same call goes on.
+        KeyboardInterrupt: Ctrl-C; every run keeps what it has done, and the same call resumes.
         OutputError: nothing can be written.
     """
     if jobs < 1:

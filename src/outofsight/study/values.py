@@ -146,7 +146,7 @@ def read_any(folder: Path) -> Stored:
 
 
 def refuse_different(stored: Stored, row: str, settings: Mapping[str, Any], data: Mapping[str, str], name: str) -> None:
-    """Raises StudyError, listing what differs, where a run cannot stand beside those that are stored."""
+    """Raises StudyError, listing what differs, where a run does not fit those that are stored."""
     for known in (*stored.runs[:1], *stored.of(row)[:1]):
         chosen = row_settings if known.row == row else shared_settings
         ours, theirs = chosen(settings), chosen(known.settings)

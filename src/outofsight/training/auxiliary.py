@@ -1,7 +1,7 @@
 """Auxiliary losses: heads that read a model's tokens while it is trained, and leave with the training.
 
-Where the subjects are, read from tokens half-way, is a second thing to learn. A subject covers a few of a picture's
-cells, so the velocity's error teaches its whereabouts slowly. Being asked "is somebody here?" of context tokens teaches
+Where the subjects are, read from tokens half-way, is a second thing to learn. A subject covers little of the latent
+grid, so the velocity's error teaches its whereabouts slowly. Being asked "is somebody here?" of context tokens teaches
 blocks to know a subject when they see one, and of noisy target tokens to work out where a subject that left the view
 must be by now (``ObjectiveOptions.presence_weight``). In the small world HyDRA is nearest to the truth in 71 % of clips
 after 723 steps with it, and in 30 % after 682 without.
@@ -17,15 +17,16 @@ from torch import Tensor, nn
 
 from ..memory.layout import FrameLayout, put_frames
 
-_RARE = -3.0  # logit that training starts from: one cell in twenty
+_RARE = -3.0  # logit that training starts from: one latent position in twenty
 PREFIX = "auxiliary."  # of their parameters' names in a model that is being trained
 
 
 class PresenceHead(nn.Module):
-    """Logits of a subject covering a cell: of context tokens half-way, of target tokens before the last block.
+    """Logits of a subject covering a latent position: of context tokens half-way, of target tokens before the last
+    block.
 
     Args:
-        dim: width of tokens. patch_size: cells of a token (frames, rows, columns). layers: number of blocks.
+        dim: width of tokens. patch_size: of a token on the latent grid (frames, rows, columns). layers: of blocks.
     """
 
     def __init__(self, dim: int, patch_size: tuple[int, ...], layers: int) -> None:
@@ -67,7 +68,7 @@ class PresenceHead(nn.Module):
 
 
 def attach_presence(model: Any, seed: int = 0) -> None:
-    """Give a ``WorldTransformer3DModel`` a :class:`PresenceHead`; what it says is in the output's ``auxiliary``."""
+    """Give a ``WorldTransformer3DModel`` a :class:`PresenceHead`; its logits are in the output's ``auxiliary``."""
     config = model.config
     dim = config.num_attention_heads * config.attention_head_dim
     with torch.random.fork_rng(devices=[]):

@@ -1,6 +1,6 @@
-"""Captions of planned worlds with what they tell, nothing rendered: what the small text encoder learns from.
+"""Captions of planned worlds with what they state, nothing rendered: what the small text encoder learns from.
 
-A plan says who is seen, leaves and comes back by geometry; the captions of finished clips say it by pixels. For
+A plan states who is seen, leaves and comes back by geometry; the captions of finished clips do so by pixels. For
 the language it makes no difference, and a plan takes hundredths of a second.
 """
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 SPLITS = ("train", "test")
 MIX = "re-entry=7,occluded=1,always-visible=1,never-visible=1"
 SUBJECTS = 3  # the most that a clip has
-NOT_TOLD = -100  # a label that the caption does not tell; torch's cross_entropy leaves it out
+NOT_TOLD = -100  # a label that the caption does not state; torch's cross_entropy leaves it out
 _HEARD = ("name", "species", "kind", "path", "returns")  # of each subject
 
 
 @dataclass(frozen=True)
 class ToldClip:
-    """A caption, and the words for what it tells: attribute -> value; attributes that it does not tell are absent."""
+    """A caption, and the words for what it states: attribute -> value; attributes that it does not state are absent."""
 
     caption: str
     told: dict[str, str]
@@ -33,7 +33,7 @@ class ToldClip:
 
 @dataclass(frozen=True)
 class Attributes:
-    """The values that each attribute takes in training: classes to tell apart.
+    """The values that each attribute takes in training: the classes of the linear probe.
 
     names: "family", "light", "subjects" (how many are seen), "camera", and for each subject in the order of the
     caption "name 1", "species 1", "kind 1", "path 1", "returns 1", and so on.
@@ -124,7 +124,7 @@ def _told(staging: Staging, seen: np.ndarray) -> dict[str, str]:
 
 
 def _camera(shot: Shot) -> str:
-    """What words tell of a shot: how it travels and looks, not how far."""
+    """What words describe of a shot: how it travels and looks, not how far."""
     family = "dolly" if shot.family == "double" else shot.family
     looks = "".join("+" if glance.turn > 0 else "-" for glance in shot.glances)
     return f"{family} {shot.travel:+.0f} {'bent' if shot.bend else 'straight'} {looks or 'ahead'}"

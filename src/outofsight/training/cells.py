@@ -1,4 +1,4 @@
-"""What is known of a clip's video frames, brought to its latent frames and cells: subjects' shares and phases."""
+"""What is known of a clip's video frames, brought to its latent grid: subjects' shares and phases."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def frame_phases(clip: Clip) -> np.ndarray | None:
     """uint8 ``[F]`` over context and target: the highest phase of any subject (its place in ``clips.PHASES``).
 
     0 nobody seen yet, 1 someone visible, 2 someone out of view who was seen, 3 someone back in view. None where
-    the clip says of no subject when it is seen.
+    the clip records of no subject when it is seen.
     """
     phases = []
     for subject in clip.subjects:
@@ -46,13 +46,13 @@ def highest(values: np.ndarray, first: Sequence[int]) -> np.ndarray:
 
 
 def cell_shares(masks: np.ndarray, first: Sequence[int], pixels: int) -> np.ndarray:
-    """Share of 255 in each cell over each latent frame's video frames: ``[F, H, W]`` -> float32 ``[f, h, w]``.
+    """Share of 255 at each position of the latent grid, over its video frames: ``[F, H, W]`` -> float32 ``[f, h, w]``.
 
-    Raises LayoutError where cells of ``pixels`` x ``pixels`` do not divide the masks.
+    Raises LayoutError where blocks of ``pixels`` x ``pixels`` do not divide the masks.
     """
     frames, height, width = masks.shape
     if height % pixels or width % pixels:
-        raise LayoutError(f"masks of {height} x {width} do not divide into cells of {pixels} x {pixels} pixels")
+        raise LayoutError(f"masks of {height} x {width} do not divide into a latent grid of {pixels} x {pixels} pixels")
     cells = masks.reshape(frames, height // pixels, pixels, width // pixels, pixels).mean(axis=(2, 4)) / 255
     counts = np.diff([*first, frames])
     return (np.add.reduceat(cells, first, axis=0) / counts[:, None, None]).astype(np.float32)

@@ -1,7 +1,7 @@
 """Checkpoints: whole or not at all, the newest few kept, resumed from exactly.
 
 ``OUT/checkpoints/step-0000100/`` holds ``transformer/`` (diffusers' folder: config.json and safetensors), ``ema/``
-(the same, of the mean weights), ``state.pt`` (optimiser, counters; tensors and plain values only) and
+(the same, of the mean weights), ``state.pt`` (optimiser, counters; tensors, numbers and text only) and
 ``checkpoint.json``, which lists every file's size and SHA-256 and is written last. The folder is written under another
 name beside and renamed, so that whatever bears its name is complete.
 """
@@ -60,7 +60,7 @@ class Checkpoint:
         file = self.folder / STATE
         _verify(self.folder, STATE)
         try:
-            # unpickles tensors and plain values, nothing that could run code
+            # unpickles tensors, numbers and text, nothing that could run code
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, *UNREADABLE) as cause:
             told = (str(cause) or type(cause).__name__).splitlines()[0][:200]
@@ -161,8 +161,8 @@ def write_checkpoint(
         out: the run's folder.
         step: steps done.
         models: sub-folder -> what writes it there (:func:`model_writer`).
-        state: tensors and plain values.
-        facts: further plain values for checkpoint.json.
+        state: tensors, numbers and text.
+        facts: further numbers and text for checkpoint.json.
 
     Raises:
         OutputError: it cannot be written (disk full, no permission); earlier checkpoints stay.
@@ -222,7 +222,7 @@ def _write_index(folder: Path, step: int, facts: Mapping[str, Any]) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Have the disk hold it before the rename says that it does."""
+    """Have the disk hold it before the rename makes it the checkpoint."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -25,7 +25,7 @@ class Batch:
 
     latents ``[b, c, f, h, w]``, context first; text ``[b, l, d]``, zeros after each prompt's last token as the
     pipeline pads it; context_poses ``[b, fc, 12]``; target_poses ``[b, ft, 12]``; horizontal_fov ``[b]`` degrees, or
-    None where the data does not say; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8; extra:
+    None where the data does not hold it; subject ``[b, f, h, w]`` in 0..1; phase ``[b, f]`` uint8; extra:
     further inputs by conditioner name (see :class:`EncodedClip`).
     """
 
@@ -58,7 +58,7 @@ class LatentDataset:
         folder: holds index.json and its shards.
 
     Raises:
-        DatasetError: the folder is empty, half-written, or not as its index says.
+        DatasetError: the folder is empty, half-written, or not as its index records.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -117,7 +117,7 @@ class LatentDataset:
         parts = self._tensors(entry)
         frames = parts["latents"].shape[1]
         if (frames, len(parts["context_poses"])) != (entry.frames, entry.context_frames):
-            raise DatasetError(f"{self.folder / entry.shard}: {entry.name} has not the frames that the index says")
+            raise DatasetError(f"{self.folder / entry.shard}: {entry.name} has not the frames that the index records")
         return EncodedClip(
             name=entry.name,
             latents=parts["latents"].float(),

@@ -23,7 +23,7 @@ def _generator(seed: int, *key: int) -> np.random.Generator:
 
 
 def clips_of_step(seed: int, step: int, places: Sequence[int], batch: int, clips: int) -> list[int]:
-    """Which of ``clips`` clips stand at these places of a step's global batch; each once per epoch, in its order."""
+    """Which of ``clips`` clips are at these places of a step's global batch; each once per epoch, in its order."""
     out = []
     orders: dict[int, np.ndarray] = {}
     for place in places:

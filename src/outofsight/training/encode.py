@@ -1,7 +1,7 @@
 """Clips to latents, once: video through the VAE, captions through the text encoder, poses, subjects and phases.
 
 Shard n holds clips n k ... n k + k - 1 of the folders in order, whoever makes it and whenever, so that a run that
-was killed goes on where it stopped and ends in the same files.
+was killed resumes where it stopped and ends in the same files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def encode_clips(
     workers: int = 1,
     report: Callable[[ShardDone, int], None] | None = None,
 ) -> Outcome:
-    """Encode every clip of these data folders into ``out``, going on with what is there.
+    """Encode every clip of these data folders into ``out``, resuming with what is there.
 
     Args:
         workers: processes, each with coding parts of its own. On a CPU the networks run on one thread in each, for
@@ -137,7 +137,7 @@ def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSetting
         )
     if options.true_places and parts.finder is None:
         raise DatasetError(
-            "--true-places says where rendered targets show subjects, and nothing is rendered: give a model that has a "
+            "--true-places sets where rendered targets show subjects, and nothing is rendered: give a model that has a "
             "finder, and no --no-render"
         )
     geometry = parts.geometry
@@ -186,7 +186,7 @@ def _refuse_other_settings(out: Path, settings: LatentSettings) -> None:
         if told := theirs.differences(settings):
             raise DatasetError(
                 f"{out} was encoded with other settings, and clips of two kinds do not mix. There: {'; '.join(told)}. "
-                "Give another --out, or the same settings to go on with it"
+                "Give another --out, or the same settings to resume it"
             )
 
 

@@ -2,7 +2,7 @@
 
 torch.optim.Muon takes matrices alone; almost every weight of a video VAE is a convolution's. Here a kernel
 ``[out, in, ...]`` is orthogonalised as the matrix ``[out, in * ...]``. At equal time it is worth 2 dB over AdamW in
-the first minutes of the VAE (docs/tiny.md).
+the first minutes of the VAE (logs/tiny.md).
 """
 
 from __future__ import annotations

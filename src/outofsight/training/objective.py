@@ -39,15 +39,15 @@ class ObjectiveOptions:
             (one for each target frame; diffusion forcing).
         weighting: "release" (w(t), see :func:`training_schedule`) or "none".
         sigma_range: noise levels that are drawn, as (lowest, highest) sigma.
-        subject_weight: errors count ``1 + subject_weight * share`` in cells of which a subject covers that share.
+        subject_weight: errors count ``1 + subject_weight * share`` where a subject covers that share of a latent.
         reentry_weight: and ``1 + reentry_weight`` times that in frames where someone who left is back. Weights of a
             clip are scaled to mean 1.
         presence_weight: weight of an auxiliary loss (training/auxiliary.py): cross-entropy of where subjects are, over
-            context and target cells, each counted as the velocity's errors are.
+            context and target latents, each counted as the velocity's errors are.
         text_dropout: probability of a clip's text being replaced by the embedding of no text, for guidance.
         camera_dropout: probability of its poses being replaced by zeros.
         condition_dropout: by conditioner name, the probability of a clip's target not being conditioned on it, so that
-            memory tokens learn what it would say ("reprojection").
+            memory tokens learn what it would give ("reprojection").
     """
 
     shift: Annotated[float, Gt(0)] = 5.0
@@ -168,7 +168,7 @@ def batch_loss(
 
     Returns:
         the scalar mean over the clips, and of each clip ``[b]`` without gradient: "loss"; "error", the mean squared
-        error of the velocity, unweighted; the same over the cells that subjects cover, "subject_error", and over
+        error of the velocity, unweighted; the same over the latents that subjects cover, "subject_error", and over
         frames of re-entry, "reentry_error" (NaN where there are none).
     """
     batch = _repeated(batch, draws.copies)
@@ -228,7 +228,7 @@ def batch_poses(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def presence_loss(logits: Tensor | None, batch: Batch, options: ObjectiveOptions) -> Tensor:
-    """Cross-entropy ``[b]`` of ``logits [b, f, h, w]`` against subjects' shares; NaN cells do not count."""
+    """Cross-entropy ``[b]`` of ``logits [b, f, h, w]`` against subjects' shares; NaN does not count."""
     if logits is None:
         raise TrainingError("presence_weight is set, and the model has no presence head: attach_presence(model) first")
     known = ~logits.isnan()
@@ -240,7 +240,7 @@ def presence_loss(logits: Tensor | None, batch: Batch, options: ObjectiveOptions
 
 
 def cell_weights(share: Tensor, phase: Tensor, options: ObjectiveOptions) -> Tensor:
-    """Weights of mean 1 in each clip from the subjects' ``share [b, ft, h, w]`` of the cells and ``phase [b, ft]``."""
+    """Weights of mean 1 in each clip from the subjects' ``share [b, ft, h, w]`` of latents and ``phase [b, ft]``."""
     weights = (1 + options.subject_weight * share) * (1 + options.reentry_weight * _returned(phase, share))
     return weights / weights.mean(dim=(1, 2, 3), keepdim=True)
 

@@ -132,7 +132,7 @@ def idle_parameters(model: Any, data: LatentDataset) -> set[str]:
 
 
 def merged_tensors(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A model's tensors with LoRA adapters added into the weights they adapt, under the plain names."""
+    """A model's tensors with LoRA adapters added into the weights they adapt, under the names without them."""
     merged: dict[str, torch.Tensor] = {}
     for name, tensor in tensors.items():
         if ".lora_" in name:

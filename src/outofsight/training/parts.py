@@ -27,7 +27,7 @@ _TOKENS_AT_MOST = 1 << 16  # tokenizers that know no limit state an enormous one
 @dataclass(eq=False)
 class Parts:
     """VAE, text encoder and tokenizer on a device. transformer: its configuration, empty where there is none yet.
-    finder: of who moves, or None where the model renders nothing."""
+    finder: of dynamic subjects, or None where the model renders nothing."""
 
     vae: Any
     text_encoder: Any
@@ -92,7 +92,7 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
 
     Raises:
         CheckpointError: no such model, or parts that are missing or do not fit their configuration.
-        DatasetError: nothing says how many text tokens the model takes.
+        DatasetError: how many text tokens the model takes is recorded nowhere.
     """
     if text_tokens is not None and text_tokens < 1:
         raise DatasetError(f"--text-tokens {text_tokens}: expected at least 1, or nothing for the model's own")
@@ -148,6 +148,6 @@ def _text_tokens(folder: Path, index: Mapping[str, Any] | None, tokenizer: Any) 
     if limit <= _TOKENS_AT_MOST:
         return limit
     raise DatasetError(
-        f"{folder} has no {INDEX} and its tokenizer states no limit, so nothing says how many text tokens the model "
+        f"{folder} has no {INDEX} and its tokenizer states no limit, so it is not known how many text tokens the model "
         "takes: give --text-tokens"
     )

@@ -71,7 +71,7 @@ class PreparedClip:
 
     def encoded(self, latents: Tensor, parts: Parts, true_places: bool = False) -> EncodedClip:
         """With its latents, its text, and the rendered target where the parts have a finder; true_places: with subjects
-        where they truly are. Raises DatasetError where the clip does not say that."""
+        at their ground-truth places. Raises DatasetError where the clip does not hold them."""
         rendered = None
         if parts.finder is not None:
             frames = parts.geometry.video_frames(len(self.poses[1]))
@@ -106,7 +106,7 @@ class PreparedClip:
 
 @contextmanager
 def naming(clip: Clip) -> Iterator[None]:
-    """Errors that say which clip they are of."""
+    """Errors that name the clip they are of."""
     try:
         yield
     except OutOfSightError as error:

@@ -1,4 +1,4 @@
-"""A run's folder: one run in it, begun once, gone on with under the same settings and on the same clips."""
+"""A run's folder: one run in it, begun once, resumed under the same settings and on the same clips."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def data_fingerprint(data: LatentDataset) -> str:
 def find_start(
     out: Path, changes: Callable[[BegunRun], list[str]], *, resume: bool, accept_changes: bool = False
 ) -> Checkpoint | None:
-    """The checkpoint to go on from, or None to begin; nothing is written.
+    """The checkpoint to resume from, or None to begin; nothing is written.
 
     Args:
         changes: what is another now than in the run that was begun, in words.
@@ -67,7 +67,7 @@ def find_start(
     if not resume:
         if checkpoint is not None:
             raise TrainingError(
-                f"{out} holds a run of {checkpoint.step} steps: go on with it by --resume, or choose another --out"
+                f"{out} holds a run of {checkpoint.step} steps: resume it by --resume, or choose another --out"
             )
         return None
     if checkpoint is None and not (out / CONFIG).is_file():
@@ -77,8 +77,8 @@ def find_start(
     if changed and not accept_changes:
         listed = "\n  ".join(changed)
         raise TrainingError(
-            f"{out} was begun with other settings:\n  {listed}\nresume with those, choose another --out, or go on with "
-            "the new ones by --accept-changes"
+            f"{out} was begun with other settings:\n  {listed}\nresume with those, choose another --out, or "
+            "resume with the new ones by --accept-changes"
         )
     for change in changed:
         warnings.warn(f"resumed with another setting: {change}", stacklevel=3)
@@ -98,5 +98,5 @@ def _versions() -> dict[str, str]:
 
 
 def resume_command(out: Path) -> str:
-    """What to say to go on with the run."""
+    """The command that resumes the run."""
     return f"the same command with --resume (checkpoints are in {shlex.quote(str(out))})"

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from ..errors import TrainingError
 
 T = TypeVar("T")
-_NONE = "none"  # the name of an empty set in `trainable`, and None wherever None may stand
+_NONE = "none"  # the name of an empty set in `trainable`, and None wherever None is allowed
 
 
 def with_settings(config: T, settings: Iterable[str]) -> T:
@@ -42,7 +42,7 @@ def with_settings(config: T, settings: Iterable[str]) -> T:
 
 
 class _Inside(dict[str, Any]):
-    """Changes inside a setting, where a plain dict is its new value."""
+    """Changes inside a setting, where a dict is its new value."""
 
 
 def _changed(target: Any, changes: Mapping[str, Any], prefix: str) -> Any:

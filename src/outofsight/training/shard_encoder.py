@@ -35,8 +35,8 @@ class EncodeOptions:
         stored: dtype of latents and text on disk. precision: what the networks compute in.
         device: where. videos_at_once: through the VAE; None takes what is fast on the device.
         clips_per_shard: None takes as many as make some 32 MB, at most 32.
-        render: also render targets, where the model has a finder; for transformers that are told them.
-        true_places: show subjects there where they truly are. For clips to learn from, with positions and a mask of
+        render: also render targets, where the model has a finder; for transformers conditioned on them.
+        true_places: render subjects at their ground-truth places. For clips to learn from, with positions and a mask of
             each subject; never for clips to judge by.
     """
 
@@ -142,7 +142,7 @@ class ShardEncoder:
 
 
 def _entries_there(file: Path, settings: LatentSettings) -> tuple[ClipEntry, ...]:
-    """The clips of a shard on disk that is whole; none where it is missing or broken (which is said)."""
+    """The clips of a shard on disk that is whole; none where it is missing or broken (which is reported)."""
     if not file.is_file():
         return ()
     try:

@@ -42,7 +42,7 @@ def make_accelerator(config: TrainConfig, *, idle_parameters: bool) -> Any:
 
     Args:
         config: asks for DDP or FSDP2.
-        idle_parameters: whether some trained parameters get no gradient, which DDP must be told.
+        idle_parameters: whether some trained parameters get no gradient, which DDP must know.
 
     Raises:
         TrainingError: launched with FSDP or DeepSpeed by Accelerate's own configuration, or a batch that does not
@@ -55,14 +55,14 @@ def make_accelerator(config: TrainConfig, *, idle_parameters: bool) -> Any:
         DistributedDataParallelKwargs(find_unused_parameters=idle_parameters, gradient_as_bucket_view=True),
         InitProcessGroupKwargs(timeout=_PATIENCE),
     ]
-    # without a GPU Accelerate must be told, or it takes processes that torchrun started for single ones
+    # without a GPU Accelerate needs the setting, or it takes processes that torchrun started for single ones
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
     # precision is autocast's, in the step: Accelerate's own would be fixed for the life of the Python process
     accelerator = Accelerator(mixed_precision="no", cpu=on_cpu, kwargs_handlers=handlers)
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         raise TrainingError(
             f"launched with Accelerate's own {accelerator.distributed_type.value}; here sharding is a setting of the "
-            "run: launch plain processes (torchrun, or accelerate launch --multi_gpu) with --set sharding=fsdp2"
+            "run: launch separate processes (torchrun, or accelerate launch --multi_gpu) with --set sharding=fsdp2"
         )
     parts = accelerator.num_processes * config.accumulation
     if config.batch_size % parts:

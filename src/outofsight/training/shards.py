@@ -1,7 +1,7 @@
-"""Encoded clips on disk: shards of safetensors, written whole, and the index that says they are all there.
+"""Encoded clips on disk: shards of safetensors, written whole, and the index that lists them.
 
-A folder holds ``shard-00000.safetensors`` ... and ``index.json``. Every shard tells in its header which clips it
-holds, what they were made with, and the digest of its own contents, so that a run that was killed can go on; the
+A folder holds ``shard-00000.safetensors`` ... and ``index.json``. Every shard lists in its header which clips it
+holds, what they were made with, and the digest of its own contents, so that a run that was killed can be resumed; the
 index is written last and removed before anything changes, so a folder without one is half-written.
 """
 
@@ -36,8 +36,8 @@ class EncodedClip:
 
     latents: ``[c, f, h, w]`` float32, normalised; ``context_frames`` of the context, then the target, coded apart.
     text: ``[l, d]`` float32, its true tokens alone. context_poses ``[fc, 12]``, target_poses ``[ft, 12]`` from
-    ``relative_pose_vectors``. horizontal_fov: degrees, or None where the data does not say. subject:
-    ``[f, h, w]`` share (0..1) of each cell's pixels, over the latent's video frames, that belong to a subject.
+    ``relative_pose_vectors``. horizontal_fov: degrees, or None where the data does not hold it. subject:
+    ``[f, h, w]`` share (0..1) of the pixels of each latent, over its video frames, that belong to a subject.
     phase: ``[f]`` uint8, the highest of its video frames and of all subjects: 0 nobody seen yet, 1 someone is
     visible, 2 someone seen before is out of view, 3 someone who left is visible again. rendered: ``[c + 4, ft, h, w]``
     of ``rendered.condition``, or None where the model that encoded has no finder.
@@ -60,10 +60,10 @@ class LatentSettings:
     """What decides the bytes of every clip of a folder.
 
     vae, text_encoder, tokenizer: hashes (``training.hashes``). frame_stride: video frames per latent frame;
-    pixel_stride: pixels per cell. channels, size (rows, columns): of the latents. text_tokens: what prompts are
-    padded to; text_dim: their width. dtype: as stored. precision: what the VAE and the text encoder computed in.
+    pixel_stride: pixels per latent position. channels, size (rows, columns): of the latents. text_tokens: what prompts
+    are padded to; text_dim: their width. dtype: as stored. precision: what the VAE and the text encoder computed in.
     finder: hash of the finder and renderer that rendered targets were made with, "" where there was none. true_places:
-    whether they show subjects where they truly are, not where they are thought to be.
+    whether they show subjects at their ground-truth places, not at extrapolated ones.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -110,7 +110,7 @@ class ClipEntry:
     """A clip in the index: its shard, its latent frames, and what may be known without opening the shard.
 
     kind: of the worlds' clips ("re-entry" ...), else None. horizontal_fov: degrees, or None where the data does not
-    say. annotated: whether the clip's masks and visible counts were there to make subject and phase from; without
+    hold it. annotated: whether the clip's masks and visible counts were there to make subject and phase from; without
     them both are zero. digest: of what it was made from.
     """
 
@@ -177,7 +177,7 @@ def _stored(clip: EncodedClip, dtype: str) -> dict[str, Tensor]:
 
 
 def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipEntry, ...]]:
-    """What a shard's header says. Raises DatasetError where it is broken, or (verify) its contents are others'."""
+    """What a shard's header holds. Raises DatasetError where it is broken, or (verify) its contents are others'."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -236,7 +236,7 @@ class ListedShard:
 
 @dataclass(frozen=True)
 class Index:
-    """index.json, read: settings, shards with their SHA-256, clips in order, and what encoded them where it says."""
+    """index.json, read: settings, shards with their SHA-256, clips in order, and what encoded them, where recorded."""
 
     settings: LatentSettings
     shards: tuple[ListedShard, ...]
@@ -254,7 +254,7 @@ def read_index(folder: Path) -> Index:
         if started:
             raise DatasetError(
                 f"{folder}: half-written: {started} shards and no {INDEX}. Run the same 'outofsight encode' again: it "
-                "goes on where it stopped"
+                "resumes where it stopped"
             )
         raise DatasetError(f"{folder}: no encoded clips (no {INDEX}); make them with 'outofsight encode'")
     remedy = "delete it and encode again"

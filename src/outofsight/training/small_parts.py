@@ -82,14 +82,14 @@ def save_part(part: Any, folder: Path) -> None:
 
 
 def command(config_type: type[Any], objective: Callable[[Any], Objective]) -> None:
-    """Train as the module's docstring says: options for paths, ``--set name=value`` for the rest."""
+    """Train as the module's docstring describes: options for paths, ``--set name=value`` for the rest."""
     parser = argparse.ArgumentParser(description=(sys.modules["__main__"].__doc__ or "").split("\n")[0])
     paths = _places(config_type)
     for field in paths:
         required = field.default is MISSING and field.default_factory is MISSING
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=Path, required=required)
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
-    parser.add_argument("--accept-changes", action="store_true", help="go on although settings are others")
+    parser.add_argument("--resume", action="store_true", help="resume from the newest checkpoint")
+    parser.add_argument("--accept-changes", action="store_true", help="resume although settings are others")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="loop.steps=2000, ...")
     options = vars(parser.parse_args())
     given = {field.name: options[field.name] for field in paths if options[field.name] is not None}

@@ -1,4 +1,4 @@
-"""The clips to encode: where they lie, whether their files are whole, and what tells one from another."""
+"""The clips to encode: where they lie, whether their files are whole, and what identifies each."""
 
 from __future__ import annotations
 

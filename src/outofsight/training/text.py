@@ -4,7 +4,7 @@
 
 leaves ``parts/tokenizer``, ``parts/text_encoder`` and what was measured in ``parts/training-text/report.json``.
 
-It learns from captions of planned worlds: what they tell (scene, light, subjects, their ways, the camera) from the mean
+It learns from captions of planned worlds: what they state (scene, light, subjects, their paths, camera) from the mean
 embedding, and words that were hidden from it. Afterwards every channel has variance 1 over the tokens of captions.
 """
 
@@ -40,7 +40,7 @@ TINY_TEXT: Mapping[str, Any] = {
     "dropout_rate": 0.0,
     "is_encoder_decoder": False,
 }
-# tables and last layers learn ten times as fast as matrices: measured, docs/tiny.md
+# tables and last layers learn ten times as fast as matrices: measured, logs/tiny.md
 _TABLES, _TABLES_LR = ("shared", "relative_attention_bias", "heads", "words"), 10.0
 _HELD_OUT_SEED = 1_000_003  # plans of other seeds than the training's
 _LEAST_SPREAD = 0.05  # channels that hardly vary are not blown up to variance 1
@@ -112,7 +112,7 @@ def build_encoder(model: Mapping[str, Any], vocabulary: int, seed: int) -> Any:
 
 
 class TextObjective(PartObjective):
-    """What captions tell, from the mean embedding, and words that were hidden.
+    """What captions state, from the mean embedding, and words that were hidden.
 
     Raises PromptError for captions longer than the config's ``tokens``.
     """
@@ -151,7 +151,7 @@ class TextObjective(PartObjective):
         rng = self.drawn(step)
         batch = self.data.rows(rng.integers(len(self.data), size=self.config.batch_size))
         hidden = torch.from_numpy(rng.random(batch.ids.shape) < self.config.hidden) & batch.mask
-        # half of the captions are read whole: that is how the encoder is used, and what attributes are told from
+        # half of the captions are read whole: that is how the encoder is used, and what attributes are read from
         hidden[::2] = False
         return [(batch, hidden)]
 

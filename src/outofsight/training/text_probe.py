@@ -1,4 +1,4 @@
-"""How much a text encoder's mean embedding tells of a caption, by linear readers that are fitted to it."""
+"""How much of a caption a text encoder's mean embedding holds, by linear probes that are fitted to it."""
 
 from __future__ import annotations
 

@@ -100,11 +100,11 @@ class TrainResult:
 def run_training(
     objective: Objective, *, resume: bool = False, accept_changes: bool = False, report: Report | None = None
 ) -> TrainResult:
-    """Train ``objective``'s model, or go on with the run in its folder.
+    """Train ``objective``'s model, or resume the run in its folder.
 
     Args:
-        resume: go on from the newest checkpoint.
-        accept_changes: go on with settings or data other than those the run was begun with.
+        resume: from the newest checkpoint.
+        accept_changes: resume with settings or data other than those the run was begun with.
         report: called after every step, on the first process.
 
     Raises:
@@ -163,7 +163,7 @@ class Trainer:
                     if not saved:
                         self._save()
                     raise TrainingInterrupted(
-                        f"{self.step} of {self.pace.steps} steps are done and kept; to go on, "
+                        f"{self.step} of {self.pace.steps} steps are done and kept; to resume, "
                         f"{resume_command(self.objective.out)}"
                     )
                 if self.objective.validates and (done or self._due(self.pace.validate_every)):

@@ -45,12 +45,12 @@ def train(
     report: Report | None = None,
     byte_bar: ByteBar | None = None,
 ) -> TrainResult:
-    """Train as ``config`` says, or go on with the run in its folder.
+    """Train by ``config``, or resume the run in its folder.
 
     Args:
         config: the whole run.
-        resume: go on from the newest checkpoint.
-        accept_changes: go on with settings or clips other than those the run was begun with.
+        resume: from the newest checkpoint.
+        accept_changes: resume with settings or clips other than those the run was begun with.
         validate: called every ``validate_every`` steps with the model (EMA weights where there are any), the steps
             done and a folder; its results are logged. None continues the config's held-out clips.
         report: called after every step, on the first process, with the steps done, the step's loss and the line of
@@ -163,7 +163,7 @@ class TransformerObjective(Objective):
         numbers = clips_of_step(config.seed, step, places, config.batch_size, self.loader.count)
         names = ", ".join(dict.fromkeys(self.data.clips[number].name for number in numbers))
         return (
-            f"It is of the clips {names}: look at those, or go on by {resume_command(self.out)} and a lower lr, a "
+            f"It is of the clips {names}: look at those, or resume by {resume_command(self.out)} and a lower lr, a "
             "max_grad_norm or precision=no (--accept-changes)"
         )
 
@@ -218,8 +218,8 @@ def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> N
         entry.annotated for entry in data.clips
     ):
         raise TrainingError(
-            f"no clip in {config.data} says where subjects are, so objective.subject_weight and reentry_weight would "
-            "weigh nothing: 0 for both, or clips with masks"
+            f"no clip in {config.data} records where subjects are, so objective.subject_weight and reentry_weight "
+            "would weigh nothing: 0 for both, or clips with masks"
         )
 
 

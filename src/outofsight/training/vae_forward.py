@@ -53,7 +53,7 @@ def _sequence(resnets: Any, resample: Any, x: Tensor) -> Tensor:
 
 
 def _resample(layer: Any, x: Tensor) -> Tensor:
-    """``[b, c, f, h, w]`` at half or twice the size, and where the layer says so also in time."""
+    """``[b, c, f, h, w]`` at half or twice the size, and where the layer does so also in time."""
     if layer.mode == "upsample3d" and x.shape[2] > 1:
         pairs = layer.time_conv(x[:, :, 1:]).unflatten(1, (2, -1))  # [b, 2, c, f-1, h, w]
         x = torch.cat([x[:, :, :1], pairs.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)], dim=2)

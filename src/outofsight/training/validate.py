@@ -47,15 +47,15 @@ class Validator:
         settings: see :class:`ValidationSettings`.
 
     Raises:
-        DatasetError: another VAE, clips that are missing or not those that were encoded, or such as show a model where
-            subjects truly are.
+        DatasetError: another VAE, clips that are missing or not those that were encoded, or such as show a model the
+            ground-truth places of subjects.
     """
 
     def __init__(self, vae: Any, latents: LatentDataset, clips: list[Path], settings: ValidationSettings) -> None:
         latents.check_parts({"vae": vae_hash(vae)})
         if latents.settings.true_places:
             raise DatasetError(
-                f"{latents.folder} was encoded with --true-places: its rendered targets give the answer away, so "
+                f"{latents.folder} was encoded with --true-places: its rendered targets give the ground truth away, so "
                 "nothing can be judged by them. Encode the clips again without"
             )
         self.vae, self.latents, self.settings = channels_last(vae), latents, settings

@@ -31,7 +31,7 @@ _COLUMNS = {
 def collect(run: RunFiles, other: RunFiles | None, read: ReadInputs) -> Report:
     """Everything the report shows of a run, or of two that continue the same clip.
 
-    What cannot be read any more is left out, and `Report.notes` says so.
+    What cannot be read any more is left out, and `Report.notes` lists it.
 
     Raises:
         LayoutError: a trace of another shape, or two runs of different clips.

@@ -1,7 +1,7 @@
-"""What the report shows, as plain typed values, and their JSON.
+"""What the report shows, as typed values, and their JSON.
 
 Frames are numbered over context and target in one row, as in a Clip. Ground coordinates are metres, x to the right and
-z ahead of the first target camera, which stands at the origin.
+z ahead of the first target camera, which is at the origin.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Ground:
 class Recall:
     """What each target latent frame recalled.
 
-    columns: (memory token or -1, first, last latent frame) along the memory axis; -1 stands for a latent frame that no
+    columns: (memory token or -1, first, last latent frame) along the memory axis; -1 means a latent frame that no
     token covers. spans ``[L, 2]``: first and last video frame of each latent frame. cut: latent frames of the context.
     picks ``[steps, blocks, ft, k]``, selectable bool ``[ft, t]``, windows ``[ft, 2]`` in latent frames, sigmas
     ``[steps]``. hits: share of recalled tokens in which the subject that has re-entered was visible, and what chance
@@ -138,7 +138,7 @@ class Scene:
     """What the runs continue: the context and, where it is known, what really followed.
 
     fates: vanished and frozen, where they were rendered. phases: of as many frames as are known. trivial: dB ``[Ft]``
-    of the answers that need no model.
+    of the baselines that need no model.
     """
 
     name: str

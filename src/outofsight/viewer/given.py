@@ -81,7 +81,7 @@ def _stride(material: Material) -> int:
     """Video frames per latent frame, the unit of cameras in words: from the trace, else from the words' length.
 
     Raises:
-        CameraError: neither tells.
+        CameraError: neither has them.
     """
     if material.arrays is not None:
         return frame_stride(material.arrays, material.frames)

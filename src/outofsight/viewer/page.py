@@ -47,7 +47,7 @@ def render(report: Report) -> str:
 
 
 def embedded_json(content: object) -> str:
-    """JSON that can stand in a script element: none of it can end that element, or open another.
+    """JSON that can be put in a script element: none of it can end that element, or open another.
 
     Raises ValueError for NaN and infinite numbers.
     """

@@ -28,7 +28,7 @@ def write_reports(
         other: a second run of the same clip, shown beside the first.
         out: the page (.html), or the folder for it; None: beside the run.
         read: reads again what a run was given.
-        tell: is told the notes of each page and, of several, its name.
+        tell: called with the notes of each page and, of several, its name.
 
     Raises:
         LayoutError: no run, several where one is needed, or runs of different clips.

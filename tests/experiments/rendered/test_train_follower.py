@@ -238,7 +238,7 @@ def test_a_run_goes_on_to_the_same_weights(clips: Path, tmp_path: Path) -> None:
     train_follower(config(clips, tmp_path / "whole"))
     with pytest.raises(Killed):
         train_follower(config(clips, tmp_path / "half"), report=kill_at(4))
-    with pytest.raises(TrainingError, match="go on with it by --resume"):
+    with pytest.raises(TrainingError, match="resume it by --resume"):
         train_follower(config(clips, tmp_path / "half"))
     other = SubjectFinder((8, 8))
     save_part(other, tmp_path / "other")

@@ -118,7 +118,7 @@ def test_clips_are_encoded_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert read.settings.true_places and read[0].rendered is not None
     np.testing.assert_array_equal(given[0].positions, positions[None])
     np.testing.assert_array_equal(given[0].ids, clip.load_masks())
-    with pytest.raises(DatasetError, match="give the answer away"):
+    with pytest.raises(DatasetError, match="give the ground truth away"):
         Validator(pipe.vae, read, [tmp_path / "placed" / "HM-World"], ValidationSettings())
     with pytest.raises(DatasetError, match="true_places True, not False"):
         encode_clips([tmp_path / "placed" / "HM-World"], tmp_path / "latents", replace(options, true_places=False))

@@ -1,6 +1,6 @@
 """Metrics, one file a family: pure functions of videos, boxes and injected networks, and what registers them.
 
-Importing this fills METRICS, in the order of docs/metrics.md, which says what each metric sees.
+Importing this fills METRICS, in the order of docs/metrics.md, which shows what each metric sees.
 """
 
 # isort: skip_file

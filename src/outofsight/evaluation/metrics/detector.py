@@ -1,7 +1,7 @@
 """Boxes on real video: a detector of transformers (RT-DETRv2, YOLOS; Apache-2.0) and a simple link over time.
 
 The detector knows classes, not individuals: another person where the right one should be is found all the same. What
-it tells is whether one of the kind is there, and where; who it is, DSC tells.
+it finds is whether one of the kind is there, and where; who it is, DSC measures.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def load_detector(
 
     place = Path(folder)
     if not (place / "preprocessor_config.json").is_file():
-        raise CheckpointError(f"{place}: no preprocessor_config.json, which says how the detector wants its pictures")
+        raise CheckpointError(f"{place}: no preprocessor_config.json, which sets how the detector takes its pictures")
     model = load_local(AutoModelForObjectDetection, place, device)
     try:
         processor = AutoImageProcessor.from_pretrained(

@@ -10,7 +10,7 @@ it were the whole frame; a subject that vanished costs nothing; any order of the
 
 Mended (remap=True, then :func:`dsc_mended` and :func:`dsc_mended_context`): boxes are moved to where the crop shows
 them; re-entered frames only; against the ground truth frame by frame; where the prediction has no subject, the cosine
-counts as 0. Frames whose true box the crop leaves out say nothing (NaN).
+counts as 0. Frames whose true box the crop leaves out do not count (NaN).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def subject_features(video: PatchFeatures, boxes: np.ndarray, *, remap: bool) ->
 
 
 def boxes_in_cells(boxes: np.ndarray, height: int, width: int, side: int, *, remap: bool) -> np.ndarray:
-    """Boxes ``[f, 4]`` in pixels of the frame to cells of the map of ``side`` x ``side``; NaN where nothing is left."""
+    """Boxes ``[f, 4]`` in pixels of the frame to positions of a map of ``side`` x ``side``; NaN where none is left."""
     if not remap:
         return np.asarray(boxes / [width, height, width, height] * side)
     resized, corner = resized_shape(height, width), crop_corner(height, width)
@@ -100,7 +100,7 @@ def dsc_mended(features: np.ndarray, truth: np.ndarray, returned: np.ndarray) ->
 
     Args:
         features, truth: ``[f, d]`` of :func:`subject_features`.
-        returned: bool ``[f]``, frames in which the subject has truly re-entered; the others are NaN.
+        returned: bool ``[f]``, frames in which the subject has re-entered in the ground truth; the others are NaN.
     """
     if features.shape != truth.shape:
         raise GeometryError(f"features are {list(features.shape)}, the truth's {list(truth.shape)}: expected the same")

@@ -1,7 +1,7 @@
 """The networks that VBench's consistencies and DSC look through, from local folders in transformers' layout.
 
 Nothing is fetched. A folder that is not there, or that lacks a tensor (which transformers would fill with random
-numbers), is a CheckpointError that says which. Models: facebook/dino-vitb16, openai/clip-vit-base-patch32 and
+numbers), is a CheckpointError that names it. Models: facebook/dino-vitb16, openai/clip-vit-base-patch32 and
 openai/clip-vit-base-patch16.
 """
 
@@ -24,7 +24,7 @@ def load_dino(folder: str | os.PathLike[str], device: str = "cpu") -> Extractor:
     """DINO ViT-B/16 for subject consistency: pixels ``[n, 3, h, w]`` of any size to the class token ``[n, d]``."""
     from transformers import ViTModel
 
-    # the release's normalisation layers add 1e-6; the converted folder says 1e-12
+    # the release's normalisation layers add 1e-6; the converted folder has 1e-12
     model = load_local(ViTModel, folder, device, add_pooling_layer=False, layer_norm_eps=1e-6)
     return dino_extractor(model)
 
@@ -105,7 +105,7 @@ def load_local(kind: Any, folder: str | os.PathLike[str], device: str, **options
         )
     refuse_code(place)
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # it lists the text half of a CLIP's folder; what is lacking is told below
+    logging.set_verbosity_error()  # it lists the text half of a CLIP's folder; what is lacking is reported below
     try:
         model, report = kind.from_pretrained(
             place,

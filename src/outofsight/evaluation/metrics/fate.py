@@ -26,12 +26,12 @@ _NEVER = 1e-12  # mean squared error below which a prediction and a fate are equ
 
 @dataclass(frozen=True)
 class FateScore:
-    """One clip's answer.
+    """One clip's fate.
 
     errors: mean squared error on [0, 1] against each fate, over all pixels of the region and all frames that count.
     nearest: the fate of the least. margin_db: by how much the true one is nearer than the nearer of the other two,
     10 log10 of the ratio of their errors; negative where it is not. apart_db: PSNR between the true fate and the other
-    one that is most like it; large where the fates can hardly be told apart. frozen_seen: whether the frozen subject is
+    one that is most like it; large where the fates are hardly distinct. frozen_seen: whether the frozen subject is
     in view at all; where it is not, frozen and vanished are one picture, and a prediction nearest to it counts as
     vanished. pixels: of the region, over all frames.
     """

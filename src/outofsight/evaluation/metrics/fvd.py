@@ -41,7 +41,7 @@ class Frechet:
 def frechet_distance(features: np.ndarray, reference: np.ndarray) -> Frechet:
     """Distance between the features ``[n, d]`` of predictions and those ``[m, d]`` of true clips.
 
-    Warns, and says so in the result, where there are no more clips than features: the covariances are then singular,
+    Warns, and notes it in the result, where there are no more clips than features: the covariances are then singular,
     and the distance depends on the number of clips more than on the clips (400 I3D logits want more than 400 clips).
 
     Raises:
@@ -52,7 +52,7 @@ def frechet_distance(features: np.ndarray, reference: np.ndarray) -> Frechet:
     if any(len(shape) != 2 or shape[0] < 2 for shape in shapes) or shapes[0][1] != shapes[1][1]:
         raise GeometryError(f"features are {shapes[0]} and {shapes[1]}: expected [n, d] and [m, d], n and m 2 or more")
     if not all(np.isfinite(values).all() for values in both):
-        raise GeometryError("some features are NaN or infinite; leave those clips out, and say so")
+        raise GeometryError("some features are NaN or infinite; leave those clips out, and note it")
     (mean, triangle), (mean_of, triangle_of) = (_moments(values) for values in both)
     common = np.linalg.svd(triangle @ triangle_of.T, compute_uv=False).sum()
     spread = (triangle**2).sum() + (triangle_of**2).sum()
@@ -85,7 +85,7 @@ def _of_set(row: Mapping[str, Value], truth: Mapping[str, Value]) -> dict[str, A
     if len(both) < 2:
         return {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # what it says stays in the note
+        warnings.simplefilter("ignore", UserWarning)  # its text stays in the note
         mine, theirs = (np.array([group[clip].features for clip in both]) for group in (row, truth))
         return {"fvd": asdict(frechet_distance(mine, theirs))}
 

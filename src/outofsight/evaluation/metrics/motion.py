@@ -3,12 +3,12 @@
 No network and no trained weight. Flow: each pair of successive frames is cut into square tiles (of the power of two
 that is a third of the short side at most, half overlapping); the displacement of each tile is the peak of its phase
 correlation, to a fraction of a pixel; a frame's flow is the mean length of the displacements in pixels per frame,
-weighed by the height of the peaks, which tells how sure they are. Phase correlation, because cameras here turn by
+weighed by the height of the peaks, which measures how sure they are. Phase correlation, because cameras here turn by
 several pixels a frame, where gradient methods, which take motion for less than a pixel, fail; and because brightness
 and contrast cancel, so a faded video does not pass for a still one. It sees up to half a tile.
 
 Change: the mean absolute difference of successive frames, in percent of the range; known for every pixel, so it can
-be told inside and outside of the subjects, but it is less where contrast is less. Source of phase correlation: Kuglin
+be given inside and outside of the subjects, but it is less where contrast is less. Source of phase correlation: Kuglin
 and Hines 1975.
 """
 

@@ -42,7 +42,7 @@ def check_pair(prediction: np.ndarray, truth: np.ndarray) -> None:
     if prediction.shape != truth.shape:
         raise GeometryError(
             f"the prediction is {list(prediction.shape)}, the truth {list(truth.shape)}: expected one shape; cut or "
-            "resize one of them first, and say so beside the score"
+            "resize one of them first, and note it beside the score"
         )
 
 

@@ -1,4 +1,4 @@
-"""The mean of a feature map within a box, as RoIAlign (aligned, 7x7) and a mean over its cells give it."""
+"""The mean of a feature map within a box, as RoIAlign (aligned, 7x7) and a mean over its bins give it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def roi_mean(features: Tensor, boxes: Tensor, sampling: int | None = None) -> Te
 
     A box is cut into 7x7 bins, and a bin is the mean of r x r bilinear samples at the middles of its parts; as all
     bins weigh the same, the mean of the samples of one grid of 7r x 7r is the mean of the bins. Samples beyond the
-    middles of the outermost cells take those cells' values, as RoIAlign's do. (RoIAlign counts samples that lie more
-    than a cell outside of the map as zero; boxes are expected not to reach there.)
+    middles of the outermost positions take those positions' values, as RoIAlign's do. (RoIAlign counts samples that lie
+    more than one position outside of the map as zero; boxes are expected not to reach there.)
 
     Args:
-        boxes: x0, y0, x1, y1 in cells: 0 is the map's left or top edge, w or h its right or bottom one.
-        sampling: r; None: RoIAlign's own choice, the bin's size in cells, rounded up, for each axis.
+        boxes: x0, y0, x1, y1 in positions of the map: 0 is the map's left or top edge, w or h its right or bottom one.
+        sampling: r; None: RoIAlign's own choice, the bin's size in positions, rounded up, for each axis.
 
     Raises:
         GeometryError: shapes that do not fit, or a box that is empty or not finite.

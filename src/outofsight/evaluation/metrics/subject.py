@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Sought:
-    """A subject to find in a prediction. kind: what it is, as the clip says ("human", "dog"). known ``[Fc, 4]``: its
+    """A subject to find in a prediction. kind: what it is, by the clip ("human", "dog"). known ``[Fc, 4]``: its
     boxes in the context.
     """
 
@@ -34,9 +34,9 @@ class Sought:
 
 
 class BoxSource(Protocol):
-    """Anything that says where subjects are in a predicted video. It never sees the truth of the target.
+    """Anything that finds where subjects are in a predicted video. It never sees the truth of the target.
 
-    name: stands in the results, with the version or weights that were used.
+    name: goes into the results, with the version or weights that were used.
     """
 
     name: str
@@ -63,10 +63,10 @@ def boxes_from_masks(ids: np.ndarray, numbers: Sequence[int], at_least: int = 1)
 
 @dataclass(frozen=True, eq=False)
 class Reappearance:
-    """What became of re-entries. Values per subject and frame are float64 ``[s, f]``, NaN where they say nothing.
+    """What became of re-entries. Values per subject and frame are float64 ``[s, f]``, NaN where they have none.
 
-    found: 1 or 0, in frames in which the subject has truly re-entered: the prediction has a box of it, or none.
-    phantom: 1 or 0, in frames in which it is truly out of view: the prediction has a box of it all the same.
+    found: 1 or 0, in frames in which the subject has re-entered in the truth: the prediction has a box of it, or none.
+    phantom: 1 or 0, in frames in which it is out of view in the truth: the prediction has a box of it all the same.
     pixels: distance of the box's centre from the true box's, in re-entered frames with both. share: the same by the
     frame's diagonal.
     """

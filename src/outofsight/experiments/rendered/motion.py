@@ -52,7 +52,7 @@ def fitted(places: Tensor, eyes: Tensor, times: Tensor, doubts: Tensor) -> Tenso
 
     All sightings count at once, each as its doubts say: a subject's direction is seen well and its distance badly, and
     people go at a walk and nearly straight (Gaussian likelihood and prior; what is thought beforehand is meant for 30
-    frames a second). Of several things tried this did best (docs/tiny.md).
+    frames a second). Of several things tried this did best (logs/tiny.md).
 
     Args:
         places, eyes: ``[b, n, 2]`` metres over the ground: where each was seen, and where from.

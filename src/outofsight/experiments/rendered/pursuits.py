@@ -1,4 +1,4 @@
-"""What a follower learns from: paths that a finder found in clips, and where their subjects truly were and went."""
+"""What a follower learns from: tracks that a finder detected in clips, and the ground truth of their subjects."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ _LEAST_SIGHTINGS = 8  # of a path, some of which may be forgotten
 class Pursuit:
     """A path over n context frames, and m target frames. pictures uint8 ``[n, 3, h, w]``; marks uint8 ``[n, h, w]``.
 
-    As found: feet ``[n, 2]`` pixels, scale ``[n]`` pixels a metre, seen ``[n]`` 0 or 1, depths ``[n]`` metres; places,
-    eyes, rights ``[n, 2]`` over the ground: the subject, the camera, and where its right points; doubts ``[n, 2]``.
-    In truth: gaps ``[n]`` metres from foot to true foot, to the right; farther ``[n]`` natural logarithm of true over
-    found depth; taught ``[n]``, where these count. later_eyes, later_places ``[m, 2]`` over the ground; sizes ``[m]``,
-    root of the pixels that show the subject in radians, 0 where none does.
+    As found: feet ``[n, 2]``, ground points in pixels, scale ``[n]`` pixels a metre, seen ``[n]`` 0 or 1, depths
+    ``[n]`` metres; places, eyes, rights ``[n, 2]`` over the ground: the subject, the camera, and its right-hand
+    axis; doubts ``[n, 2]``, standard deviations. In truth: gaps ``[n]`` metres to the right from ground point to true
+    ground point; farther ``[n]`` natural logarithm of true over found depth; taught ``[n]``, where these count.
+    later_eyes, later_places ``[m, 2]`` over the ground; sizes ``[m]``, root of the pixels that show the subject in
+    radians, 0 where none does.
     """
 
     pictures: Tensor
@@ -55,7 +56,7 @@ class Pursuit:
 def pursuits(finder: SubjectFinder, clip: Clip) -> list[Pursuit]:
     """The paths that a finder finds in a clip's context, of subjects that are there.
 
-    Raises CameraError, DatasetError, LayoutError or VideoError where the clip does not say enough."""
+    Raises CameraError, DatasetError, LayoutError or VideoError where the clip does not hold enough."""
     fov = clip.target_cameras.horizontal_fov
     with naming(clip):
         check_cameras(clip.context_cameras, clip.target_cameras, fov)
@@ -124,8 +125,8 @@ def mirrored(one: Pursuit) -> Pursuit:
 
 
 def varied(one: Pursuit, rng: np.random.Generator, jitter: float) -> Pursuit:
-    """The same with other colours, and feet moved by about ``jitter`` metres; perhaps in a mirror, perhaps without its
-    first or last frames."""
+    """The same with other colours, and ground points moved by about ``jitter`` metres; perhaps in a mirror, perhaps
+    without its first or last frames."""
     tint = rng.uniform(0.75, 1.25, 3) * rng.uniform(0.95, 1.05, (len(one.seen), 1))
     order = rng.permutation(3) if rng.random() < 0.5 else np.arange(3)
     tints = torch.from_numpy(tint.astype(np.float32))[..., None, None]

@@ -37,8 +37,8 @@ from .target import check_cameras
 from .truth import Truth
 
 _SOME = 20.0  # pixels, added to both sides of an overlap so that empty pictures have one
-_FARTHEST = 8.0  # units, that a foot's error counts to
-_ASIDE = 2.0  # times, that a foot's error aside counts one up or down: distance follows from level ground
+_FARTHEST = 8.0  # units, that a ground point's error counts to
+_ASIDE = 2.0  # times, that its error aside counts one up or down: distance follows from level ground
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ class FinderConfig:
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """Half a clip. video uint8 ``[f, h, w, 3]``, c2w ``[f, 4, 4]`` from its first camera on, fov degrees, and who
-    truly stands where."""
+    """Half a clip. video uint8 ``[f, h, w, 3]``, c2w ``[f, 4, 4]`` from its first camera on, fov degrees, and the
+    ground truth of its subjects."""
 
     video: np.ndarray
     c2w: np.ndarray
@@ -85,8 +85,9 @@ class Lesson:
 
 @dataclass(frozen=True, eq=False)
 class Taught:
-    """What is to be said of n frames: subject ``[n, h, w]`` 0 or 1; foot ``[n, 2, h, w]`` pixels; depth ``[n, h, w]``
-    metres; how much these count, weight ``[n, h, w]``: 0 where they are not known, and alike for subjects of any size.
+    """What is to be predicted of n frames: subject ``[n, h, w]`` 0 or 1; foot ``[n, 2, h, w]``, the ground point in
+    pixels; depth ``[n, h, w]`` metres; how much these count, weight ``[n, h, w]``: 0 where they are not known, and
+    alike for subjects of any size.
     """
 
     subject: Tensor
@@ -126,14 +127,14 @@ def taught(lesson: Lesson, frame: int) -> Taught:
 
 
 def in_a_mirror(inputs: Tensor, truth: Taught) -> tuple[Tensor, Taught]:
-    """The same frames seen in a mirror: rays and feet change sides."""
+    """The same frames seen in a mirror: rays and ground points change sides."""
     foot = truth.foot.flip(-1).clone()
     foot[:, 0] = inputs.shape[-1] - foot[:, 0]
     return mirrored(inputs), Taught(truth.subject.flip(-1), foot, truth.depth.flip(-1), truth.weight.flip(-1))
 
 
 def losses(sighting: Sighting, truth: Taught) -> dict[str, Tensor]:
-    """Cross-entropy of the masks, 1 less their overlap (Dice), and errors of foot (units) and depth (logarithm)."""
+    """Cross-entropy of the masks, 1 less their overlap (Dice), errors of ground point (units) and depth (logarithm)."""
     shown = sighting.subject.sigmoid()
     both = (shown * truth.subject).sum(dim=(1, 2))
     sizes = shown.sum(dim=(1, 2)) + truth.subject.sum(dim=(1, 2))
@@ -150,7 +151,7 @@ def losses(sighting: Sighting, truth: Taught) -> dict[str, Tensor]:
 
 
 class FinderObjective(PartObjective):
-    """Masks, feet and depths of frames drawn at random.
+    """Masks, ground points and depths of frames drawn at random.
 
     Raises LayoutError, VideoError, DatasetError, CameraError: no clips, or such as cannot teach.
     """
@@ -216,7 +217,7 @@ def _draw(rng: np.random.Generator, data: list[Lesson], tint: float) -> tuple[Te
 
 def judge(finder: SubjectFinder, data: list[Lesson], every: int = 6) -> Mapping[str, float]:
     """Over every so-many-th frame: "overlap", of masks marked and true (intersection over union, over all pixels);
-    "foot_pixels" and "depth_ratio", medians over subjects' pixels of how far their feet are off, and their depths, as a
+    "foot_pixels" and "depth_ratio", medians over subjects' pixels of the errors of their ground points and depths, as a
     factor."""
     both = either = 0.0
     feet, depths = [], []

@@ -1,4 +1,4 @@
-"""Train a finder to follow (``rendered/follower.py``): the finder's own weights stay as they are.
+"""Train a segmenter's follower (``rendered/follower.py``): the segmenter's own weights stay as they are.
 
     python -m outofsight.experiments.rendered.train_follower --clips worlds \\
         --finder parts/finder --held-out worlds-held-out --out parts
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ...datasets import detect_layout, iterate_clips
 from ...errors import DatasetError, TrainingError
+from ...progress import counted
 from ...training.checkpointing import Checkpoint
 from ...training.config import Count, LoopSettings
 from ...training.hashes import finder_hash
@@ -34,10 +35,10 @@ from .follower import Followed, Follower, follow_twice
 from .motion import carried_on, fitted
 from .pursuits import Pursuit, pursuits, varied
 
-_STRAY = 3.0  # degrees of freedom of the Student-t that errors are told of by: some are far off
+_STRAY = 3.0  # degrees of freedom of the errors' Student-t: some are far off
 _NEAR, _FAR = 0.25, 8.0  # of a subject's size in the picture: an error ahead that counts one, and the most that counts
-_ASIDE, _WANDER = 0.1, 0.05  # metres, that count one: of a foot, and of what is left when all of a path's are off alike
-_MOST = 5.0  # the most that one foot counts
+_ASIDE, _WANDER = 0.1, 0.05  # metres, that count one: of a ground point, and of its error less the track's mean one
+_MOST = 5.0  # the most that one ground point counts
 _WIDTHS = 4  # at most: each halves the windows
 
 
@@ -47,13 +48,13 @@ class FollowerConfig:
 
     Args:
         clips: data folder of clips of one size and length, with masks and positions.
-        finder: folder of a trained finder; a follower that it has is not gone on from.
+        finder: folder of a trained finder; a follower that it has is replaced, not trained further.
         out: where ``finder/`` and ``training-follower/`` come to lie.
         held_out: data folder of clips to judge by, or None.
         widths: of the follower.
         limit, held_out_limit: take the first so many clips alone.
         batch_size: paths a step.
-        jitter: metres, by how much feet are moved at random.
+        jitter: metres, by how much ground points are moved at random.
     """
 
     clips: Path
@@ -74,8 +75,8 @@ class FollowerConfig:
 
 
 def losses(told: Followed, batch: Pursuit) -> dict[str, Tensor]:
-    """Errors of feet (metres, in units), what they wander (the same less its mean over a path), the likelihood of
-    feet and depths at the doubts told, and of places ahead."""
+    """Errors of ground points (metres, in units), the same less their mean over a track, the negative log-likelihood of
+    ground points and depths at the predicted standard deviations, and errors of extrapolated places."""
     count = batch.taught.sum().clamp(min=1)
 
     def mean(x: Tensor) -> Tensor:
@@ -102,7 +103,7 @@ def _stray(error: Tensor) -> Tensor:
 
 
 def missed(told: Followed, batch: Pursuit) -> Tensor:
-    """How far each subject is thought to stand from its true line of sight in each target frame, in its sizes there
+    """How far each subject is extrapolated from its true line of sight in each target frame, in its sizes there
     (root of its pixels): ``[b, m]``, 0 where none is seen."""
     ray = batch.places - batch.eyes + batch.rights * told.aside[..., None]
     places = batch.eyes + ray * told.farther.exp()[..., None]
@@ -121,7 +122,7 @@ def missed(told: Followed, batch: Pursuit) -> Tensor:
 
 
 class FollowerObjective(PartObjective):
-    """Where the subjects that a finder finds truly are, over all frames at once, and will be.
+    """Where the subjects that a finder detects are, over all frames at once, and will be.
 
     Raises CheckpointError where there is no finder; :meth:`build` as :class:`FinderObjective` does.
     """
@@ -145,7 +146,7 @@ class FollowerObjective(PartObjective):
                 raise DatasetError(
                     f"nobody whom the finder finds in {config.held_out} is seen later: nothing to judge by"
                 )
-        # who is seen in the target too teaches most: how they went on
+        # who is seen in the target too teaches most: their way is known there
         weights = np.array([3.0 if bool((one.sizes > 0).any()) else 1.0 for one in self.data])
         self.chances = weights / weights.sum()
         return self.learner(self.follower)
@@ -188,12 +189,10 @@ def _begun(config: FollowerConfig) -> tuple[SubjectFinder, Follower, str]:
 
 
 def _read(finder: SubjectFinder, folder: Path, limit: int | None) -> list[Pursuit]:
-    from tqdm.auto import tqdm
-
     count = len(detect_layout(folder).samples)
     clips = islice(iterate_clips(folder), limit)
     found: list[Pursuit] = []
-    for clip in tqdm(clips, f"finding who moves in {folder.name}", min(count, limit or count), unit="clip"):
+    for clip in counted(clips, f"clips of {folder.name} looked at", min(count, limit or count)):
         more = pursuits(finder, clip)
         if found and any(_shape(one) != _shape(found[0]) for one in more):
             raise DatasetError(f'clip "{clip.name}": it is of another size or length than others: take one kind')
