@@ -228,3 +228,22 @@ def test_a_bank_grows_by_pages_and_gives_back_what_was_put_in() -> None:
     assert torch.equal(fork.latents(0, 11), latents)
     with pytest.raises(GeometryError, match="3 latent frames and 2 poses"):
         bank.append(latents[:, :3], poses[:2], None, True)
+
+
+def test_a_seed_that_no_generator_takes_is_refused(pipe: Any) -> None:
+    context, _ = cameras()
+    for seed in (-1, 2**63):
+        with pytest.raises(OutOfSightError, match="expected 0"):
+            pipe.session(frames(), context, "a dog walks", OPTIONS, seed=seed)
+
+
+def test_a_session_is_loaded_after_chunks_of_any_length(pipe: Any, tmp_path: Path) -> None:
+    """The frames that it looks back on may be of a count that no clip has."""
+    session = begin(pipe)
+    first = path_after(session, 1, session.context.cameras)
+    session.extend(first)
+    session.save(tmp_path / "s")
+    second = path_after(session, 2, first)
+    expected = session.extend(second)
+    found = Session.load(pipe, tmp_path / "s").extend(second)
+    assert torch.equal(found.latents, expected.latents) and np.array_equal(found.frames, expected.frames)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from .cameras import CameraPath, relative_pose_vectors
 from .components.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
-from .components.inputs import Clock, context_inputs, covered_frames, field_of_view, target_latents
+from .components.inputs import Clock, check_seed, context_inputs, covered_frames, field_of_view, target_latents
 from .components.offloading import fetch, put_away
 from .components.saved import read_saved, write_saved
 from .components.stream import VideoDecoderStream
@@ -88,6 +88,7 @@ class Session:
     Raises:
         GeometryError, VideoError, CameraError, PromptError: the inputs do not fit one another or the model; no network
             is run before :meth:`extend`.
+        OutOfSightError: a seed out of range.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class Session:
         horizontal_fov: float | None = None,
     ) -> None:
         self.pipe = pipe
+        check_seed(seed)
         self.options = options or pipe.sampling_options()
         self.seed, self.trace = seed, trace
         self.geometry = VideoGeometry.of(pipe.vae, pipe.transformer)

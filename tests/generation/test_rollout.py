@@ -169,3 +169,9 @@ def test_joined_videos_are_their_pictures_one_behind_the_other(tmp_path: Path) -
     with pytest.raises(VideoError, match="must be equal"):
         join_videos(parts, tmp_path / "all.mp4")
     assert len(read_video(tmp_path / "all.mp4")) == 24
+
+
+def test_a_seed_that_no_generator_takes_is_refused(command: list[str], tmp_path: Path, capsys: Capture) -> None:
+    command[command.index("--seed") + 1] = str(2**70)
+    assert main([*command, "--out", str(tmp_path / "out.mp4")]) == 2
+    assert "expected 0 .. 2**63 - 1" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..components.codec import VideoGeometry
-from ..components.inputs import check_numerics
+from ..components.inputs import check_numerics, check_seed
 from ..components.results import GenerationInterrupted, PartialRun, interrupted
 from ..errors import CheckpointError, OutOfSightError, OutputError
 from ..io import sha256_file, write_json
@@ -102,6 +102,8 @@ def run(request: Request, reporter: Reporter | None = None) -> int:
     """
     reporter = reporter or Reporter()
     _check_sampling(request.settings)
+    if request.seed is not None:
+        check_seed(request.seed)
     check_machine(request.machine)
     if request.clips is None:
         check_writable(request.out)
