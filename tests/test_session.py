@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -247,3 +248,26 @@ def test_a_session_is_loaded_after_chunks_of_any_length(pipe: Any, tmp_path: Pat
     expected = session.extend(second)
     found = Session.load(pipe, tmp_path / "s").extend(second)
     assert torch.equal(found.latents, expected.latents) and np.array_equal(found.frames, expected.frames)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"chunks": -1}, {"chunks": 1.5}, {"context_frames": 10**6}, {"context_frames": -3}, {"seed": 2**70},
+        {"prompt": 5}, {"options": {"steps": 10**12}}, {"options": []}, {"framing": {"size": [0, 0]}}, {"framing": {}},
+        {"decoder": {"x": 1}}, {"frame_stride": 0}, {"frame_stride": 4}, {"fps": "1"}, {"horizontal_fov": 1e300},
+        {"file": "../s.safetensors"}, {"file": ["a"]}, {"file": ".."}, {"tensors": None},
+    ],
+)  # fmt: skip
+def test_a_session_that_somebody_else_wrote_is_held_against_its_types(tmp_path: Path, told: dict[str, Any]) -> None:
+    pipe = small_pipeline(**CAUSAL)
+    session = begin(pipe)
+    session.extend(path_after(session, 1, session.context.cameras))
+    file = session.save(tmp_path / "s") / "session.json"
+    record = json.loads(file.read_text())
+    for name, value in told.items():
+        merged = isinstance(value, dict) and value and name != "decoder"
+        record[name] = {**record[name], **value} if merged else value
+    file.write_text(json.dumps(record))
+    with pytest.raises(OutOfSightError):
+        Session.load(pipe, tmp_path / "s")

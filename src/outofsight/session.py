@@ -12,11 +12,13 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from .cameras import CameraPath, relative_pose_vectors
 from .components.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
@@ -24,11 +26,12 @@ from .components.inputs import Clock, check_seed, context_inputs, covered_frames
 from .components.offloading import fetch, put_away
 from .components.saved import read_saved, write_saved
 from .components.stream import VideoDecoderStream
-from .errors import CameraError, OutOfSightError
+from .errors import CameraError, GeometryError, OutOfSightError
 from .framing import Framing
 from .memory.bank import Bank
 from .memory.trace import RetrievalTrace
 from .models.conditioners import Conditions, Seen, square_intrinsics
+from .records import MOST_STEPS, fitted
 from .sampling import DenoiseStep, SamplingOptions, denoise
 
 if TYPE_CHECKING:
@@ -450,37 +453,44 @@ class Session:
             OutOfSightError: no session is there, or a damaged one.
         """
         record, tensors = read_saved(Path(folder), FORMAT)
+        saved: _Saved = fitted(_Saved, record, f"{folder} holds no whole session", OutOfSightError, "save it again")
         try:
-            return cls._restored(pipe, record, tensors)
-        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            return cls._restored(pipe, saved, tensors)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as cause:
             raise OutOfSightError(f"{folder} holds no whole session ({cause}): save it again") from cause
 
     @classmethod
-    def _restored(cls, pipe: WorldModelPipeline, record: dict[str, Any], tensors: dict[str, Tensor]) -> Session:
+    def _restored(cls, pipe: WorldModelPipeline, record: _Saved, tensors: dict[str, Tensor]) -> Session:
         cameras = CameraPath(
             tensors["context.c2w"].numpy(),
             horizontal_fov=record["horizontal_fov"],
             fps=record["fps"],
             frame_stride=record["frame_stride"],
         )
-        interval = tuple(record["options"]["guidance_interval"])
+        frames, looked_at = tensors["context.frames"], record["context_frames"]
+        spare = len(frames) - looked_at
+        if covered_frames(cameras) != len(frames) or spare < 0 or (spare and cameras.frame_stride != 1):
+            raise CameraError(f"{len(frames)} frames, of them {looked_at} looked at, and {cameras}")
         session = cls(
             pipe,
-            tensors["context.frames"],
-            cameras,
+            frames[spare:],
+            cameras[spare:],
             record["prompt"],
-            SamplingOptions(**{**record["options"], "guidance_interval": interval}),
+            SamplingOptions(**record["options"]),
             seed=record["seed"],
             trace=record["trace"],
             negative_prompt=record["negative_prompt"],
         )
-        session.chunks, session._context_frames = int(record["chunks"]), int(record["context_frames"])
-        framing: dict[str, Any] = {
-            name: tuple(x) if isinstance(x, list) else x for name, x in record["framing"].items()
-        }
-        session.context = replace(session.context, framing=Framing(**framing))
-        session._given_fov = record["given_fov"]
-        if "bank.latents" in tensors:
+        framing, size = record["framing"], tuple(frames.shape[1:3])
+        if framing.size != size or min(*framing.source, *framing.scaled) < 1:
+            raise GeometryError(f"frames of {size} and a {framing}")
+        # the first frames that were kept may be no clip that the VAE takes: they are seen in an overlap alone
+        session.context = replace(session.context, framing=framing, frames=frames.numpy(), cameras=cameras)
+        session.chunks, session._given_fov = record["chunks"], record["given_fov"]
+        if record["chunks"] or "bank.latents" in tensors:
+            shape = (pipe.vae.config.z_dim, len(tensors["bank.generated"]), *session.context.grid)
+            if tuple(tensors["bank.latents"].shape) != shape or tensors["bank.generated"].dtype != torch.bool:
+                raise GeometryError(f"a bank of {tuple(tensors['bank.latents'].shape)}, expected {shape}")
             own = int((~tensors["bank.generated"]).sum())
             latents, c2w = tensors["bank.latents"], tensors["bank.c2w"].numpy()
             session.bank.append(latents[:, :own], c2w[:own], None, False)
@@ -492,6 +502,39 @@ class Session:
             device = pipe._execution_device
             session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}}, bool(parts))
         return session
+
+
+class _Options(TypedDict):
+    steps: Annotated[int, Interval(ge=1, le=MOST_STEPS)]
+    shift: float
+    guidance: float
+    guidance_interval: tuple[float, float]
+    guidance_kind: str
+    batched_guidance: bool
+    numerics: str
+    cache_context: bool | None
+    plain: bool
+
+
+_Angle = Annotated[float, Interval(gt=0, lt=180)]
+
+
+class _Saved(TypedDict):
+    """What session.json says."""
+
+    options: _Options
+    seed: Annotated[int, Interval(ge=0, lt=1 << 63)]
+    trace: bool
+    prompt: str
+    negative_prompt: str | None
+    chunks: Annotated[int, Interval(ge=0, lt=1 << 31)]
+    context_frames: Annotated[int, Interval(ge=1, lt=1 << 31)]
+    horizontal_fov: _Angle | None
+    given_fov: _Angle | None
+    framing: Framing
+    fps: float
+    frame_stride: Annotated[int, Ge(1)]
+    decoder: dict[str, Any]
 
 
 def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:
