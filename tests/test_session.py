@@ -271,3 +271,25 @@ def test_a_session_that_somebody_else_wrote_is_held_against_its_types(tmp_path: 
     file.write_text(json.dumps(record))
     with pytest.raises(OutOfSightError):
         Session.load(pipe, tmp_path / "s")
+
+
+def test_a_chunk_whose_pixels_are_not_finite_leaves_the_session_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = small_pipeline(**CAUSAL)
+    session, plain = begin(pipe), begin(pipe)
+    path = path_after(session, 1, session.context.cameras)
+    with monkeypatch.context() as patch:
+        patch.setattr("outofsight.session.denormalised", lambda vae, latents: latents * torch.nan)
+        with pytest.raises(OutOfSightError, match="NaN"):
+            session.extend(path)
+    assert np.array_equal(session.extend(path).frames, plain.extend(path).frames)
+
+
+def test_tiles_are_refused_before_a_second_chunk_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = small_pipeline(**CAUSAL)
+    pipe.enable_vae_tiling()
+    session = begin(pipe)
+    first = path_after(session, 1, session.context.cameras)
+    session.extend(first)
+    monkeypatch.setattr("outofsight.session.denoise", lambda *_, **__: pytest.fail("it was sampled"))
+    with pytest.raises(OutOfSightError, match="in tiles"):
+        session.extend(path_after(session, 1, first))

@@ -181,6 +181,14 @@ class Session:
             done += more
         return made
 
+    def check_decoder(self, tiling: bool) -> None:
+        """Raises GeometryError where chunks are decoded one after the other and the VAE is to work in tiles."""
+        if self.streams and tiling:
+            raise GeometryError(
+                "this model's chunks are decoded as one video, and a VAE that works in tiles (--vae-tiling) cannot go "
+                "on from the chunk before: switch it off, or make the video in one chunk (--chunk)"
+            )
+
     def _framed(self, cameras: CameraPath) -> CameraPath:
         """Target cameras with the lens of the frames that the model gets: after the crop that the context had."""
         if self._given_fov is not None:
@@ -249,6 +257,8 @@ class Session:
         """
         pipe, clock = self.pipe, Clock()
         self.sampled, self.seconds = None, clock.seconds
+        if decode and self.chunks:
+            self.check_decoder(pipe.vae.use_tiling)
         ahead = cameras if isinstance(cameras, Ahead) else self.check(cameras, target_frames)
         cameras, count = ahead.cameras, ahead.latents
         poses = self._latent_poses(cameras, count)
@@ -391,9 +401,9 @@ class Session:
         stream = VideoDecoderStream(vae) if self._decoder is None else self._decoder.fork()
         if stream.begun != bool(self.chunks):
             raise OutOfSightError(f"{_NOT_DECODED}, or in tiles, so the next one cannot be: {_DECODE}")
-        pixels = stream.decode(denormalised(vae, latents).to(vae.dtype))
+        frames = as_frames(stream.decode(denormalised(vae, latents).to(vae.dtype)), truncate=truncate)[0]
         self._decoder = stream
-        return as_frames(pixels, truncate=truncate)[0]
+        return frames
 
     def _keep_pixels(self, frames: np.ndarray, cameras: CameraPath) -> None:
         """For models that look back on the latest frames: as many as the context had, and an overlap."""

@@ -175,3 +175,12 @@ def test_a_seed_that_no_generator_takes_is_refused(command: list[str], tmp_path:
     command[command.index("--seed") + 1] = str(2**70)
     assert main([*command, "--out", str(tmp_path / "out.mp4")]) == 2
     assert "expected 0 .. 2**63 - 1" in capsys.readouterr().err
+
+
+def test_tiles_are_refused_before_anything_runs_where_chunks_are_one_video(
+    command: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    streams = "causal" in command[2]
+    assert main([*command, "--out", str(tmp_path / "out.mp4"), "--vae-tiling"]) == (2 if streams else 0)
+    said = capsys.readouterr().err
+    assert ("--vae-tiling" in said and "step 1" not in said) == streams

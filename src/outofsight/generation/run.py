@@ -159,6 +159,8 @@ class _Run:
         )
         size = settings.chunk or self.session.context.latent_frames
         self.ahead = self.session.check_rollout(self.inputs.target_cameras, size, settings.target_frames)
+        if len(self.ahead) > 1:
+            self.session.check_decoder(settings.vae_tiling)
         fitted = self.session.context.note
         self.inputs.notes.extend([f"context: {fitted}"] if fitted else [])
         for line in self.inputs.notes:
