@@ -172,6 +172,8 @@ class _Run:
             self._check_replay(self.request.replay)
         if self._finished():
             return
+        if len(self.ahead) > 1:
+            self.out.check_session()
         kept = None if self.request.overwrite else self._kept()
         partial = None if self.request.overwrite else self._partial(kept)
         seed = next((x.seed for x in (partial, kept) if x is not None), self.request.seed)
@@ -189,6 +191,7 @@ class _Run:
             if not last:
                 done.add(chunk.frames, chunk.seconds)
                 done.save(self.session)
+                self.out.forget_partial()
                 self._say_progress(done)
         self._finish(chunk, done)
 
@@ -369,6 +372,7 @@ class _Run:
         )
         write_json(out.record, record.to_json())
         out.forget_partial()
+        out.forget_session()
         self.runner.reporter.result("\n".join(map(str, (out.video, out.record, *traces))))
         if self.request.replay is not None:
             self._compare(self.request.replay, done.frames_sha256)
