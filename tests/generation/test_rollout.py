@@ -15,6 +15,7 @@ from outofsight.cli import main
 from outofsight.commands import console
 from outofsight.errors import VideoError
 from outofsight.generation import chunks
+from outofsight.generation.outputs import OutputPaths
 from outofsight.sampling import DenoiseStep
 from outofsight.session import Session
 from outofsight.video import join_videos, probe_video, read_video, write_video
@@ -278,3 +279,40 @@ def test_traces_of_the_run_before_do_not_stay(command: list[str], tmp_path: Path
     other.write_bytes(b"")
     assert main([*command, "--out", str(out), "--overwrite", "--frames", "9"]) == 0
     assert left(tmp_path) == ["in", "out.mp4", "out.run.json", other.name]
+
+
+def test_a_kill_right_before_the_record_loses_the_last_chunk_at_most(
+    command: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    run = [*command, "--out", str(tmp_path / "out.mp4")]
+    child = os.fork()
+    if child == 0:
+        OutputPaths.forget_traces = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        os._exit(main(run))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert (tmp_path / "out.mp4").is_file() and not (tmp_path / "out.run.json").exists()
+    assert main(run) == 0
+    assert "2 of 3 chunks are done" in capsys.readouterr().err
+    assert record_of(tmp_path / "out.mp4")["outputs"]["video"]["shape"][0] == len(read_video(tmp_path / "out.mp4"))
+
+
+def test_traces_of_a_resumed_run_are_those_that_are_there(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = [*command, "--out", str(tmp_path / "out.mp4"), "--trace"]
+    interrupt_in(3, run, monkeypatch)
+    (tmp_path / "out.trace.npz").unlink()
+    capsys.readouterr()
+    assert main(run) == 0
+    assert "1 of the 2 chunks that are done have a trace" in capsys.readouterr().err
+    assert set(record_of(tmp_path / "out.mp4")["outputs"]) == {"video", "trace-2", "trace-3"}
+
+
+def test_what_resumes_an_overwriting_run_is_said(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = [*command, "--out", str(tmp_path / "out.mp4")]
+    interrupt_in(2, [*run, "--overwrite"], monkeypatch)
+    assert "leave --overwrite out" in capsys.readouterr().err
+    assert main(run) == 0
+    assert "1 of 3 chunks are done" in capsys.readouterr().err

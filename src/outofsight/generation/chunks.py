@@ -106,8 +106,9 @@ def remembered(out: OutputPaths, mark: str, fps: float) -> Progress | None:
         return None
     if kept.mark != mark or len(kept.frames) != chunks.chunks:
         return None
-    names: dict[str, Any] = {name: getattr(kept, name) for name in ("frames", "hashes", "seconds", "traces")}
-    progress = Progress(out, mark, kept.seed, fps, **names)
+    names: dict[str, Any] = {name: getattr(kept, name) for name in ("frames", "hashes", "seconds")}
+    traces = [path.name for path in map(out.trace_of, range(len(kept.frames))) if path.is_file()]
+    progress = Progress(out, mark, kept.seed, fps, **names, traces=[name for name in traces if name in kept.traces])
     return progress if progress.video.is_file() else None
 
 

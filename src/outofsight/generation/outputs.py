@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,13 @@ class OutputPaths:
                 file.unlink(missing_ok=True)
         with suppress(OSError):  # somebody else's files stay
             self.session.rmdir()
+
+    def forget_traces(self, kept: Collection[str]) -> None:
+        """Remove the traces of a run before; ``kept``: names of this one's."""
+        own = re.compile(re.escape(self.video.stem) + r"\.trace(-\d+)?\.npz")
+        for file in self.video.parent.iterdir():
+            if own.fullmatch(file.name) and file.name not in kept:
+                file.unlink(missing_ok=True)
 
     def check_session(self) -> None:
         """Raises OutputError where the folder of an unfinished run is somebody else's session."""

@@ -211,6 +211,8 @@ class _Run:
         self.session = Session.load(pipe, self.out.session)
         self.session.trace = self.request.trace
         self.note(f"resumed from {self.out.session}: {len(kept.frames)} of {len(self.ahead)} chunks are done")
+        if self.request.trace and len(kept.traces) < len(kept.frames):
+            self.note(f"{len(kept.traces)} of the {len(kept.frames)} chunks that are done have a trace")
         assert self.session.context.grid == context.grid
         return kept
 
@@ -259,6 +261,8 @@ class _Run:
                 f"{video} is there, made with these settings (seed {record.seed}): skipped, --overwrite redoes it"
             )
             return True
+        if record is None and remembered(self.out, self.mark, self.inputs.fps) is not None:
+            return False  # broken off right before its record was written
         raise OutputError(
             f"{video} is there and was not made with these settings: give another --out, or --overwrite to replace it"
         )
@@ -305,6 +309,9 @@ class _Run:
         """Keep what an interrupted chunk has; returns the interrupt with words about it."""
         before = f"{done.video} holds {len(done.frames)} chunks; " if done.frames else ""
         again = "the same command resumes from there"
+        if self.request.overwrite:
+            there = f" and move {self.out.video} away" if self.out.video.exists() else ""
+            again = f"to resume from there, leave --overwrite out{there}"
         if not isinstance(stop, GenerationInterrupted) or stop.partial.step == 0:
             if before:
                 return KeyboardInterrupt(f"{before}{again}")
@@ -370,6 +377,7 @@ class _Run:
             outputs=outputs,
             resumed_at_step=done.resumed_at_step,
         )
+        out.forget_traces(done.traces)
         write_json(out.record, record.to_json())
         out.forget_partial()
         out.forget_session()
