@@ -270,6 +270,8 @@ def test_a_run_of_several_chunks_can_be_viewed(command: list[str], tmp_path: Pat
     said = capsys.readouterr()
     assert "made in 3 chunks, of which each has a trace of its own" in said.err
     assert Path(said.out.strip()).is_file()
+    assert main([*command, "--out", str(out), "--overwrite"]) == 0 and main(["view", str(out)]) == 0
+    assert "was made without --trace" in capsys.readouterr().err
 
 
 def test_traces_of_the_run_before_do_not_stay(command: list[str], tmp_path: Path) -> None:

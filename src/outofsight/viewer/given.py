@@ -52,7 +52,7 @@ def read_material(run: RunFiles) -> Material:
     frames = run.context_frames, len(video)
     trace = run.paths.trace
     chunks = run.record.outputs.get("video", {}).get("chunks")
-    if isinstance(chunks, list) and len(chunks) > 1:
+    if isinstance(chunks, list) and len(chunks) > 1 and (run.record.trace or trace.is_file()):
         lost = f"it was made in {len(chunks)} chunks, of which each has a trace of its own"
         return Material(run, video.frames, video.fps, None, (f"No retrieval map of {run.name}: {lost}.",))
     if trace.is_file():
