@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,67 @@ def test_a_bank_grows_by_pages_and_gives_back_what_was_put_in() -> None:
     assert torch.equal(fork.latents(0, 11), latents)
     with pytest.raises(GeometryError, match="3 latent frames and 2 poses"):
         bank.append(latents[:, :3], poses[:2], None, True)
+
+
+def test_a_seed_that_no_generator_takes_is_refused(pipe: Any) -> None:
+    context, _ = cameras()
+    for seed in (-1, 2**63):
+        with pytest.raises(OutOfSightError, match="expected 0"):
+            pipe.session(frames(), context, "a dog walks", OPTIONS, seed=seed)
+
+
+def test_a_session_is_loaded_after_chunks_of_any_length(pipe: Any, tmp_path: Path) -> None:
+    """The frames that it looks back on may be of a count that no clip has."""
+    session = begin(pipe)
+    first = path_after(session, 1, session.context.cameras)
+    session.extend(first)
+    session.save(tmp_path / "s")
+    second = path_after(session, 2, first)
+    expected = session.extend(second)
+    found = Session.load(pipe, tmp_path / "s").extend(second)
+    assert torch.equal(found.latents, expected.latents) and np.array_equal(found.frames, expected.frames)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"chunks": -1}, {"chunks": 1.5}, {"context_frames": 10**6}, {"context_frames": -3}, {"seed": 2**70},
+        {"prompt": 5}, {"options": {"steps": 10**12}}, {"options": []}, {"framing": {"size": [0, 0]}}, {"framing": {}},
+        {"decoder": {"x": 1}}, {"frame_stride": 0}, {"frame_stride": 4}, {"fps": "1"}, {"horizontal_fov": 1e300},
+        {"file": "../s.safetensors"}, {"file": ["a"]}, {"file": ".."}, {"tensors": None},
+    ],
+)  # fmt: skip
+def test_a_session_that_somebody_else_wrote_is_held_against_its_types(tmp_path: Path, told: dict[str, Any]) -> None:
+    pipe = small_pipeline(**CAUSAL)
+    session = begin(pipe)
+    session.extend(path_after(session, 1, session.context.cameras))
+    file = session.save(tmp_path / "s") / "session.json"
+    record = json.loads(file.read_text())
+    for name, value in told.items():
+        merged = isinstance(value, dict) and value and name != "decoder"
+        record[name] = {**record[name], **value} if merged else value
+    file.write_text(json.dumps(record))
+    with pytest.raises(OutOfSightError):
+        Session.load(pipe, tmp_path / "s")
+
+
+def test_a_chunk_whose_pixels_are_not_finite_leaves_the_session_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = small_pipeline(**CAUSAL)
+    session, plain = begin(pipe), begin(pipe)
+    path = path_after(session, 1, session.context.cameras)
+    with monkeypatch.context() as patch:
+        patch.setattr("outofsight.session.denormalised", lambda vae, latents: latents * torch.nan)
+        with pytest.raises(OutOfSightError, match="NaN"):
+            session.extend(path)
+    assert np.array_equal(session.extend(path).frames, plain.extend(path).frames)
+
+
+def test_tiles_are_refused_before_a_second_chunk_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = small_pipeline(**CAUSAL)
+    pipe.enable_vae_tiling()
+    session = begin(pipe)
+    first = path_after(session, 1, session.context.cameras)
+    session.extend(first)
+    monkeypatch.setattr("outofsight.session.denoise", lambda *_, **__: pytest.fail("it was sampled"))
+    with pytest.raises(OutOfSightError, match="in tiles"):
+        session.extend(path_after(session, 1, first))

@@ -89,9 +89,10 @@ class WorldModelPipeline(DiffusionPipeline):
             CheckpointError: no such model, or weights that are missing, truncated or another model's.
         """
         folder = _resolve(pretrained_model_name_or_path, kwargs)
-        if kwargs.keys() <= {"torch_dtype"} and not is_quantised(folder):
+        dtype = kwargs.get("torch_dtype") or torch.float32
+        if kwargs.keys() <= {"torch_dtype"} and isinstance(dtype, torch.dtype) and not is_quantised(folder):
             pipe = cls(**outline_parts(folder))
-            pipe.load_weights(folder, kwargs.get("torch_dtype") or torch.float32)
+            pipe.load_weights(folder, dtype)
             return pipe
         check_folder(folder, skip=frozenset(kwargs))
         kwargs.setdefault("use_safetensors", True)

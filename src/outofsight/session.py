@@ -12,23 +12,26 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
+from annotated_types import Ge, Interval
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from .cameras import CameraPath, relative_pose_vectors
 from .components.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
-from .components.inputs import Clock, context_inputs, covered_frames, field_of_view, target_latents
+from .components.inputs import Clock, check_seed, context_inputs, covered_frames, field_of_view, target_latents
 from .components.offloading import fetch, put_away
 from .components.saved import read_saved, write_saved
 from .components.stream import VideoDecoderStream
-from .errors import CameraError, OutOfSightError
+from .errors import CameraError, GeometryError, OutOfSightError
 from .framing import Framing
 from .memory.bank import Bank
 from .memory.trace import RetrievalTrace
 from .models.conditioners import Conditions, Seen, square_intrinsics
+from .records import MOST_STEPS, fitted
 from .sampling import DenoiseStep, SamplingOptions, denoise
 
 if TYPE_CHECKING:
@@ -88,6 +91,7 @@ class Session:
     Raises:
         GeometryError, VideoError, CameraError, PromptError: the inputs do not fit one another or the model; no network
             is run before :meth:`extend`.
+        OutOfSightError: a seed out of range.
     """
 
     def __init__(
@@ -106,6 +110,7 @@ class Session:
         horizontal_fov: float | None = None,
     ) -> None:
         self.pipe = pipe
+        check_seed(seed)
         self.options = options or pipe.sampling_options()
         self.seed, self.trace = seed, trace
         self.geometry = VideoGeometry.of(pipe.vae, pipe.transformer)
@@ -176,6 +181,14 @@ class Session:
             done += more
         return made
 
+    def check_decoder(self, tiling: bool) -> None:
+        """Raises GeometryError where chunks are decoded one after the other and the VAE is to work in tiles."""
+        if self.streams and tiling:
+            raise GeometryError(
+                "this model's chunks are decoded as one video, and a VAE that works in tiles (--vae-tiling) cannot go "
+                "on from the chunk before: switch it off, or make the video in one chunk (--chunk)"
+            )
+
     def _framed(self, cameras: CameraPath) -> CameraPath:
         """Target cameras with the lens of the frames that the model gets: after the crop that the context had."""
         if self._given_fov is not None:
@@ -244,6 +257,8 @@ class Session:
         """
         pipe, clock = self.pipe, Clock()
         self.sampled, self.seconds = None, clock.seconds
+        if decode and self.chunks:
+            self.check_decoder(pipe.vae.use_tiling)
         ahead = cameras if isinstance(cameras, Ahead) else self.check(cameras, target_frames)
         cameras, count = ahead.cameras, ahead.latents
         poses = self._latent_poses(cameras, count)
@@ -386,9 +401,9 @@ class Session:
         stream = VideoDecoderStream(vae) if self._decoder is None else self._decoder.fork()
         if stream.begun != bool(self.chunks):
             raise OutOfSightError(f"{_NOT_DECODED}, or in tiles, so the next one cannot be: {_DECODE}")
-        pixels = stream.decode(denormalised(vae, latents).to(vae.dtype))
+        frames = as_frames(stream.decode(denormalised(vae, latents).to(vae.dtype)), truncate=truncate)[0]
         self._decoder = stream
-        return as_frames(pixels, truncate=truncate)[0]
+        return frames
 
     def _keep_pixels(self, frames: np.ndarray, cameras: CameraPath) -> None:
         """For models that look back on the latest frames: as many as the context had, and an overlap."""
@@ -448,37 +463,44 @@ class Session:
             OutOfSightError: no session is there, or a damaged one.
         """
         record, tensors = read_saved(Path(folder), FORMAT)
+        saved: _Saved = fitted(_Saved, record, f"{folder} holds no whole session", OutOfSightError, "save it again")
         try:
-            return cls._restored(pipe, record, tensors)
-        except (KeyError, TypeError, ValueError, AttributeError) as cause:
+            return cls._restored(pipe, saved, tensors)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as cause:
             raise OutOfSightError(f"{folder} holds no whole session ({cause}): save it again") from cause
 
     @classmethod
-    def _restored(cls, pipe: WorldModelPipeline, record: dict[str, Any], tensors: dict[str, Tensor]) -> Session:
+    def _restored(cls, pipe: WorldModelPipeline, record: _Saved, tensors: dict[str, Tensor]) -> Session:
         cameras = CameraPath(
             tensors["context.c2w"].numpy(),
             horizontal_fov=record["horizontal_fov"],
             fps=record["fps"],
             frame_stride=record["frame_stride"],
         )
-        interval = tuple(record["options"]["guidance_interval"])
+        frames, looked_at = tensors["context.frames"], record["context_frames"]
+        spare = len(frames) - looked_at
+        if covered_frames(cameras) != len(frames) or spare < 0 or (spare and cameras.frame_stride != 1):
+            raise CameraError(f"{len(frames)} frames, of them {looked_at} looked at, and {cameras}")
         session = cls(
             pipe,
-            tensors["context.frames"],
-            cameras,
+            frames[spare:],
+            cameras[spare:],
             record["prompt"],
-            SamplingOptions(**{**record["options"], "guidance_interval": interval}),
+            SamplingOptions(**record["options"]),
             seed=record["seed"],
             trace=record["trace"],
             negative_prompt=record["negative_prompt"],
         )
-        session.chunks, session._context_frames = int(record["chunks"]), int(record["context_frames"])
-        framing: dict[str, Any] = {
-            name: tuple(x) if isinstance(x, list) else x for name, x in record["framing"].items()
-        }
-        session.context = replace(session.context, framing=Framing(**framing))
-        session._given_fov = record["given_fov"]
-        if "bank.latents" in tensors:
+        framing, size = record["framing"], tuple(frames.shape[1:3])
+        if framing.size != size or min(*framing.source, *framing.scaled) < 1:
+            raise GeometryError(f"frames of {size} and a {framing}")
+        # the first frames that were kept may be no clip that the VAE takes: they are seen in an overlap alone
+        session.context = replace(session.context, framing=framing, frames=frames.numpy(), cameras=cameras)
+        session.chunks, session._given_fov = record["chunks"], record["given_fov"]
+        if record["chunks"] or "bank.latents" in tensors:
+            shape = (pipe.vae.config.z_dim, len(tensors["bank.generated"]), *session.context.grid)
+            if tuple(tensors["bank.latents"].shape) != shape or tensors["bank.generated"].dtype != torch.bool:
+                raise GeometryError(f"a bank of {tuple(tensors['bank.latents'].shape)}, expected {shape}")
             own = int((~tensors["bank.generated"]).sum())
             latents, c2w = tensors["bank.latents"], tensors["bank.c2w"].numpy()
             session.bank.append(latents[:, :own], c2w[:own], None, False)
@@ -490,6 +512,39 @@ class Session:
             device = pipe._execution_device
             session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}}, bool(parts))
         return session
+
+
+class _Options(TypedDict):
+    steps: Annotated[int, Interval(ge=1, le=MOST_STEPS)]
+    shift: float
+    guidance: float
+    guidance_interval: tuple[float, float]
+    guidance_kind: str
+    batched_guidance: bool
+    numerics: str
+    cache_context: bool | None
+    plain: bool
+
+
+_Angle = Annotated[float, Interval(gt=0, lt=180)]
+
+
+class _Saved(TypedDict):
+    """What session.json says."""
+
+    options: _Options
+    seed: Annotated[int, Interval(ge=0, lt=1 << 63)]
+    trace: bool
+    prompt: str
+    negative_prompt: str | None
+    chunks: Annotated[int, Interval(ge=0, lt=1 << 31)]
+    context_frames: Annotated[int, Interval(ge=1, lt=1 << 31)]
+    horizontal_fov: _Angle | None
+    given_fov: _Angle | None
+    framing: Framing
+    fps: float
+    frame_stride: Annotated[int, Ge(1)]
+    decoder: dict[str, Any]
 
 
 def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:

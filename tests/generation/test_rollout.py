@@ -14,6 +14,8 @@ import pytest
 from outofsight.cli import main
 from outofsight.commands import console
 from outofsight.errors import VideoError
+from outofsight.generation import chunks
+from outofsight.generation.outputs import OutputPaths
 from outofsight.sampling import DenoiseStep
 from outofsight.session import Session
 from outofsight.video import join_videos, probe_video, read_video, write_video
@@ -169,3 +171,150 @@ def test_joined_videos_are_their_pictures_one_behind_the_other(tmp_path: Path) -
     with pytest.raises(VideoError, match="must be equal"):
         join_videos(parts, tmp_path / "all.mp4")
     assert len(read_video(tmp_path / "all.mp4")) == 24
+
+
+def test_a_seed_that_no_generator_takes_is_refused(command: list[str], tmp_path: Path, capsys: Capture) -> None:
+    command[command.index("--seed") + 1] = str(2**70)
+    assert main([*command, "--out", str(tmp_path / "out.mp4")]) == 2
+    assert "expected 0 .. 2**63 - 1" in capsys.readouterr().err
+
+
+def test_tiles_are_refused_before_anything_runs_where_chunks_are_one_video(
+    command: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    streams = "causal" in command[2]
+    assert main([*command, "--out", str(tmp_path / "out.mp4"), "--vae-tiling"]) == (2 if streams else 0)
+    said = capsys.readouterr().err
+    assert ("--vae-tiling" in said and "step 1" not in said) == streams
+
+
+def interrupt_in(chunk: int, command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the first step of a chunk."""
+
+    def stop(self: Any, label: str, done: DenoiseStep) -> None:
+        if f"chunk {chunk}" in label:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(console.ConsoleReporter, "step", stop)
+        assert main(command) == 130
+
+
+@pytest.mark.parametrize(("at", "then"), [("write_video", "5"), ("write_json", "6")])
+def test_a_kill_while_another_run_takes_the_place_mixes_nothing(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str, then: str
+) -> None:
+    """One chunk of seed 5 is there; a run of seed 6 is killed after it has written that chunk's video (or record)."""
+    place = command.index("--seed") + 1
+    last = [*command[:place], then, *command[place + 1 :], "--out"]
+    out = tmp_path / "run" / "out.mp4"
+    run = [*command, "--out", str(out)]
+    interrupt_in(2, run, monkeypatch)
+    other = list(run)
+    other[place] = "6"
+    assert main([*last, str(tmp_path / "whole.mp4")]) == 0
+    child = os.fork()
+    if child == 0:
+        kept = getattr(chunks, at)
+
+        def die(*given: Any) -> None:
+            kept(*given)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(chunks, at, die)
+        os._exit(main(other))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert main([*last, str(out)]) == 0
+    one, two = (record_of(path)["outputs"]["video"] for path in (tmp_path / "whole.mp4", out))
+    assert one["frames_sha256"] == two["frames_sha256"]
+    assert np.array_equal(read_video(out).frames, read_video(tmp_path / "whole.mp4").frames)
+
+
+def test_files_of_others_in_the_folder_of_a_run_stay(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "out.session"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    run = [*command, "--out", str(tmp_path / "out.mp4")]
+    assert main([*run, "--frames", "9"]) == 0 and main([*run, "--overwrite"]) == 0
+    assert left(folder) == ["notes.txt"]
+    (folder / "session.json").write_text("{}")
+    capsys.readouterr()
+    assert main([*run, "--overwrite"]) == 2
+    assert "not of this command" in capsys.readouterr().err
+    assert left(folder) == ["notes.txt", "session.json"]
+
+
+def test_steps_that_were_kept_go_when_their_chunk_is_done(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = [*command, "--out", str(tmp_path / "out.mp4")]
+    interrupt_in(1, run, monkeypatch)
+    assert (tmp_path / "out.partial.safetensors").is_file()
+
+    def stop(self: Any, label: str, done: DenoiseStep) -> None:
+        if "chunk 2" in label:
+            raise OSError(28, "no space")
+
+    monkeypatch.setattr(console.ConsoleReporter, "step", stop)
+    assert main(run) == 2
+    assert not list(tmp_path.glob("out.partial.*"))
+
+
+def test_a_run_of_several_chunks_can_be_viewed(command: list[str], tmp_path: Path, capsys: Capture) -> None:
+    out = tmp_path / "out.mp4"
+    assert main([*command, "--out", str(out), "--trace"]) == 0
+    capsys.readouterr()
+    assert main(["view", str(out)]) == 0
+    said = capsys.readouterr()
+    assert "made in 3 chunks, of which each has a trace of its own" in said.err
+    assert Path(said.out.strip()).is_file()
+    assert main([*command, "--out", str(out), "--overwrite"]) == 0 and main(["view", str(out)]) == 0
+    assert "was made without --trace" in capsys.readouterr().err
+
+
+def test_traces_of_the_run_before_do_not_stay(command: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    assert main([*command, "--out", str(out), "--trace"]) == 0
+    other = tmp_path / "out.trace-2.trace.npz"  # of another video, out.trace-2.mp4
+    other.write_bytes(b"")
+    assert main([*command, "--out", str(out), "--overwrite", "--frames", "9"]) == 0
+    assert left(tmp_path) == ["in", "out.mp4", "out.run.json", other.name]
+
+
+def test_a_kill_right_before_the_record_loses_the_last_chunk_at_most(
+    command: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    run = [*command, "--out", str(tmp_path / "out.mp4")]
+    child = os.fork()
+    if child == 0:
+        OutputPaths.forget_traces = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        os._exit(main(run))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert (tmp_path / "out.mp4").is_file() and not (tmp_path / "out.run.json").exists()
+    assert main(run) == 0
+    assert "2 of 3 chunks are done" in capsys.readouterr().err
+    assert record_of(tmp_path / "out.mp4")["outputs"]["video"]["shape"][0] == len(read_video(tmp_path / "out.mp4"))
+
+
+def test_traces_of_a_resumed_run_are_those_that_are_there(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = [*command, "--out", str(tmp_path / "out.mp4"), "--trace"]
+    interrupt_in(3, run, monkeypatch)
+    (tmp_path / "out.trace.npz").unlink()
+    capsys.readouterr()
+    assert main(run) == 0
+    assert "1 of the 2 chunks that are done have a trace" in capsys.readouterr().err
+    assert set(record_of(tmp_path / "out.mp4")["outputs"]) == {"video", "trace-2", "trace-3"}
+
+
+def test_what_resumes_an_overwriting_run_is_said(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = [*command, "--out", str(tmp_path / "out.mp4")]
+    interrupt_in(2, [*run, "--overwrite"], monkeypatch)
+    assert "leave --overwrite out" in capsys.readouterr().err
+    assert main(run) == 0
+    assert "1 of 3 chunks are done" in capsys.readouterr().err

@@ -236,9 +236,14 @@ def noise_source(
         return resume.seed, torch.Generator("cpu")
     if seed is None:
         seed = secrets.randbits(32)
+    check_seed(seed)
+    return seed, torch.Generator("cpu").manual_seed(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Raises OutOfSightError for a seed that no generator takes."""
     if not 0 <= seed < 2**63:
         raise OutOfSightError(f"seed is {seed}, expected 0 .. 2**63 - 1")
-    return seed, torch.Generator("cpu").manual_seed(seed)
 
 
 def check_numerics(components: Mapping[str, Any], numerics: str) -> None:

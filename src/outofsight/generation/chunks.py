@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,6 +66,8 @@ class Progress:
         assert frames is not None
         before, place = self.video, video or self._video(len(self.frames) + 1)
         if not self.frames:
+            if video is None:
+                self.out.forget_session()  # another run's: a kill must not leave half of each
             place.parent.mkdir(parents=True, exist_ok=True)
             write_video(place, frames, self.fps)
         else:
@@ -95,7 +96,7 @@ def remembered(out: OutputPaths, mark: str, fps: float) -> Progress | None:
     """
     record = out.session / "session.json"
     if not record.is_file():
-        shutil.rmtree(out.session, ignore_errors=True)
+        out.forget_session()
         return None
     try:
         chunks = fitted(_Count, read_json(record, LayoutError), record, LayoutError)
@@ -105,8 +106,9 @@ def remembered(out: OutputPaths, mark: str, fps: float) -> Progress | None:
         return None
     if kept.mark != mark or len(kept.frames) != chunks.chunks:
         return None
-    names: dict[str, Any] = {name: getattr(kept, name) for name in ("frames", "hashes", "seconds", "traces")}
-    progress = Progress(out, mark, kept.seed, fps, **names)
+    names: dict[str, Any] = {name: getattr(kept, name) for name in ("frames", "hashes", "seconds")}
+    traces = [path.name for path in map(out.trace_of, range(len(kept.frames))) if path.is_file()]
+    progress = Progress(out, mark, kept.seed, fps, **names, traces=[name for name in traces if name in kept.traces])
     return progress if progress.video.is_file() else None
 
 

@@ -10,8 +10,10 @@ out.session/                   a run of several chunks: the session, and the vid
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import tempfile
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +24,9 @@ from ..records import parse_json
 
 if TYPE_CHECKING:
     from ..components.results import PartialRun
+
+# what a run of several chunks writes to its folder, and what a kill leaves of a file that was being written
+_OF_SESSION = re.compile(r"\.?(session|new-chunk|\d{6,}-(chunks|session))(\.\w+)?\.(json|mp4|safetensors)")
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,35 @@ class OutputPaths:
         return self._beside(f".trace-{chunk + 1}.npz") if chunk else self.trace
 
     def forget_partial(self) -> None:
-        """Remove what an interrupted run left."""
+        """Remove what a chunk that was broken off left."""
         self.partial.unlink(missing_ok=True)
         self.preview.unlink(missing_ok=True)
-        shutil.rmtree(self.session, ignore_errors=True)
+
+    def forget_session(self) -> None:
+        """Remove the chunks of an unfinished run, and nothing else that lies in that folder."""
+        if not self.session.is_dir():
+            return
+        (self.session / "session.json").unlink(missing_ok=True)  # without it the others do not count
+        for file in self.session.iterdir():
+            if _OF_SESSION.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+        with suppress(OSError):  # somebody else's files stay
+            self.session.rmdir()
+
+    def forget_traces(self, kept: Collection[str]) -> None:
+        """Remove the traces of a run before; ``kept``: names of this one's."""
+        own = re.compile(re.escape(self.video.stem) + r"\.trace(-\d+)?\.npz")
+        for file in self.video.parent.iterdir():
+            if own.fullmatch(file.name) and file.name not in kept:
+                file.unlink(missing_ok=True)
+
+    def check_session(self) -> None:
+        """Raises OutputError where the folder of an unfinished run is somebody else's session."""
+        if (self.session / "session.json").is_file() and not any(self.session.glob("*-chunks.json")):
+            raise OutputError(
+                f"{self.session} holds a session that is not of this command, and chunks would be written over it: "
+                "move it, or choose another --out"
+            )
 
 
 def check_writable(path: Path, suffix: str = ".mp4") -> None:

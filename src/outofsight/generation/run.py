@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..components.codec import VideoGeometry
-from ..components.inputs import check_numerics
+from ..components.inputs import check_numerics, check_seed
 from ..components.results import GenerationInterrupted, PartialRun, interrupted
 from ..errors import CheckpointError, OutOfSightError, OutputError
 from ..io import sha256_file, write_json
@@ -102,6 +102,8 @@ def run(request: Request, reporter: Reporter | None = None) -> int:
     """
     reporter = reporter or Reporter()
     _check_sampling(request.settings)
+    if request.seed is not None:
+        check_seed(request.seed)
     check_machine(request.machine)
     if request.clips is None:
         check_writable(request.out)
@@ -157,6 +159,8 @@ class _Run:
         )
         size = settings.chunk or self.session.context.latent_frames
         self.ahead = self.session.check_rollout(self.inputs.target_cameras, size, settings.target_frames)
+        if len(self.ahead) > 1:
+            self.session.check_decoder(settings.vae_tiling)
         fitted = self.session.context.note
         self.inputs.notes.extend([f"context: {fitted}"] if fitted else [])
         for line in self.inputs.notes:
@@ -168,6 +172,8 @@ class _Run:
             self._check_replay(self.request.replay)
         if self._finished():
             return
+        if len(self.ahead) > 1:
+            self.out.check_session()
         kept = None if self.request.overwrite else self._kept()
         partial = None if self.request.overwrite else self._partial(kept)
         seed = next((x.seed for x in (partial, kept) if x is not None), self.request.seed)
@@ -185,6 +191,7 @@ class _Run:
             if not last:
                 done.add(chunk.frames, chunk.seconds)
                 done.save(self.session)
+                self.out.forget_partial()
                 self._say_progress(done)
         self._finish(chunk, done)
 
@@ -204,6 +211,8 @@ class _Run:
         self.session = Session.load(pipe, self.out.session)
         self.session.trace = self.request.trace
         self.note(f"resumed from {self.out.session}: {len(kept.frames)} of {len(self.ahead)} chunks are done")
+        if self.request.trace and len(kept.traces) < len(kept.frames):
+            self.note(f"{len(kept.traces)} of the {len(kept.frames)} chunks that are done have a trace")
         assert self.session.context.grid == context.grid
         return kept
 
@@ -252,6 +261,8 @@ class _Run:
                 f"{video} is there, made with these settings (seed {record.seed}): skipped, --overwrite redoes it"
             )
             return True
+        if record is None and remembered(self.out, self.mark, self.inputs.fps) is not None:
+            return False  # broken off right before its record was written
         raise OutputError(
             f"{video} is there and was not made with these settings: give another --out, or --overwrite to replace it"
         )
@@ -298,6 +309,9 @@ class _Run:
         """Keep what an interrupted chunk has; returns the interrupt with words about it."""
         before = f"{done.video} holds {len(done.frames)} chunks; " if done.frames else ""
         again = "the same command resumes from there"
+        if self.request.overwrite:
+            there = f" and move {self.out.video} away" if self.out.video.exists() else ""
+            again = f"to resume from there, leave --overwrite out{there}"
         if not isinstance(stop, GenerationInterrupted) or stop.partial.step == 0:
             if before:
                 return KeyboardInterrupt(f"{before}{again}")
@@ -363,8 +377,10 @@ class _Run:
             outputs=outputs,
             resumed_at_step=done.resumed_at_step,
         )
+        out.forget_traces(done.traces)
         write_json(out.record, record.to_json())
         out.forget_partial()
+        out.forget_session()
         self.runner.reporter.result("\n".join(map(str, (out.video, out.record, *traces))))
         if self.request.replay is not None:
             self._compare(self.request.replay, done.frames_sha256)

@@ -51,6 +51,10 @@ def read_material(run: RunFiles) -> Material:
     video = read_video(run.paths.video)
     frames = run.context_frames, len(video)
     trace = run.paths.trace
+    chunks = run.record.outputs.get("video", {}).get("chunks")
+    if isinstance(chunks, list) and len(chunks) > 1 and (run.record.trace or trace.is_file()):
+        lost = f"it was made in {len(chunks)} chunks, of which each has a trace of its own"
+        return Material(run, video.frames, video.fps, None, (f"No retrieval map of {run.name}: {lost}.",))
     if trace.is_file():
         return Material(run, video.frames, video.fps, read_trace(trace, frames), ())
     lost = f"{trace.name} is not there" if run.record.trace else "the run was made without --trace"
