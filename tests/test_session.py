@@ -293,3 +293,13 @@ def test_tiles_are_refused_before_a_second_chunk_is_sampled(monkeypatch: pytest.
     monkeypatch.setattr("outofsight.session.denoise", lambda *_, **__: pytest.fail("it was sampled"))
     with pytest.raises(OutOfSightError, match="in tiles"):
         session.extend(path_after(session, 1, first))
+
+
+def test_a_chunk_that_was_not_decoded_ends_the_session(pipe: Any, tmp_path: Path) -> None:
+    session = begin(pipe)
+    first = path_after(session, 2, session.context.cameras)
+    session.extend(first, decode=False)
+    second = path_after(session, 2, first)
+    for left in (session, Session.load(pipe, session.save(tmp_path / "s"))):
+        with pytest.raises(OutOfSightError, match="was not decoded"):
+            left.extend(second)

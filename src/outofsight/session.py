@@ -10,28 +10,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from annotated_types import Ge, Interval
 from torch import Tensor
-from typing_extensions import TypedDict
 
 from .cameras import CameraPath, relative_pose_vectors
 from .components.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
 from .components.inputs import Clock, check_seed, context_inputs, covered_frames, field_of_view, target_latents
 from .components.offloading import fetch, put_away
-from .components.saved import read_saved, write_saved
+from .components.results import Ahead, Chunk
+from .components.saved import SavedSession, read_saved, write_saved
 from .components.stream import VideoDecoderStream
 from .errors import CameraError, GeometryError, OutOfSightError
-from .framing import Framing
 from .memory.bank import Bank
 from .memory.trace import RetrievalTrace
 from .models.conditioners import Conditions, Seen, square_intrinsics
-from .records import MOST_STEPS, fitted
+from .records import fitted
 from .sampling import DenoiseStep, SamplingOptions, denoise
 
 if TYPE_CHECKING:
@@ -42,37 +40,6 @@ FORMAT = "outofsight session 2"
 _DECODER = "decoder."
 _NOT_DECODED = "this session's last chunk was not decoded"
 _DECODE = "extend(decode=True) and vae.disable_tiling() from the first chunk on"
-
-
-@dataclass(frozen=True, eq=False)
-class Ahead:
-    """Cameras of one chunk, checked, with the lens of the frames that the model gets.
-
-    ``latents`` frames are made of them; the first ``overlap`` video frames are there already and are left out again.
-    """
-
-    cameras: CameraPath
-    latents: int
-    overlap: int = 0
-
-
-@dataclass
-class Chunk:
-    """What one :meth:`Session.extend` made.
-
-    Args:
-        frames: uint8 ``[f, h, w, 3]``; None where nothing was decoded.
-        latents: normalised ``[1, c, n, h, w]``.
-        numbers: latent-frame numbers in the session's time.
-        trace: what was recalled, where it was asked for.
-        seconds: wall-clock time of each part.
-    """
-
-    frames: np.ndarray | None
-    latents: Tensor
-    numbers: range
-    trace: RetrievalTrace | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Session:
@@ -112,12 +79,11 @@ class Session:
         self.pipe = pipe
         check_seed(seed)
         self.options = options or pipe.sampling_options()
-        self.seed, self.trace = seed, trace
-        self.geometry = VideoGeometry.of(pipe.vae, pipe.transformer)
+        self.seed, self.trace, self.geometry = seed, trace, VideoGeometry.of(pipe.vae, pipe.transformer)
         self.context = context_inputs(context_video, context_cameras, (height, width), horizontal_fov, self.geometry)
         self._given_fov, self.negative_prompt = horizontal_fov, negative_prompt
         self.prompt = prompt
-        self.bank, self.chunks = Bank(), 0
+        self.bank, self.chunks, self._undecoded = Bank(), 0, False
         self._decoder: VideoDecoderStream | None = None
         self._pages: ContextCache | None = None  # encoded pages of models that stream
         self._context_frames = len(self.context.frames)  # video frames that the others look back on
@@ -145,6 +111,11 @@ class Session:
         the first context had, encoded anew.
         """
         return bool(self.pipe.transformer.streams) and not self.pipe.looks
+
+    @property
+    def looks_back(self) -> int:
+        """Latent frames that a chunk looks back on, where the model does not stream."""
+        return self.geometry.latent_frames(self._context_frames)
 
     def frames_of(self, latent_frames: int, chunk: int | None = None) -> int:
         """Video frames, and so poses, of a chunk of so many latent frames (the next one, or number ``chunk``).
@@ -259,6 +230,8 @@ class Session:
         self.sampled, self.seconds = None, clock.seconds
         if decode and self.chunks:
             self.check_decoder(pipe.vae.use_tiling)
+        if self._undecoded and not self.streams:
+            raise OutOfSightError(f"{_NOT_DECODED}, so there are no frames to look back on: {_DECODE}")
         ahead = cameras if isinstance(cameras, Ahead) else self.check(cameras, target_frames)
         cameras, count = ahead.cameras, ahead.latents
         poses = self._latent_poses(cameras, count)
@@ -305,6 +278,7 @@ class Session:
             frames = self._decoded(latents, progress) if decode else None
         first = len(self.bank)
         self.bank.append(latents[0].float(), poses, None, True)
+        self._undecoded = frames is None
         if frames is not None:
             frames = frames[ahead.overlap :]
             self._keep_pixels(frames, cameras[ahead.overlap // cameras.frame_stride :])
@@ -444,6 +418,7 @@ class Session:
             "prompt": self.prompt,
             "negative_prompt": self.negative_prompt,
             "chunks": self.chunks,
+            "undecoded": self._undecoded,
             "context_frames": self._context_frames,
             "horizontal_fov": self.context.horizontal_fov,
             "given_fov": self._given_fov,
@@ -463,14 +438,16 @@ class Session:
             OutOfSightError: no session is there, or a damaged one.
         """
         record, tensors = read_saved(Path(folder), FORMAT)
-        saved: _Saved = fitted(_Saved, record, f"{folder} holds no whole session", OutOfSightError, "save it again")
+        saved: SavedSession = fitted(
+            SavedSession, record, f"{folder} holds no whole session", OutOfSightError, "save it again"
+        )
         try:
             return cls._restored(pipe, saved, tensors)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as cause:
             raise OutOfSightError(f"{folder} holds no whole session ({cause}): save it again") from cause
 
     @classmethod
-    def _restored(cls, pipe: WorldModelPipeline, record: _Saved, tensors: dict[str, Tensor]) -> Session:
+    def _restored(cls, pipe: WorldModelPipeline, record: SavedSession, tensors: dict[str, Tensor]) -> Session:
         cameras = CameraPath(
             tensors["context.c2w"].numpy(),
             horizontal_fov=record["horizontal_fov"],
@@ -497,6 +474,7 @@ class Session:
         # the first frames that were kept may be no clip that the VAE takes: they are seen in an overlap alone
         session.context = replace(session.context, framing=framing, frames=frames.numpy(), cameras=cameras)
         session.chunks, session._given_fov = record["chunks"], record["given_fov"]
+        session._undecoded = record["undecoded"]
         if record["chunks"] or "bank.latents" in tensors:
             shape = (pipe.vae.config.z_dim, len(tensors["bank.generated"]), *session.context.grid)
             if tuple(tensors["bank.latents"].shape) != shape or tensors["bank.generated"].dtype != torch.bool:
@@ -512,39 +490,6 @@ class Session:
             device = pipe._execution_device
             session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}}, bool(parts))
         return session
-
-
-class _Options(TypedDict):
-    steps: Annotated[int, Interval(ge=1, le=MOST_STEPS)]
-    shift: float
-    guidance: float
-    guidance_interval: tuple[float, float]
-    guidance_kind: str
-    batched_guidance: bool
-    numerics: str
-    cache_context: bool | None
-    plain: bool
-
-
-_Angle = Annotated[float, Interval(gt=0, lt=180)]
-
-
-class _Saved(TypedDict):
-    """What session.json says."""
-
-    options: _Options
-    seed: Annotated[int, Interval(ge=0, lt=1 << 63)]
-    trace: bool
-    prompt: str
-    negative_prompt: str | None
-    chunks: Annotated[int, Interval(ge=0, lt=1 << 31)]
-    context_frames: Annotated[int, Interval(ge=1, lt=1 << 31)]
-    horizontal_fov: _Angle | None
-    given_fov: _Angle | None
-    framing: Framing
-    fps: float
-    frame_stride: Annotated[int, Ge(1)]
-    decoder: dict[str, Any]
 
 
 def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:
