@@ -10,28 +10,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from annotated_types import Ge, Interval
 from torch import Tensor
-from typing_extensions import TypedDict
 
 from .cameras import CameraPath, relative_pose_vectors
 from .components.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
 from .components.inputs import Clock, check_seed, context_inputs, covered_frames, field_of_view, target_latents
 from .components.offloading import fetch, put_away
-from .components.saved import read_saved, write_saved
+from .components.results import Ahead, Chunk
+from .components.saved import SavedSession, read_saved, write_saved
 from .components.stream import VideoDecoderStream
 from .errors import CameraError, GeometryError, OutOfSightError
-from .framing import Framing
 from .memory.bank import Bank
 from .memory.trace import RetrievalTrace
 from .models.conditioners import Conditions, Seen, square_intrinsics
-from .records import MOST_STEPS, fitted
+from .records import fitted
 from .sampling import DenoiseStep, SamplingOptions, denoise
 
 if TYPE_CHECKING:
@@ -42,37 +40,6 @@ FORMAT = "outofsight session 2"
 _DECODER = "decoder."
 _NOT_DECODED = "this session's last chunk was not decoded"
 _DECODE = "extend(decode=True) and vae.disable_tiling() from the first chunk on"
-
-
-@dataclass(frozen=True, eq=False)
-class Ahead:
-    """Cameras of one chunk, checked, with the lens of the frames that the model gets.
-
-    ``latents`` frames are made of them; the first ``overlap`` video frames are there already and are left out again.
-    """
-
-    cameras: CameraPath
-    latents: int
-    overlap: int = 0
-
-
-@dataclass
-class Chunk:
-    """What one :meth:`Session.extend` made.
-
-    Args:
-        frames: uint8 ``[f, h, w, 3]``; None where nothing was decoded.
-        latents: normalised ``[1, c, n, h, w]``.
-        numbers: latent-frame numbers in the session's time.
-        trace: what was recalled, where it was asked for.
-        seconds: wall-clock time of each part.
-    """
-
-    frames: np.ndarray | None
-    latents: Tensor
-    numbers: range
-    trace: RetrievalTrace | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 class Session:
@@ -463,14 +430,16 @@ class Session:
             OutOfSightError: no session is there, or a damaged one.
         """
         record, tensors = read_saved(Path(folder), FORMAT)
-        saved: _Saved = fitted(_Saved, record, f"{folder} holds no whole session", OutOfSightError, "save it again")
+        saved: SavedSession = fitted(
+            SavedSession, record, f"{folder} holds no whole session", OutOfSightError, "save it again"
+        )
         try:
             return cls._restored(pipe, saved, tensors)
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as cause:
             raise OutOfSightError(f"{folder} holds no whole session ({cause}): save it again") from cause
 
     @classmethod
-    def _restored(cls, pipe: WorldModelPipeline, record: _Saved, tensors: dict[str, Tensor]) -> Session:
+    def _restored(cls, pipe: WorldModelPipeline, record: SavedSession, tensors: dict[str, Tensor]) -> Session:
         cameras = CameraPath(
             tensors["context.c2w"].numpy(),
             horizontal_fov=record["horizontal_fov"],
@@ -512,39 +481,6 @@ class Session:
             device = pipe._execution_device
             session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}}, bool(parts))
         return session
-
-
-class _Options(TypedDict):
-    steps: Annotated[int, Interval(ge=1, le=MOST_STEPS)]
-    shift: float
-    guidance: float
-    guidance_interval: tuple[float, float]
-    guidance_kind: str
-    batched_guidance: bool
-    numerics: str
-    cache_context: bool | None
-    plain: bool
-
-
-_Angle = Annotated[float, Interval(gt=0, lt=180)]
-
-
-class _Saved(TypedDict):
-    """What session.json says."""
-
-    options: _Options
-    seed: Annotated[int, Interval(ge=0, lt=1 << 63)]
-    trace: bool
-    prompt: str
-    negative_prompt: str | None
-    chunks: Annotated[int, Interval(ge=0, lt=1 << 31)]
-    context_frames: Annotated[int, Interval(ge=1, lt=1 << 31)]
-    horizontal_fov: _Angle | None
-    given_fov: _Angle | None
-    framing: Framing
-    fps: float
-    frame_stride: Annotated[int, Ge(1)]
-    decoder: dict[str, Any]
 
 
 def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:

@@ -7,9 +7,41 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
+from ..cameras import CameraPath
 from ..errors import GeometryError
 from ..memory.trace import RetrievalTrace
 from ..sampling import DenoisingInterrupted
+
+
+@dataclass(frozen=True, eq=False)
+class Ahead:
+    """Cameras of one chunk, checked, with the lens of the frames that the model gets.
+
+    ``latents`` frames are made of them; the first ``overlap`` video frames are there already and are left out again.
+    """
+
+    cameras: CameraPath
+    latents: int
+    overlap: int = 0
+
+
+@dataclass
+class Chunk:
+    """What one :meth:`Session.extend` made.
+
+    Args:
+        frames: uint8 ``[f, h, w, 3]``; None where nothing was decoded.
+        latents: normalised ``[1, c, n, h, w]``.
+        numbers: latent-frame numbers in the session's time.
+        trace: what was recalled, where it was asked for.
+        seconds: wall-clock time of each part.
+    """
+
+    frames: np.ndarray | None
+    latents: Tensor
+    numbers: range
+    trace: RetrievalTrace | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

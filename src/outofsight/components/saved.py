@@ -6,17 +6,53 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, Interval
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from ..errors import OutOfSightError, OutputError
+from ..framing import Framing
 from ..io import replacing
-from ..records import read_object
+from ..records import MOST_STEPS, read_object
 
 RECORD, TENSORS = "session.json", "session.safetensors"
+
+
+class _Options(TypedDict):
+    steps: Annotated[int, Interval(ge=1, le=MOST_STEPS)]
+    shift: float
+    guidance: float
+    guidance_interval: tuple[float, float]
+    guidance_kind: str
+    batched_guidance: bool
+    numerics: str
+    cache_context: bool | None
+    plain: bool
+
+
+_Angle = Annotated[float, Interval(gt=0, lt=180)]
+
+
+class SavedSession(TypedDict):
+    """What session.json says."""
+
+    options: _Options
+    seed: Annotated[int, Interval(ge=0, lt=1 << 63)]
+    trace: bool
+    prompt: str
+    negative_prompt: str | None
+    chunks: Annotated[int, Interval(ge=0, lt=1 << 31)]
+    context_frames: Annotated[int, Interval(ge=1, lt=1 << 31)]
+    horizontal_fov: _Angle | None
+    given_fov: _Angle | None
+    framing: Framing
+    fps: float
+    frame_stride: Annotated[int, Ge(1)]
+    decoder: dict[str, Any]
 
 
 def write_saved(folder: Path, name: str, record: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
