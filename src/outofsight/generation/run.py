@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..components.codec import VideoGeometry
 from ..components.inputs import check_numerics, check_seed
-from ..components.results import GenerationInterrupted, PartialRun, interrupted
+from ..components.results import Ahead, Chunk, GenerationInterrupted, PartialRun, interrupted
 from ..errors import CheckpointError, OutOfSightError, OutputError
 from ..io import sha256_file, write_json
 from ..provenance import now, versions
 from ..sampling import SamplingOptions
-from ..session import Ahead, Chunk, Session
+from ..session import Session
 from ..video import write_video
 from .chunks import Progress, remembered
 from .load import Model, check_machine, find_model, load_pipeline
