@@ -81,27 +81,29 @@ def turns_ahead(path: CameraPath, chunk: int, session: Session) -> CameraPath:
     return CameraPath.from_string(f"right-{chunk + 1}", start=path)[: session.frames_of(chunk)]
 
 
-def rollout(session: Session, path: CameraPath, chunk: int, chunks: int) -> Iterator[float]:
-    """Seconds of each of so many chunks."""
+def timed(session: Session, path: CameraPath) -> tuple[float, float]:
+    """Wall-clock and processor seconds of one more chunk; the second hardly feels what else a machine does."""
+    began, used = time.perf_counter(), time.process_time()
+    session.extend(path)
+    return time.perf_counter() - began, time.process_time() - used
+
+
+def rollout(session: Session, path: CameraPath, chunk: int, chunks: int) -> Iterator[tuple[float, float]]:
+    """Seconds of each of so many chunks, as :func:`timed`."""
     for _ in track(range(chunks), description="chunks", console=Console(stderr=True)):
         path = turns_ahead(path, chunk, session)
-        began = time.perf_counter()
-        session.extend(path)
-        yield time.perf_counter() - began
+        yield timed(session, path)
 
 
 def taking_turns(forks: dict[int, tuple[Session, CameraPath]], rounds: int) -> np.ndarray:
-    """``[lengths, 2]``: history, and the median seconds of one more chunk, all lengths in turn in every round."""
-    seconds: dict[int, list[float]] = {length: [] for length in forks}
+    """``[lengths, 3]``: history, and median seconds of a further chunk (:func:`timed`); each round has all lengths."""
+    seconds: dict[int, list[tuple[float, float]]] = {length: [] for length in forks}
     order = random.Random(0)
     for _ in range(rounds):
         for length in order.sample(sorted(forks), len(forks)):
             session, path = forks[length]
-            again = session.fork()
-            began = time.perf_counter()
-            again.extend(path)
-            seconds[length].append(time.perf_counter() - began)
-    return np.array([(length, np.median(values)) for length, values in sorted(seconds.items())])
+            seconds[length].append(timed(session.fork(), path))
+    return np.array([(length, *np.median(values, axis=0)) for length, values in sorted(seconds.items())])
 
 
 def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -140,7 +142,7 @@ def main() -> None:
     kept = {2 + round(i * (chunks - 3) / 8) for i in range(9)}
     beginning = session.fork()
     rows = [
-        (len(session.bank), seconds, resident(), resident(trim=True), alive())
+        (len(session.bank), *seconds, resident(), resident(trim=True), alive())
         for seconds in rollout(session, context, options.chunk, chunks)
     ]
     # once more, for forks of it (each keeps what its decoder needs, which would count as memory above)
@@ -154,12 +156,13 @@ def main() -> None:
     history = table[:, 0]
     print(f"{len(rows)} chunks of {options.chunk} latent frames, {history[0]:.0f} to {history[-1]:.0f} of history")
     turns = taking_turns(forks, options.turns)
-    for what, measured in (("along the rollout", table[:, :2]), (f"{len(turns)} lengths taking turns", turns)):
-        first, last = line(measured[:, 0], measured[:, 1])
-        print(f"seconds a chunk, {what}: {first:.3f} -> {last:.3f} ({last / first - 1:+.1%})")
+    for what, measured in (("along the rollout", table), (f"{len(turns)} lengths taking turns", turns)):
+        for column, kind in enumerate(("seconds", "processor seconds"), start=1):
+            first, last = line(measured[:, 0], measured[:, column])
+            print(f"{kind} a chunk, {what}: {first:.3f} -> {last:.3f} ({last / first - 1:+.1%})")
     grown = history[-1] - history[0]
     expected = grown * sum(bank_bytes(preset).values()) / 2**20
-    for column, what in enumerate(("resident MiB", "resident MiB, trimmed", "MiB of tensors alive"), start=2):
+    for column, what in enumerate(("resident MiB", "resident MiB, trimmed", "MiB of tensors alive"), start=3):
         first, last = line(history, table[:, column])
         print(f"{what}: {first:.1f} -> {last:.1f} ({last - first:+.1f})")
     print(f"  the bank's pages for that, computed: {expected:+.1f} MiB")
@@ -168,7 +171,9 @@ def main() -> None:
         print(f"bank of {name}, float32, a latent frame: {parts}")
     if options.csv is not None:
         with options.csv.open("w", newline="") as file:
-            csv.writer(file).writerows([("latents", "seconds", "resident_mib", "trimmed_mib", "tensors_mib"), *rows])
+            csv.writer(file).writerows(
+                [("latents", "seconds", "processor_seconds", "resident_mib", "trimmed_mib", "tensors_mib"), *rows]
+            )
 
 
 if __name__ == "__main__":

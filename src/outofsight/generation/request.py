@@ -104,10 +104,12 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
         notes += clip.notes
     context_cameras, target_cameras = _cameras(sources, clip, stride)
     digests["context cameras"] = sha256_array(context_cameras.c2w)
+    digests["context lens"] = _sha256_lens(context_cameras)
     if sources.pose is not None:
         digests["pose"] = _sha256_text(sources.pose)
     elif target_cameras is not None:
         digests["target cameras"] = sha256_array(target_cameras.c2w)
+        digests["target lens"] = _sha256_lens(target_cameras)
     if target_cameras is None:
         raise CameraError("no target cameras: give --cameras, --clip or --pose")
     prompt = sources.prompt if sources.prompt is not None else (clip.caption if clip else None)
@@ -198,6 +200,12 @@ def _last_frames(frames: np.ndarray, cameras: CameraPath, count: int) -> tuple[n
         )
     kept = cameras[skipped // cameras.frame_stride :]
     return frames[skipped:], kept, [f"context: the last {count} of {len(frames)} frames are used"]
+
+
+def _sha256_lens(cameras: CameraPath) -> str:
+    if cameras.intrinsics is not None:
+        return sha256_array(cameras.intrinsics)
+    return _sha256_text(f"{cameras.horizontal_fov}")
 
 
 def _sha256_text(text: str) -> str:
