@@ -263,7 +263,9 @@ def test_wrong_settings_are_named(change, complaint) -> None:
         )
 
 
-def test_progress_is_shown_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_only_when_asked(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("COLUMNS", "120")
     source, noise, text, _, *poses = arguments()
     model = Linear(torch.zeros_like(noise))
     denoise(model, source, noise, text, None, *poses, steps=2, guidance=1.0)
