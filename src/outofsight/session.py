@@ -8,7 +8,6 @@ A clip is one :meth:`Session.extend` (``WorldModelPipeline.__call__``); a rollou
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from .components.results import Ahead, Chunk
 from .components.saved import SavedSession, read_saved, write_saved
 from .components.stream import VideoDecoderStream
 from .errors import CameraError, GeometryError, OutOfSightError
+from .fingerprints import value_seed
 from .memory.bank import Bank
 from .memory.trace import RetrievalTrace
 from .models.conditioners import Conditions, Seen, square_intrinsics
@@ -495,6 +495,5 @@ class Session:
 def chunk_noise(seed: int, chunk: int, shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise of one chunk, drawn on the CPU; chunk 0's is the seed's own."""
     if chunk:
-        digest = hashlib.sha256(f"{seed}:{chunk}".encode()).digest()
-        seed = int.from_bytes(digest[:8], "big") >> 1
+        seed = value_seed(f"{seed}:{chunk}")
     return torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed), dtype=torch.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from ..errors import OutOfSightError, OutputError
+from ..fingerprints import value_hash
 from ..framing import Framing
 from ..io import replacing
 from ..records import MOST_STEPS, read_object
@@ -71,7 +71,7 @@ def write_saved(folder: Path, name: str, record: Mapping[str, Any], tensors: Map
     with replacing(file) as beside:
         beside.write_bytes(content)
     # the record says by its hash which tensors it belongs to, so a kill between the two files is noticed
-    digest = hashlib.sha256(content).hexdigest()
+    digest = value_hash([content])
     with replacing(folder / RECORD) as beside:
         beside.write_text(json.dumps({**record, "file": file.name, "tensors": digest}, indent=1), encoding="utf-8")
     for old in folder.glob(f"*-{TENSORS}"):
@@ -91,7 +91,7 @@ def read_saved(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, Tenso
         if record["format"] != kind or "/" in record["file"]:
             raise OutOfSightError(fault)
         content = (folder / record["file"]).read_bytes()
-        if hashlib.sha256(content).hexdigest() != record["tensors"]:
+        if value_hash([content]) != record["tensors"]:
             raise OutOfSightError(fault)
         return record, load(content)
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as cause:

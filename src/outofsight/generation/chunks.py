@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LayoutError
+from ..fingerprints import value_hash
 from ..io import sha256_array, write_json
 from ..records import fitted, read_json
 from ..video import join_videos, write_video
@@ -55,7 +55,7 @@ class Progress:
     @property
     def frames_sha256(self) -> str:
         """Of all frames: of one chunk its own, of several the hash of theirs."""
-        return self.hashes[0] if len(self.hashes) == 1 else hashlib.sha256("".join(self.hashes).encode()).hexdigest()
+        return self.hashes[0] if len(self.hashes) == 1 else value_hash(self.hashes)
 
     def seconds_left(self, chunks: int) -> float:
         """Of a run of so many chunks, where those to come take as long as those that are done."""

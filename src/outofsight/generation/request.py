@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import CameraError, LayoutError, PromptError, VideoError
+from ..fingerprints import value_hash
 from ..io import sha256_array, sha256_file
 from .outputs import OutputPaths
 from .record import Settings, Sources
@@ -106,7 +106,7 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     digests["context cameras"] = sha256_array(context_cameras.c2w)
     digests["context lens"] = _sha256_lens(context_cameras)
     if sources.pose is not None:
-        digests["pose"] = _sha256_text(sources.pose)
+        digests["pose"] = value_hash([sources.pose])
     elif target_cameras is not None:
         digests["target cameras"] = sha256_array(target_cameras.c2w)
         digests["target lens"] = _sha256_lens(target_cameras)
@@ -115,7 +115,7 @@ def load_inputs(job: Job, settings: Settings, stride: int) -> LoadedInputs:
     prompt = sources.prompt if sources.prompt is not None else (clip.caption if clip else None)
     if prompt is None:
         raise PromptError("no prompt: give --prompt or --prompt-file (a --clip brings its caption)")
-    digests["prompt"] = _sha256_text(prompt)
+    digests["prompt"] = value_hash([prompt])
     frames, fps, digests["context video"], told = _video(sources, clip, context_cameras, settings.pad)
     notes += told
     if settings.context_frames is not None:
@@ -205,11 +205,7 @@ def _last_frames(frames: np.ndarray, cameras: CameraPath, count: int) -> tuple[n
 def _sha256_lens(cameras: CameraPath) -> str:
     if cameras.intrinsics is not None:
         return sha256_array(cameras.intrinsics)
-    return _sha256_text(f"{cameras.horizontal_fov}")
-
-
-def _sha256_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return value_hash([f"{cameras.horizontal_fov}"])
 
 
 def checked_sources(
