@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,7 @@ import pytest
 from outofsight.cli import main
 from outofsight.commands import console
 from outofsight.errors import VideoError
-from outofsight.generation import chunks
-from outofsight.generation.outputs import OutputPaths
 from outofsight.sampling import DenoiseStep
-from outofsight.session import Session
 from outofsight.video import join_videos, probe_video, read_video, write_video
 from pipelines import FPS, frames, small_pipeline, write_inputs
 
@@ -45,6 +43,34 @@ def command(model: Path, tmp_path: Path) -> list[str]:
 def record_of(video: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(video.with_name(f"{video.stem}.run.json").read_text())
     return content
+
+
+def killed_run(command: list[str], where: str, *, call: int = 1, after: bool = False) -> None:
+    """The command in a process of its own, killed at the n-th call of "module:name" (before the call, or after it).
+
+    A process of its own and no fork: a fork of a process in which torch has threads waits for them for ever.
+    """
+    source = """
+import functools, importlib, os, signal, sys
+from outofsight.cli import main
+where, call, after, *command = sys.argv[1:]
+module, _, name = where.partition(":")
+*owners, name = name.split(".")
+owner = functools.reduce(getattr, owners, importlib.import_module(module))
+kept, count = getattr(owner, name), [0]
+def die(*given, **options):
+    count[0] += 1
+    if count[0] < int(call):
+        return kept(*given, **options)
+    if after == "True":
+        kept(*given, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, die)
+sys.exit(main(command))
+"""
+    arguments = [sys.executable, "-c", source, where, str(call), str(after), *command]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=1200)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 def left(folder: Path) -> list[str]:
@@ -76,40 +102,14 @@ def test_without_a_size_chunks_are_as_long_as_the_context(command: list[str], tm
     assert record_of(tmp_path / "out.mp4")["outputs"]["video"]["chunks"][0] == 9
 
 
-def test_a_killed_rollout_loses_the_chunk_in_work_at_most(
-    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_rollout_loses_the_chunk_in_work_at_most(command: list[str], tmp_path: Path, capsys: Capture) -> None:
     """kill -9 while the second chunk is sampled, and again right before the session of that chunk is written."""
     assert main([*command, "--out", str(tmp_path / "whole.mp4")]) == 0
     out = tmp_path / "run" / "out.mp4"
-    step, save = console.ConsoleReporter.step, Session.save
-
-    def killed_in(what: str) -> None:
-        child = os.fork()
-        if child == 0:
-            if what == "step":
-                count = [0]
-
-                def stop(self: console.ConsoleReporter, label: str, done: DenoiseStep) -> None:
-                    step(self, label, done)
-                    count[0] += 1
-                    if count[0] == 3:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-                console.ConsoleReporter.step = stop  # type: ignore[method-assign]
-            else:
-
-                def die(self: Session, folder: Path) -> Path:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                    return save(self, folder)
-
-                Session.save = die  # type: ignore[method-assign, assignment]
-            os._exit(main([*command, "--out", str(out)]))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-
-    killed_in("step")
+    run = [*command, "--out", str(out)]
+    killed_run(run, "outofsight.commands.console:ConsoleReporter.step", call=3)
     assert probe_video(out.parent / "out.session" / "000001-chunks.mp4").frames == 9
-    killed_in("save")  # the second chunk's video is there, and does not count
+    killed_run(run, "outofsight.session:Session.save")  # the second chunk's video is there, and does not count
     assert main([*command, "--out", str(out)]) == 0
     assert "1 of 3 chunks are done" in capsys.readouterr().err
     assert left(out.parent) == ["out.mp4", "out.run.json"]
@@ -213,17 +213,7 @@ def test_a_kill_while_another_run_takes_the_place_mixes_nothing(
     other = list(run)
     other[place] = "6"
     assert main([*last, str(tmp_path / "whole.mp4")]) == 0
-    child = os.fork()
-    if child == 0:
-        kept = getattr(chunks, at)
-
-        def die(*given: Any) -> None:
-            kept(*given)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-        setattr(chunks, at, die)
-        os._exit(main(other))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    killed_run(other, f"outofsight.generation.chunks:{at}", after=True)
     assert main([*last, str(out)]) == 0
     one, two = (record_of(path)["outputs"]["video"] for path in (tmp_path / "whole.mp4", out))
     assert one["frames_sha256"] == two["frames_sha256"]
@@ -287,11 +277,7 @@ def test_a_kill_right_before_the_record_loses_the_last_chunk_at_most(
     command: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     run = [*command, "--out", str(tmp_path / "out.mp4")]
-    child = os.fork()
-    if child == 0:
-        OutputPaths.forget_traces = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
-        os._exit(main(run))
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    killed_run(run, "outofsight.generation.outputs:OutputPaths.forget_traces")
     assert (tmp_path / "out.mp4").is_file() and not (tmp_path / "out.run.json").exists()
     assert main(run) == 0
     assert "2 of 3 chunks are done" in capsys.readouterr().err
