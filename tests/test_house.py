@@ -81,6 +81,7 @@ KNOWN_NAMES = pairs("""
     models.transformer: hydra pose
     training.assemble: rendered
     training.config: hydra
+    training.clip_source: rendered
     training.dataset: rendered
     training.shards: rendered
     training.transformer: fov rendered

@@ -144,6 +144,7 @@ def check_config(config: Mapping[str, Any]) -> None:
         ("context_timestep", ("shared", "clean")),
         ("context_attention", ("joint", "context_only", "causal")),
         ("anchor", ("first_target", "session")),
+        ("target_start", ("noise", "zeros")),
     ):
         if config[name] not in choices:
             raise MemoryOptionError(f"{name} is {config[name]!r}, expected one of {choices}")

@@ -56,6 +56,8 @@ class WorldTransformer3DModel(ContextEncoding, WanTransformer3DModel):
         page_frames: latent frames of a page.
         anchor: the frame that poses and clock are relative to: "first_target" (release) or "session", the first frame
             of all. Only the second lets keys outlive a chunk.
+        target_start: the target's latents before the first step: "noise" (flow matching, release) or "zeros" (the
+            model regresses the target directly: its input at noise level 1 tells nothing).
         conditioners: options by name (``outofsight.models.conditioners``); "pose" is the release's.
     """
 
@@ -85,6 +87,7 @@ class WorldTransformer3DModel(ContextEncoding, WanTransformer3DModel):
         context_attention: str = "joint",
         page_frames: int = 4,
         anchor: str = "first_target",
+        target_start: str = "noise",
         conditioners: Mapping[str, Mapping[str, Any]] | Sequence[str] = ("pose",),
     ) -> None:
         check_config(self.config)

@@ -65,7 +65,7 @@ def assemble(
         model.register_to_config(_name_or_path=preset or "")  # and not the place on this machine
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{transformer}: no transformer that can be loaded: {error}") from error
-    width, channels = int(coders.text_encoder.config.d_model), int(coders.vae.config.z_dim)
+    width, channels = coders.text_dim, int(coders.vae.config.z_dim)
     if (model.config.text_dim, model.config.in_channels) != (width, channels):
         raise CheckpointError(
             f"{transformer} takes text of {model.config.text_dim} numbers and latents of {model.config.in_channels} "
