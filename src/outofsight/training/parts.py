@@ -16,6 +16,7 @@ from ..components.hub import INDEX, check_folder, check_network, fill, read_sett
 from ..components.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..errors import CheckpointError, DatasetError
 from ..local_code import load_tokenizer
+from ..models.codecs import load_codec
 from ..records import read_object
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 
@@ -113,11 +114,10 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
 
 
 def _load(folder: Path, text_tokens: int | None) -> Parts:
-    from diffusers import AutoencoderKLWan
     from transformers import UMT5EncoderModel
 
     try:
-        vae = AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, use_safetensors=True)
+        vae = load_codec(folder / "vae")
         encoder = UMT5EncoderModel.from_pretrained(
             folder / "text_encoder", dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
@@ -126,12 +126,12 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder}: its VAE, text encoder or finder cannot be loaded: {error}") from error
+        raise CheckpointError(f"{folder}: its text encoder or finder cannot be loaded: {error}") from error
     config = folder / "transformer" / "config.json"
     transformer = read_object(config, CheckpointError) if config.is_file() else {}
     index = read_settings(folder) if (folder / INDEX).is_file() else None
     tokens = _text_tokens(folder, index, tokenizer) if text_tokens is None else text_tokens
-    return Parts(vae.eval(), encoder.eval(), tokenizer, tokens, transformer, finder=finder)
+    return Parts(vae, encoder.eval(), tokenizer, tokens, transformer, finder=finder)
 
 
 def load_finder(folder: Path) -> Any:
