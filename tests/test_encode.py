@@ -269,7 +269,7 @@ def test_cells_and_phases_by_hand() -> None:
     masks = np.zeros((4, 4, 4), np.uint8)
     masks[0, :2, :2] = 255  # the first latent: its first cell whole
     masks[2, 0, 0] = 255  # the second covers frames 1 to 3: one pixel of twelve
-    shares = cell_shares(masks, [0, 1], 2)
+    shares = cell_shares(masks, [0, 1], (2, 2))
     assert shares.tolist() == [[[1, 0], [0, 0]], [[pytest.approx(1 / 12), 0], [0, 0]]]
     assert highest(np.array([0, 1, 2, 1, 3]), [0, 1, 3]).tolist() == [0, 2, 3]
     context, target = cameras(1)

@@ -22,7 +22,7 @@ from outofsight.pipeline import GenerationInterrupted, WorldModelPipeline
 from outofsight.sampling import DenoiseStep, denoise
 from pipelines import FRAMES, HEIGHT, NEGATIVE, WIDTH, cameras, run_inputs, shared_pipeline, small_pipeline
 
-GEOMETRY = VideoGeometry(4, 8, (1, 2, 2))
+GEOMETRY = VideoGeometry(4, (8, 8), (1, 2, 2))
 
 
 # --- what it computes -----------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_field_of_view_is_asked_for_and_never_guessed() -> None:
 @settings(max_examples=60, deadline=None)
 @given(frames=st.integers(-3, 400), patch=st.integers(1, 3))
 def test_nearest_frame_counts_are_valid_and_nearest(frames: int, patch: int) -> None:
-    geometry = VideoGeometry(4, 8, (patch, 2, 2))
+    geometry = VideoGeometry(4, (8, 8), (patch, 2, 2))
     valid = [geometry.video_frames(n) for n in range(patch, 150, patch)]
     try:
         latents = geometry.latent_frames(frames)

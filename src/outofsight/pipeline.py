@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKLWan, DiffusionPipeline
+from diffusers import DiffusionPipeline
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
@@ -25,6 +26,7 @@ from .components.hub import check_folder, fill, is_quantised, outline_parts, res
 from .components.inputs import check_numerics, noise_source
 from .components.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, no_tokens, tokenize
 from .components.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
+from .components.video_codec import VideoCodec, codec_of
 from .errors import CheckpointError
 from .models.conditioners import Seen
 from .models.presets import PRESETS
@@ -40,7 +42,7 @@ class WorldModelPipeline(DiffusionPipeline):
 
     Args:
         tokenizer, text_encoder: umT5's, or smaller ones of its kind; None for a model that is conditioned on no text.
-        vae: diffusers' ``AutoencoderKLWan`` at any width.
+        vae: diffusers' ``AutoencoderKLWan`` at any width, or a ``PatchCodec``: whatever :func:`codec_of` knows.
         transformer: our ``WorldTransformer3DModel``.
         finder: finds subjects, for transformers with a conditioner that looks at pixels; else None.
         max_text_tokens: prompts are padded to it; longer ones are an error. 512 in the released model.
@@ -56,7 +58,7 @@ class WorldModelPipeline(DiffusionPipeline):
         self,
         tokenizer: PreTrainedTokenizerBase | None,
         text_encoder: UMT5EncoderModel | None,
-        vae: AutoencoderKLWan,
+        vae: ModelMixin,
         transformer: WorldTransformer3DModel,
         finder: nn.Module | None = None,
         max_text_tokens: int = WAN_TEXT_TOKENS,
@@ -214,7 +216,7 @@ class WorldModelPipeline(DiffusionPipeline):
         )
         ahead = session.check(target_cameras, target_frames)
         seed, generator = noise_source(seed, generator, resume)
-        shape = (1, self.vae.config.z_dim, ahead.latents, *session.context.grid)
+        shape = (1, self.codec.channels, ahead.latents, *session.context.grid)
         # always drawn, so that a generator passed in moves on alike in a fresh and in a resumed run
         noise = torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32)
         if resume is not None:
@@ -317,9 +319,17 @@ class WorldModelPipeline(DiffusionPipeline):
         """Serve attention by another of diffusers' backends ("native", "flash", "sage", "flex", ...)."""
         self.transformer.set_attention_backend(backend)
 
+    @property
+    def codec(self) -> VideoCodec:
+        """What turns video into latents and back: the component ``vae``, by the interface that all have."""
+        return codec_of(self.vae)
+
     def enable_vae_tiling(self, **options: Any) -> None:
-        """Encode and decode in overlapping tiles: less memory, faint differences at the seams."""
-        self.vae.enable_tiling(**options)
+        """Encode and decode in overlapping tiles: less memory, faint differences at the seams.
+
+        Raises OutOfSightError where the codec has no tiles.
+        """
+        self.codec.enable_tiling(**options)
 
     @property
     def looks(self) -> bool:

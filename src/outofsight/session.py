@@ -23,7 +23,7 @@ from .components.inputs import Clock, check_seed, context_inputs, covered_frames
 from .components.offloading import fetch, put_away
 from .components.results import Ahead, Chunk
 from .components.saved import SavedSession, read_saved, write_saved
-from .components.stream import VideoDecoderStream
+from .components.video_codec import DecoderStream
 from .errors import CameraError, GeometryError, OutOfSightError
 from .fingerprints import value_seed
 from .memory.bank import Bank
@@ -84,7 +84,7 @@ class Session:
         self._given_fov, self.negative_prompt = horizontal_fov, negative_prompt
         self.prompt = prompt
         self.bank, self.chunks, self._undecoded = Bank(), 0, False
-        self._decoder: VideoDecoderStream | None = None
+        self._decoder: DecoderStream | None = None
         self._pages: ContextCache | None = None  # encoded pages of models that stream
         self._context_frames = len(self.context.frames)  # video frames that the others look back on
         self.sampled: Tensor | None = None  # latents of a chunk that was broken off after sampling
@@ -229,7 +229,7 @@ class Session:
         pipe, clock = self.pipe, Clock()
         self.sampled, self.seconds = None, clock.seconds
         if decode and self.chunks:
-            self.check_decoder(pipe.vae.use_tiling)
+            self.check_decoder(pipe.codec.tiled)
         if self._undecoded and not self.streams:
             raise OutOfSightError(f"{_NOT_DECODED}, so there are no frames to look back on: {_DECODE}")
         ahead = cameras if isinstance(cameras, Ahead) else self.check(cameras, target_frames)
@@ -369,13 +369,13 @@ class Session:
 
     def _decoded(self, latents: Tensor, progress: bool) -> np.ndarray:
         """uint8 ``[f, h, w, 3]``; where the model streams, the VAE goes on where the chunk before ended."""
-        truncate, vae = self.options.numerics == "reference", self.pipe.vae
-        if not self.streams or (not self.chunks and (vae.use_tiling or vae.use_slicing)):
+        truncate, vae, codec = self.options.numerics == "reference", self.pipe.vae, self.pipe.codec
+        if not self.streams or not (self.chunks or codec.whole):
             return decode_latents(vae, latents, truncate=truncate, progress=progress)
-        stream = VideoDecoderStream(vae) if self._decoder is None else self._decoder.fork()
+        stream = codec.decoder_stream() if self._decoder is None else self._decoder.fork()
         if stream.begun != bool(self.chunks):
             raise OutOfSightError(f"{_NOT_DECODED}, or in tiles, so the next one cannot be: {_DECODE}")
-        frames = as_frames(stream.decode(denormalised(vae, latents).to(vae.dtype)), truncate=truncate)[0]
+        frames = as_frames(stream.decode(denormalised(vae, latents).to(codec.dtype)), truncate=truncate)[0]
         self._decoder = stream
         return frames
 
@@ -476,7 +476,7 @@ class Session:
         session.chunks, session._given_fov = record["chunks"], record["given_fov"]
         session._undecoded = record["undecoded"]
         if record["chunks"] or "bank.latents" in tensors:
-            shape = (pipe.vae.config.z_dim, len(tensors["bank.generated"]), *session.context.grid)
+            shape = (pipe.codec.channels, len(tensors["bank.generated"]), *session.context.grid)
             if tuple(tensors["bank.latents"].shape) != shape or tensors["bank.generated"].dtype != torch.bool:
                 raise GeometryError(f"a bank of {tuple(tensors['bank.latents'].shape)}, expected {shape}")
             own = int((~tensors["bank.generated"]).sum())
@@ -486,9 +486,9 @@ class Session:
         kept: dict[int, Any] = {int(i): x for i, x in record["decoder"].items()}
         parts = {int(k.removeprefix(_DECODER)): x for k, x in tensors.items() if k.startswith(_DECODER)}
         if session.chunks and session.streams:
-            session._decoder = VideoDecoderStream(pipe.vae)
+            session._decoder = pipe.codec.decoder_stream()
             device = pipe._execution_device
-            session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}}, bool(parts))
+            session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}})
         return session
 
 

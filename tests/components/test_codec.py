@@ -32,7 +32,7 @@ def test_a_decoder_that_overflows() -> None:
 
 
 def test_counts_that_the_stride_does_not_divide_are_named() -> None:
-    geometry = VideoGeometry(2, 8, (1, 2, 2))
+    geometry = VideoGeometry(2, (8, 8), (1, 2, 2))
     assert [geometry.latent_frames(count) for count in (1, 3, 5, 39)] == [1, 2, 3, 20]
     with pytest.raises(GeometryError, match=r"38 frames, .*19 or 20 latent frames: nearest are 37 and 39"):
         geometry.latent_frames(38)

@@ -224,6 +224,6 @@ def test_checkpointing_runs_blocks_again_and_keeps_their_inputs() -> None:
 
 
 def test_geometry_of_wan() -> None:
-    geometry = VideoGeometry(4, 8, (1, 2, 2))
+    geometry = VideoGeometry(4, (8, 8), (1, 2, 2))
     assert geometry.latent_frames(77) == 20
     assert geometry.latent_size(480, 832) == (60, 104)

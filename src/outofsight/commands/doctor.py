@@ -120,6 +120,7 @@ def _estimate(
     import torch
 
     from ..components.codec import VideoGeometry
+    from ..components.video_codec import codec_of
     from ..models import PRESETS
     from ..models.cost import ClipSize, count_parameters, sampling_cost
 
@@ -141,7 +142,8 @@ def _estimate(
     yield "parameters: " + ", ".join(f"{part} {_short(count)}" for part, count in counts.items())
     for dtype in (torch.bfloat16, torch.float32):
         size = torch.empty(0, dtype=dtype).element_size()
-        yield f"memory in {str(dtype).removeprefix('torch.')}: " + _memory(counts, cost, vae, size, height, width)
+        decoding = codec_of(vae).decode_bytes(frames, height, width, size)
+        yield f"memory in {str(dtype).removeprefix('torch.')}: " + _memory(counts, cost, size, decoding)
     yield (
         f"one forward, per block: attention {_tera(cost.attention)}, feed-forward "
         f"{_tera(cost.feed_forward)}, "
@@ -155,23 +157,21 @@ def _estimate(
 
 def _meta_parts(preset: Any) -> dict[str, Any]:
     import torch
-    from diffusers import AutoencoderKLWan
     from transformers import UMT5Config, UMT5EncoderModel
+
+    from ..models.codecs import build_codec
 
     with torch.device("meta"):
         return {
             "transformer": preset.build_transformer(),
-            "vae": AutoencoderKLWan(**preset.vae),
+            "vae": build_codec(preset.vae),
             "text_encoder": UMT5EncoderModel(UMT5Config(**preset.text_encoder)),
         }
 
 
-def _memory(counts: dict[str, int], cost: Any, vae: Any, size: int, height: int, width: int) -> str:
-    from ..models.cost import vae_decode_bytes
-
+def _memory(counts: dict[str, int], cost: Any, size: int, decoding: int) -> str:
     weights = {part: count * size for part, count in counts.items()}
     working = cost.activation_bytes * size // 2 + cost.cache_bytes * size // 2
-    decoding = vae_decode_bytes(vae.config, height, width, size)
     resident = sum(weights.values()) + max(working, decoding)
     offloaded = max(weights["transformer"] + working, weights["vae"] + decoding, weights["text_encoder"])
     return (

@@ -1,9 +1,7 @@
-"""Video to latents and back: the strides of a VAE, the sizes it admits, and Wan's normalisation."""
+"""Video to latents and back: the strides of a codec, the sizes it admits, and the normalisation of its latents."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import GeometryError, NumericsError
-from ..progress import progress as progress_bar
-from .stream import VideoEncoderStream, temporal_stride
+from .video_codec import codec_of
 
 
 @dataclass(frozen=True)
@@ -22,21 +19,20 @@ class VideoGeometry:
 
     Args:
         frame_stride: video frames per latent frame; the first video frame has a latent frame of its own.
-        pixel_stride: pixels per latent cell, in both directions.
+        pixel_strides: rows and columns of pixels per latent.
         patch: latent frames, rows and columns per token.
     """
 
     frame_stride: int
-    pixel_stride: int
+    pixel_strides: tuple[int, int]
     patch: tuple[int, int, int]
 
     @classmethod
     def of(cls, vae: Any, transformer: Any) -> VideoGeometry:
-        """Read from the two models' configurations."""
-        halvings = list(vae.config.temperal_downsample)  # diffusers' spelling; one entry for each spatial halving
-        pixels = 2 ** len(halvings) * (vae.config.patch_size or 1)
+        """Of a pipeline's codec and transformer."""
+        codec = codec_of(vae)
         time, rows, columns = transformer.config.patch_size
-        return cls(2 ** sum(map(bool, halvings)), pixels, (time, rows, columns))
+        return cls(codec.frame_stride, codec.pixel_strides, (time, rows, columns))
 
     def video_frames(self, latent_frames: int) -> int:
         return (latent_frames - 1) * self.frame_stride + 1
@@ -79,7 +75,7 @@ class VideoGeometry:
         Raises:
             GeometryError: a side is not divisible by stride times patch; the nearest sizes are named.
         """
-        units = (self.pixel_stride * self.patch[1], self.pixel_stride * self.patch[2])
+        units = (self.pixel_strides[0] * self.patch[1], self.pixel_strides[1] * self.patch[2])
         if min(height, width) < 1 or height % units[0] or width % units[1]:
             lower = [max(n // unit, 1) * unit for n, unit in zip((height, width), units, strict=True)]
             upper = [-(-max(n, 1) // unit) * unit for n, unit in zip((height, width), units, strict=True)]
@@ -89,28 +85,14 @@ class VideoGeometry:
                 f"{units[0]} "
                 f"and widths divisible by {units[1]}: nearest are " + " and ".join(f"{h} x {w}" for h, w in nearest)
             )
-        return height // self.pixel_stride, width // self.pixel_stride
+        return height // self.pixel_strides[0], width // self.pixel_strides[1]
 
 
 def _statistics(vae: Any, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the VAE's latents, ``[1, c, 1, 1, 1]``."""
+    """Mean and standard deviation of the codec's latents, ``[1, c, 1, 1, 1]``."""
+    mean, deviation = codec_of(vae).statistics
     shape = (1, -1, 1, 1, 1)
-    return like.new_tensor(vae.config.latents_mean).view(shape), like.new_tensor(vae.config.latents_std).view(shape)
-
-
-@contextmanager
-def _bar(part: nn.Module, what: str, frames: int, show: bool) -> Iterator[None]:
-    """A progress bar over the latent frames that an encoder or decoder is called for, one by one."""
-    if not show:
-        yield
-        return
-    with progress_bar(f"{what} frames", frames) as advance:
-        ones = iter([1] * frames)  # tiles make more calls than there are frames: the bar then stays full
-        hook = part.register_forward_hook(lambda *_: advance(next(ones, 0)))
-        try:
-            yield
-        finally:
-            hook.remove()
+    return like.new_tensor(mean).view(shape), like.new_tensor(deviation).view(shape)
 
 
 def encode_video(
@@ -121,9 +103,9 @@ def encode_video(
     *,
     progress: bool = False,
 ) -> Tensor:
-    """Latents ``[1, c, f, h, w]`` of uint8 ``frames [f, h, w, 3]``: posterior mean, normalised, in ``dtype``.
+    """Latents ``[1, c, f, h, w]`` of uint8 ``frames [f, h, w, 3]``: normalised, in ``dtype``.
 
-    The mean and not a sample, as the release encodes context and training video.
+    Of a VAE the posterior's mean and not a sample, as the release encodes context and training video.
 
     Raises:
         GeometryError: the VAE returned another number of latent frames than its configuration says.
@@ -136,14 +118,11 @@ def encode_videos(
     vae: Any, frames: Tensor, device: torch.device | str, dtype: torch.dtype = torch.float32, *, progress: bool = False
 ) -> Tensor:
     """:func:`encode_video` for several at once: ``[b, c, f, h, w]`` of uint8 ``frames [b, f, h, w, 3]``."""
+    codec = codec_of(vae)
     pixels = frames.to(device).permute(0, 4, 1, 2, 3)
-    pixels = (pixels.float() / 127.5 - 1).to(vae.dtype)
-    expected = (pixels.shape[2] - 1) // temporal_stride(vae) + 1
-    with _bar(vae.encoder, "encoding", expected, progress):
-        if vae.use_tiling or vae.use_slicing:
-            mean = vae.encode(pixels).latent_dist.mode()
-        else:  # diffusers' own call takes counts of 4 n + 1 alone, whatever the VAE's stride
-            mean = VideoEncoderStream(vae).encode(pixels)
+    pixels = (pixels.float() / 127.5 - 1).to(codec.dtype)
+    expected = (pixels.shape[2] - 1) // codec.frame_stride + 1
+    mean = codec.pixels_to_latents(pixels, progress=progress)
     if mean.shape[2] != expected:
         raise GeometryError(
             f"the VAE made {mean.shape[2]} latent frames of {pixels.shape[2]}, expected {expected}: give 4 n + 1 "
@@ -153,7 +132,7 @@ def encode_videos(
 
 
 def normalised(vae: Any, mean: Tensor) -> Tensor:
-    """Latents ``[b, c, f, h, w]`` as the transformer takes them, of the VAE's own."""
+    """Latents ``[b, c, f, h, w]`` as the transformer takes them, of the codec's own."""
     offset, scale = _statistics(vae, mean)
     return (mean - offset) / scale
 
@@ -183,8 +162,8 @@ def decode_videos(vae: Any, latents: Tensor, *, truncate: bool = False, progress
     """:func:`decode_latents` for several at once: ``[b, f, h, w, 3]`` of ``[b, c, f, h, w]``."""
     if not latents.isfinite().all():
         raise NumericsError(f"the latents that were sampled {_NOT_FINITE}")
-    with _bar(vae.decoder, "decoding", latents.shape[2], progress):
-        pixels = vae.decode(denormalised(vae, latents).to(vae.dtype)).sample
+    codec = codec_of(vae)
+    pixels = codec.latents_to_pixels(denormalised(vae, latents).to(codec.dtype), progress=progress)
     return as_frames(pixels, truncate=truncate)
 
 

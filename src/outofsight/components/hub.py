@@ -17,6 +17,7 @@ from typing_extensions import TypedDict
 
 from ..errors import CheckpointError
 from ..local_code import load_tokenizer, refuse_code
+from ..models.codecs import codec_class
 from ..models.weight_files import check_finite, read_stored
 from ..records import MOST_STEPS, fitted, parse_json, read_object
 
@@ -153,10 +154,13 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
         tied: names that need not be in the files, being another tensor under a second name.
 
     Raises:
-        CheckpointError: no safetensors, a truncated one, or missing, unexpected or differently shaped tensors.
+        CheckpointError: no safetensors where some are expected, a truncated one, or missing, unexpected or differently
+            shaped tensors.
     """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
+        if not expected:  # a component without weights
+            return
         raise CheckpointError(f"{folder} holds no .safetensors weights")
     _check_shards(folder, files)
     found: dict[str, tuple[int, ...]] = {}
@@ -322,7 +326,7 @@ def _empty(name: str, settings: dict[str, Any], config: Path) -> Any:
 
     try:
         with torch.device("meta"):
-            model = _build(name, settings)
+            model = _build(name, settings, config)
         _check_numbers(model, settings, config)
     except CheckpointError:
         raise
@@ -339,15 +343,13 @@ def _check_numbers(model: Any, settings: dict[str, Any], config: Path) -> None:
             fitted(hint, settings[name], f"{config}: {name}", CheckpointError)
 
 
-def _build(name: str, settings: dict[str, Any]) -> Any:
+def _build(name: str, settings: dict[str, Any], config: Path) -> Any:
     if name == "text_encoder":
         from transformers import UMT5Config, UMT5EncoderModel
 
         return UMT5EncoderModel(UMT5Config(**settings))
     if name == "vae":
-        from diffusers import AutoencoderKLWan
-
-        return AutoencoderKLWan.from_config(settings)
+        return codec_class(settings, config).from_config(settings)
     if name == "finder":
         return component_class(FINDER).from_config(settings)
     from ..models.transformer import WorldTransformer3DModel

@@ -6,6 +6,7 @@ them on the VAE and forgets them at each call; a stream here owns its copies, so
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -46,10 +47,10 @@ class _Stream:
         other._kept, other.begun = list(self._kept), self.begun
         return other
 
-    def restore(self, kept: dict[int, Any], begun: bool) -> None:
+    def restore(self, kept: Mapping[int, Any]) -> None:
         """What :meth:`saved` gave."""
         self._kept = [kept.get(i) for i in range(len(self._kept))]
-        self.begun = begun
+        self.begun = bool(kept)
 
     def saved(self) -> dict[int, Any]:
         """The kept frames by convolution (a word where diffusers keeps one)."""

@@ -14,9 +14,11 @@ import torch
 
 from ..components.codec import channels_last, decode_latents, encode_video
 from ..components.hub import check_folder, resolve_model
+from ..components.video_codec import codec_of
 from ..errors import CheckpointError, GeometryError
 from ..generation.record import model_files
 from ..io import sha256_file
+from ..models.codecs import load_codec
 from .metrics.detector import load_detector
 from .metrics.extractors import load_clip_images, load_clip_patches, load_dino
 from .metrics.lpips import HEADS_FILE, TRUNK_FILE, Lpips, load_lpips
@@ -109,13 +111,15 @@ class VideoCoder:
     @torch.no_grad()
     def rebuilt(self, frames: np.ndarray) -> np.ndarray:
         """A video ``[f, h, w, 3]`` encoded and decoded. Raises GeometryError for one that the VAE does not divide."""
-        halvings = list(self.vae.config.temperal_downsample)
-        stride, pixels = 2 ** sum(map(bool, halvings)), 2 ** len(halvings) * (self.vae.config.patch_size or 1)
+        codec = codec_of(self.vae)
+        stride, (rows, columns) = codec.frame_stride, codec.pixel_strides
         count, height, width = frames.shape[:3]
-        if (count - 1) % stride or height % pixels or width % pixels:
+        if (count - 1) % stride or height % rows or width % columns:
+            sides = (
+                f"sides divisible by {rows}" if rows == columns else f"heights, widths divisible by {rows}, {columns}"
+            )
             raise GeometryError(
-                f"the VAE takes {stride} n + 1 frames and sides divisible by {pixels}, and the target is {count} "
-                f"frames of {width}x{height}"
+                f"the VAE takes {stride} n + 1 frames and {sides}, and the target is {count} frames of {width}x{height}"
             )
         return decode_latents(self.vae, encode_video(self.vae, frames, self.device))
 
@@ -133,11 +137,4 @@ def vae_folder(model: str) -> Path:
 
 def load_vae(model: str, device: str = "cpu") -> VideoCoder:
     """The VAE of a model, in float32."""
-    from diffusers import AutoencoderKLWan
-
-    folder = vae_folder(model)
-    try:
-        vae = AutoencoderKLWan.from_pretrained(folder, torch_dtype=torch.float32, use_safetensors=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder} cannot be loaded as a VAE: {error}") from error
-    return VideoCoder(channels_last(vae.eval().to(device)), device)
+    return VideoCoder(channels_last(load_codec(vae_folder(model)).to(device)), device)

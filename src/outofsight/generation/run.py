@@ -224,8 +224,8 @@ class _Run:
         if partial is not None:
             if self.request.trace:
                 self.note(f"the trace will hold the steps from {partial.step + 1} on; the earlier ones were not kept")
-            z_dim = session.pipe.vae.config.z_dim
-            noise = partial.checked((1, z_dim, ahead.latents, *session.context.grid), options.steps)
+            channels = session.pipe.codec.channels
+            noise = partial.checked((1, channels, ahead.latents, *session.context.grid), options.steps)
             done.resumed_at_step = partial.step
         try:
             return session.extend(

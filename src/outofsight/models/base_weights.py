@@ -21,6 +21,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..local_code import load_tokenizer, refuse_code
 from ..records import fitted, read_object
+from .codecs import has_weights
 from .naming import TRANSFORMER_NAMES
 from .wan_parts import text_encoder_from_tensors, vae_from_tensors
 from .weight_files import cast_tensors, read_tensors
@@ -97,6 +98,8 @@ def _find_part(name: str, place: Path, stem: str, with_config: bool) -> Part:
         if not any(path.name in needed for path in files):
             return Part(name, place, (), 0, f"no {' or '.join(_VOCABULARIES)} in {place}")
         return Part(name, place, tuple(files), _size(files))
+    if name == "vae" and with_config and not has_weights(place):
+        return Part(name, place, (place / "config.json",), 0)
     single = [path for suffix in (".safetensors", ".pth") if (path := place / f"{stem}{suffix}").is_file()]
     shards = sorted(place.glob(f"{stem}-*-of-*.safetensors"))
     files = single[:1] or shards

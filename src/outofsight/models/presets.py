@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ..errors import CheckpointError
+from .codecs import build_codec
 from .transformer import WorldTransformer3DModel
 
 
@@ -20,7 +21,7 @@ class ModelPreset:
     Args:
         name: the preset's name.
         transformer: arguments of ``WorldTransformer3DModel``.
-        vae: arguments of diffusers' ``AutoencoderKLWan``.
+        vae: arguments of diffusers' ``AutoencoderKLWan``, or with ``_class_name`` those of another of ``CODECS``.
         text_encoder: arguments of transformers' ``UMT5Config``.
         frames, height, width, fps: of the context video, and of the target's.
         steps, guidance, shift: of the sampler.
@@ -59,14 +60,13 @@ class ModelPreset:
                 f"preset {self.name!r} has no tokenizer of its own and cannot be built with random weights; "
                 "convert the released ones: outofsight convert hydra.ckpt --base WAN_FOLDER --out FOLDER"
             )
-        from diffusers import AutoencoderKLWan
         from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             parts: dict[str, Any] = {
                 "transformer": self.build_transformer(),
-                "vae": AutoencoderKLWan(**self.vae),
+                "vae": build_codec(self.vae),
                 "text_encoder": UMT5EncoderModel(UMT5Config(**self.text_encoder)),
             }
             for kind in parts["transformer"].conditioning.values():

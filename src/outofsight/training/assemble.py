@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from ..components.hub import read_settings, resolve_model
+from ..components.video_codec import codec_of
 from ..errors import CheckpointError, OutOfSightError
 from ..models.presets import PRESETS
 from ..models.transformer import WorldTransformer3DModel
@@ -65,7 +66,7 @@ def assemble(
         model.register_to_config(_name_or_path=preset or "")  # and not the place on this machine
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{transformer}: no transformer that can be loaded: {error}") from error
-    width, channels = coders.text_dim, int(coders.vae.config.z_dim)
+    width, channels = coders.text_dim, codec_of(coders.vae).channels
     if (model.config.text_dim, model.config.in_channels) != (width, channels):
         raise CheckpointError(
             f"{transformer} takes text of {model.config.text_dim} numbers and latents of {model.config.in_channels} "

@@ -45,14 +45,15 @@ def highest(values: np.ndarray, first: Sequence[int]) -> np.ndarray:
     return np.maximum.reduceat(values, first)
 
 
-def cell_shares(masks: np.ndarray, first: Sequence[int], pixels: int) -> np.ndarray:
+def cell_shares(masks: np.ndarray, first: Sequence[int], pixels: tuple[int, int]) -> np.ndarray:
     """Share of 255 at each position of the latent grid, over its video frames: ``[F, H, W]`` -> float32 ``[f, h, w]``.
 
-    Raises LayoutError where blocks of ``pixels`` x ``pixels`` do not divide the masks.
+    Raises LayoutError where blocks of ``pixels`` (rows, columns) do not divide the masks.
     """
     frames, height, width = masks.shape
-    if height % pixels or width % pixels:
-        raise LayoutError(f"masks of {height} x {width} do not divide into a latent grid of {pixels} x {pixels} pixels")
-    cells = masks.reshape(frames, height // pixels, pixels, width // pixels, pixels).mean(axis=(2, 4)) / 255
+    rows, columns = pixels
+    if height % rows or width % columns:
+        raise LayoutError(f"masks of {height} x {width} do not divide into a latent grid of {rows} x {columns} pixels")
+    cells = masks.reshape(frames, height // rows, rows, width // columns, columns).mean(axis=(2, 4)) / 255
     counts = np.diff([*first, frames])
     return (np.add.reduceat(cells, first, axis=0) / counts[:, None, None]).astype(np.float32)

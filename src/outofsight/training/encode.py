@@ -14,6 +14,7 @@ from typing import cast
 import torch
 
 from ..clips import Clip
+from ..components.video_codec import codec_of
 from ..errors import DatasetError
 from ..framing import Framing, framing_note
 from ..io import locked
@@ -22,7 +23,7 @@ from ..records import WeightDtype
 from .parts import Parts
 from .prepare import naming
 from .shard_encoder import EncodeOptions, Job, ShardDone, ShardEncoder
-from .shards import STORED_DTYPES, LatentSettings, read_shard, shard_name, write_index
+from .shards import STORED_DTYPES, LatentSettings, read_shard, shard_name, stored_strides, write_index
 from .sources import list_clips, read_sources
 
 _SHARD_BYTES, _SHARD_CLIPS = 32 << 20, 32
@@ -147,8 +148,8 @@ def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSetting
     return LatentSettings(
         **parts.hashes(),
         frame_stride=geometry.frame_stride,
-        pixel_stride=geometry.pixel_stride,
-        channels=int(parts.vae.config.z_dim),
+        pixel_stride=stored_strides(geometry.pixel_strides),
+        channels=codec_of(parts.vae).channels,
         size=size,
         text_tokens=parts.text_tokens,
         text_dim=parts.text_dim,

@@ -13,19 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..components.video_codec import codec_of
 from ..fingerprints import value_hash
 
 
 def vae_hash(vae: Any) -> str:
-    """SHA-256 of a VAE's weights, its latents' statistics and its strides."""
-    config = vae.config
-    facts = {
-        "mean": [float(value) for value in config.latents_mean],
-        "std": [float(value) for value in config.latents_std],
-        "temporal": [bool(value) for value in config.temperal_downsample],
-        "patch": config.patch_size or 1,
-    }
-    return _weights_hash(vae, facts)
+    """SHA-256 of a codec's weights, its latents' statistics and its strides."""
+    return _weights_hash(vae, dict(codec_of(vae).facts()))
 
 
 def text_encoder_hash(text_encoder: Any) -> str:

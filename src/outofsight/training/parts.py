@@ -16,6 +16,7 @@ from ..components.hub import INDEX, check_folder, check_network, fill, read_sett
 from ..components.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..errors import CheckpointError, DatasetError
 from ..local_code import load_tokenizer
+from ..models.codecs import load_codec
 from ..records import read_object
 from .hashes import finder_hash, text_encoder_hash, tokenizer_hash, vae_hash
 
@@ -128,23 +129,21 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
 
 
 def _load(folder: Path, text_tokens: int | None) -> Parts:
-    from diffusers import AutoencoderKLWan
-
     try:
-        vae = AutoencoderKLWan.from_pretrained(folder / "vae", torch_dtype=torch.float32, use_safetensors=True)
+        vae = load_codec(folder / "vae")
         encoder, tokenizer = _text_coders(folder)
         finder = load_finder(folder / "finder") if (folder / "finder").is_dir() else None
     except CheckpointError:
         raise
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder}: its VAE, text encoder or finder cannot be loaded: {error}") from error
+        raise CheckpointError(f"{folder}: its text encoder or finder cannot be loaded: {error}") from error
     config = folder / "transformer" / "config.json"
     transformer = read_object(config, CheckpointError) if config.is_file() else {}
     index = read_settings(folder) if (folder / INDEX).is_file() else None
     if tokenizer is None:
         text_tokens = 1  # of zeros
     tokens = _text_tokens(folder, index, tokenizer) if text_tokens is None else text_tokens
-    return Parts(vae.eval(), encoder, tokenizer, tokens, transformer, finder=finder)
+    return Parts(vae, encoder, tokenizer, tokens, transformer, finder=finder)
 
 
 def _text_coders(folder: Path) -> tuple[Any, Any]:

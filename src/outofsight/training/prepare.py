@@ -50,7 +50,7 @@ class PreparedClip:
         if {video.shape[1:3] for video in videos} != {(height, width)} or settings.size != geometry.latent_size(
             height, width
         ):
-            rows, columns = (side * geometry.pixel_stride for side in settings.size)
+            rows, columns = settings.pixels
             raise DatasetError(
                 f"its frames are {height} x {width}, those of the first clip {rows} x {columns} (height x width): give "
                 "--height and --width to fit all of them to one size"
@@ -65,7 +65,7 @@ class PreparedClip:
         latent_frames = len(poses[0]) + len(poses[1])
         subject = np.zeros((latent_frames, *settings.size), np.float32)
         if masks is not None:
-            subject = cell_shares(masks, first, geometry.pixel_stride)
+            subject = cell_shares(masks, first, geometry.pixel_strides)
         phase = np.zeros(latent_frames, np.uint8) if phases is None else highest(phases, first)
         return cls(clip, videos, poses, fov, subject, phase, masks is not None and phases is not None)
 

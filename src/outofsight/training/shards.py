@@ -27,6 +27,7 @@ EMPTY_TEXT = "empty_text"
 STORED_DTYPES: dict[str, torch.dtype] = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 _PARTS = {"vae": "VAE", "text_encoder": "text encoder", "tokenizer": "tokenizer", "finder": "finder or renderer"}
 _Count = Annotated[int, Interval(ge=1, le=1 << 20)]
+_Side = Annotated[int, Interval(ge=1, le=1024)]
 _HEADER = "outofsight"  # one key: safetensors keeps several in no fixed order, and equal clips should be equal files
 
 
@@ -60,10 +61,11 @@ class LatentSettings:
     """What decides the bytes of every clip of a folder.
 
     vae, text_encoder, tokenizer: hashes (``training.hashes``). frame_stride: video frames per latent frame;
-    pixel_stride: pixels per latent position. channels, size (rows, columns): of the latents. text_tokens: what prompts
-    are padded to; text_dim: their width. dtype: as stored. precision: what the VAE and the text encoder computed in.
-    finder: hash of the finder and renderer that rendered targets were made with, "" where there was none. true_places:
-    whether they show subjects at their ground-truth places, not at extrapolated ones.
+    pixel_stride: pixels per latent position, or their rows and columns where these differ. channels, size (rows,
+    columns): of the latents. text_tokens: what prompts are padded to; text_dim: their width. dtype: as stored.
+    precision: what the VAE and the text encoder computed in. finder: hash of the finder and renderer that rendered
+    targets were made with, "" where there was none. true_places: whether they show subjects at their ground-truth
+    places, not at extrapolated ones.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
@@ -72,7 +74,7 @@ class LatentSettings:
     text_encoder: str
     tokenizer: str
     frame_stride: Annotated[int, Interval(ge=1, le=64)]
-    pixel_stride: Annotated[int, Interval(ge=1, le=1024)]
+    pixel_stride: _Side | tuple[_Side, _Side]
     channels: _Count
     size: tuple[_Count, _Count]
     text_tokens: _Count
@@ -82,8 +84,15 @@ class LatentSettings:
     finder: str = ""
     true_places: bool = False
 
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Height and width of the frames that were encoded."""
+        rows, columns = (self.pixel_stride,) * 2 if isinstance(self.pixel_stride, int) else self.pixel_stride
+        return self.size[0] * rows, self.size[1] * columns
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "size": list(self.size)}
+        stride = self.pixel_stride if isinstance(self.pixel_stride, int) else list(self.pixel_stride)
+        return {**asdict(self), "size": list(self.size), "pixel_stride": stride}
 
     @classmethod
     def from_json(cls, content: Any, where: Path) -> LatentSettings:
@@ -124,6 +133,11 @@ class ClipEntry:
     horizontal_fov: Annotated[float, Interval(gt=0, lt=180)] | None
     annotated: bool
     digest: str
+
+
+def stored_strides(strides: tuple[int, int]) -> int | tuple[int, int]:
+    """Pixels per latent position (rows, columns) as ``LatentSettings`` has them: one number where both are equal."""
+    return strides[0] if strides[0] == strides[1] else strides
 
 
 def shard_name(number: int) -> str:

@@ -138,7 +138,7 @@ class Validator:
         )
 
     def _decode(self, latents: Tensor) -> np.ndarray:
-        device = next(self.vae.parameters()).device
+        device = self.vae.device
         with torch.no_grad():
             return np.concatenate([decode_videos(self.vae, part.to(device)) for part in latents.split(2)])
 
@@ -164,7 +164,7 @@ class Validator:
             )
         read = eval_clip(clip, source.folder).read()
         settings = self.latents.settings
-        size = tuple(side * settings.pixel_stride for side in settings.size)
+        size = settings.pixels
         if read.truth.shape[1:3] != size:
             raise DatasetError(
                 f"{source.folder} has frames of {list(read.truth.shape[1:3])} and was encoded at {list(size)}: "
