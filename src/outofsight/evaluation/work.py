@@ -18,6 +18,7 @@ import torch
 
 from ..errors import OutOfSightError, OutputError
 from ..fingerprints import value_hash
+from ..generation.outputs import OutputPaths
 from ..io import replacing, sha256_file
 from ..records import read_object
 from .baselines import CEILINGS, FLOORS, SHUFFLED, Continuation, make
@@ -26,9 +27,9 @@ from .measure import Measurer
 from .metric import Metric
 from .networks import NetworkFolders, Networks, VideoFeatures
 from .plan import Task
-from .predictions import read_prediction, trace_of
+from .predictions import read_prediction
 from .result import ClipScores
-from .traces import read_trace
+from .traces import read_run_trace, trace_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +90,11 @@ class Worker:
         found = {"clip": task.clip.digest}
         if row in task.predictions:
             found["video"] = sha256_file(task.predictions[row])
-            trace = trace_of(task.predictions[row])
-            found |= {} if trace is None else {"trace": sha256_file(trace)}
+            files = trace_files(task.predictions[row])
+            found |= {f"trace {number + 1}" if number else "trace": sha256_file(file) for number, file in files.items()}
+            record = OutputPaths(task.predictions[row]).record
+            if files and record.is_file():  # it says which frames each trace is of
+                found["record"] = sha256_file(record)
         if row == SHUFFLED and task.stranger is not None:
             found["stranger"] = f"{task.stranger.clip.digest} {task.stranger.id}"
         return found
@@ -122,9 +126,8 @@ class Worker:
     def _video(self, task: Task, row: str, clip: EvalClip) -> Continuation:
         if row not in task.predictions:
             return make(row, clip, task.stranger, self.networks)
-        trace = trace_of(task.predictions[row])
         frames = read_prediction(task.predictions[row], task.wanted)
-        return Continuation(frames, trace=None if trace is None else read_trace(trace))
+        return Continuation(frames, trace=read_run_trace(task.predictions[row], (clip.context_frames, len(frames))))
 
 
 def file_name(mark: str, prediction: bool, row: str, sources: dict[str, str]) -> str:
