@@ -68,33 +68,36 @@ def read_run_trace(video: Path, frames: tuple[int, int]) -> RunTrace | None:
         return None
     paths = OutputPaths(video)
     record = read_record(paths.record) if paths.record.is_file() else None
-    chunks = None if record is None else chunk_lengths(record)
-    if chunks is None and set(files) == {0}:
+    if record is None and set(files) == {0}:
         return RunTrace.of_clip(read_trace(files[0]), frames)
-    if record is None or chunks is None:
+    if record is None:
         names = ", ".join(file.name for file in files.values())
         raise LayoutError(
             f"{video}: {names} beside it are of a run of several chunks, and no {paths.record.name} says how long each "
             f"is: put it there too, or remove the traces"
         )
+    chunks, context = _chunk_lengths(record, paths.record, frames[1])
     if sum(chunks) != frames[1]:
         raise LayoutError(
             f"{paths.record}: chunks of {' + '.join(map(str, chunks))} frames, and the video has {frames[1]}: it is of "
             "another video"
         )
     traces = {number: read_trace(file) for number, file in files.items() if number < len(chunks)}
-    return RunTrace.of_chunks(traces, int(record.inputs["context_frames"]), chunks) if traces else None
+    try:
+        return RunTrace.of_chunks(traces, context, chunks) if traces else None
+    except LayoutError as cause:
+        raise LayoutError(f"{video}: {cause}") from cause
 
 
-def chunk_lengths(record: RunRecord) -> list[int] | None:
-    """Video frames of each chunk of a run made in several; None for one chunk. Raises LayoutError."""
-    video = (record.outputs or {}).get("video", {})
-    chunks, context = video.get("chunks"), record.inputs.get("context_frames")
-    if not isinstance(chunks, list) or len(chunks) < 2:
-        return None
-    if not all(type(count) is int and count > 0 for count in (*chunks, context)):
-        raise LayoutError(f"a record of chunks {chunks} behind {context} frames; expected numbers of frames")
-    return chunks
+def _chunk_lengths(record: RunRecord, file: Path, frames: int) -> tuple[list[int], int]:
+    """Video frames of each chunk of a run, and of its context. Raises LayoutError.
+
+    file: of the record. frames: of the video, which is one chunk where the record says nothing of chunks.
+    """
+    chunks, context = record.outputs.get("video", {}).get("chunks", [frames]), record.inputs.get("context_frames")
+    if not isinstance(chunks, list) or not all(type(count) is int and count > 0 for count in (*chunks, context)):
+        raise LayoutError(f"{file}: chunks {chunks} behind {context} context frames; expected numbers of frames")
+    return chunks, int(context)
 
 
 def latents(arrays: Arrays) -> tuple[int, int]:
@@ -147,6 +150,11 @@ class RunTrace:
     of: int = 1
 
     @property
+    def stride(self) -> int:
+        """Video frames per latent frame."""
+        return max(int(np.ptp(span)) + 1 for chunk in self.chunks for span in chunk.spans)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Which chunks have no trace, in words."""
         lost = sorted(set(range(self.of)) - {chunk.number for chunk in self.chunks})
@@ -190,8 +198,8 @@ class RunTrace:
             if spans is None or spans[0, 0] < -context_frames:
                 cut, count = latents(arrays)
                 raise LayoutError(
-                    f"the trace of chunk {number + 1} is of {cut} + {count} latent frames, which do not make the "
-                    f"{len(made)} frames of that chunk behind {context_frames + start}: it belongs to another video"
+                    f"the trace of chunk {number + 1} is of {cut} + {count} latent frames, which do not make "
+                    f"the {context_frames + start} + {len(made)} frames up to its end: it belongs to another video"
                 )
             placed.append(ChunkTrace(arrays, spans, made, number))
         return cls(tuple(placed), len(chunks))
