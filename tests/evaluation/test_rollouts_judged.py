@@ -13,8 +13,7 @@ from outofsight.cli import main
 from outofsight.commands import console
 from outofsight.errors import LayoutError
 from outofsight.evaluation import evaluate
-from outofsight.evaluation.predictions import PredictionError
-from outofsight.evaluation.traces import read_run_trace
+from outofsight.evaluation.predictions import PredictionError, run_trace
 from outofsight.sampling import DenoiseStep
 from pipelines import FRAMES, NEGATIVE, small_pipeline
 
@@ -40,7 +39,7 @@ def test_recall_is_scored_over_all_chunks(kind: dict[str, Any], data: Path, tmp_
     made = tmp_path / "made"
     assert main(generate(tmp_path / "model", data, made)) == 0
     assert (made / "clip-0.trace-2.npz").is_file()
-    found = read_run_trace(made / "clip-0.mp4", (FRAMES, FRAMES))
+    found = run_trace(made / "clip-0.mp4", (FRAMES, FRAMES))
     assert found is not None and [chunk.made for chunk in found.chunks] == [range(5), range(5, 9)]
     streams = bool(kind)
     second = found.chunks[1].spans.tolist()
@@ -53,11 +52,11 @@ def test_recall_is_scored_over_all_chunks(kind: dict[str, Any], data: Path, tmp_
     alone = evaluate(made, data).rows["made"].clips["clip-0"].values["retrieval_hit_rate"]
     assert alone.facts["queries"] == 1 and alone.notes == ("no trace of chunk 1 of 2",)
     (made / "clip-0.run.json").unlink()
-    with pytest.raises(LayoutError, match=r"clip-0\.trace-2\.npz beside it .* no clip-0\.run\.json says how long"):
-        read_run_trace(made / "clip-0.mp4", (FRAMES, FRAMES))
+    with pytest.raises(LayoutError, match=r"clip-0\.trace-2\.npz in .* no clip-0\.run\.json says how long"):
+        run_trace(made / "clip-0.mp4", (FRAMES, FRAMES))
     shutil.copy(made / "clip-1.run.json", made / "clip-0.run.json")
     with pytest.raises(LayoutError, match="5 \\+ 4 frames, and the video has 25"):
-        read_run_trace(made / "clip-0.mp4", (FRAMES, 25))
+        run_trace(made / "clip-0.mp4", (FRAMES, 25))
 
 
 def test_chunks_of_an_unfinished_run_are_no_prediction(

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from view_material import SETTINGS, chunk_arrays, grey_frames, of_clip, trace_arrays, write_rollout, write_run, write_scene
+from view_material import (
+    SETTINGS,
+    chunk_arrays,
+    grey_frames,
+    of_clip,
+    trace_arrays,
+    write_rollout,
+    write_run,
+    write_scene,
+)
 
 from held_out import write_data
 from outofsight.commands.view import read_given

@@ -91,7 +91,11 @@ def chunk_arrays() -> list[dict[str, np.ndarray]]:
     token 0; the other one token 2, which covers frames 0 to 3 of the target, and in the last block token 1.
     """
     one = trace_arrays()
-    one |= {"picks": one["picks"][:, :, :, :2], "selectable": one["selectable"][:2], "windows": np.array([[2, 4], [2, 4]])}
+    one |= {
+        "picks": one["picks"][:, :, :, :2],
+        "selectable": one["selectable"][:2],
+        "windows": np.array([[2, 4], [2, 4]]),
+    }
     one |= {"target_frames": np.array(2), "scores": one["scores"][:, :, :, :2]}
     picks = np.full((1, 3, 1, 2, 2), -1, np.int16)
     picks[:, :, 0, 0, 0] = 0

@@ -88,7 +88,7 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     paths = OutputPaths(request.out)
     made = read_video(paths.video).frames
     frames = truth.context_frames, len(made)
-    videos = {MODEL: baselines.Continuation(made, trace=read_run_trace(paths.video, frames))}
+    videos = {MODEL: baselines.Continuation(made, trace=read_run_trace(paths.traces(), paths.record, frames))}
     videos |= {row: baselines.make(row, truth) for row in (baselines.LAST_FRAME, baselines.BEST_VIEW)}
     rows = {row: measure(video, truth).flat() for row, video in videos.items()}
     pictures = _write_pictures(truth, made, paths, out)

@@ -2,7 +2,8 @@
 
 NAME.mp4, or NAME/ with one mp4 in it; NAME is the clip's, with "_" for "/". Beside the video may lie its trace
 (NAME.trace.npz, and NAME.trace-2.npz ... of a run in several chunks). Chunks of an unfinished run (NAME.session/) and
-previews of an interrupted one are no predictions. Everything that is wrong is found before anything is computed, and reported at once.
+previews of an interrupted one are no predictions. Everything that is wrong is found before anything is computed, and
+reported at once.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..clips import Clip, VideoFile
 from ..errors import LayoutError, OutOfSightError, VideoError
 from ..generation.outputs import SESSION, OutputPaths, is_chunk_file
 from ..video import VideoInfo, probe_video, read_video
+from .traces import RunTrace, read_run_trace
 
 PARTIAL = ".partial"  # ends the stem of the preview that an interrupted run leaves
 _LISTED = 10
@@ -139,6 +141,19 @@ def read_prediction(file: Path, wanted: Wanted) -> np.ndarray:
     return video.frames
 
 
+def trace_inputs(video: Path) -> dict[str, Path]:
+    """The files that say what was recalled, by what they are: the traces beside a video and, with them, its record."""
+    paths = OutputPaths(video)
+    found = {f"trace {number + 1}" if number else "trace": file for number, file in paths.traces().items()}
+    return {**found, "record": paths.record} if found and paths.record.is_file() else found
+
+
+def run_trace(video: Path, frames: tuple[int, int]) -> RunTrace | None:
+    """What the run of a video recalled; see :func:`.traces.read_run_trace`."""
+    paths = OutputPaths(video)
+    return read_run_trace(paths.traces(), paths.record, frames)
+
+
 def _candidates(folder: Path, name: str) -> list[Path]:
     return [file for file in (folder / f"{name}.mp4",) if file.is_file()] + _within(folder / name)
 
@@ -181,7 +196,9 @@ def _missing(folder: Path, name: str) -> str:
     for paths in map(OutputPaths, (folder / f"{name}.mp4", *own)):
         if paths.unfinished:
             place = paths.session.relative_to(folder)
-            return f"missing: its run is unfinished ({place} holds the chunks so far; the command that began it resumes)"
+            return (
+                f"missing: its run is unfinished ({place} holds the chunks so far; the command that began it resumes)"
+            )
     preview = folder / f"{name}{PARTIAL}.mp4"
     return f"missing ({preview.name} is of a run that was broken off)" if preview.is_file() else "missing"
 

@@ -10,13 +10,15 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge
+from typing_extensions import TypedDict
 
 from ..errors import LayoutError
-from ..generation.outputs import OutputPaths
-from ..generation.record import RunRecord, read_record
 from ..memory.trace import RetrievalTrace
+from ..records import fitted, read_object
 
 Arrays = Mapping[str, np.ndarray]
 # name -> number of dimensions
@@ -47,57 +49,66 @@ def read_trace(file: Path, frames: tuple[int, int] | None = None) -> dict[str, n
     return arrays
 
 
-def trace_files(video: Path) -> dict[int, Path]:
-    """The traces beside a video, by number of the chunk from 0 on."""
-    return {number: path for number, path in OutputPaths(video).traces().items() if path.is_file()}
-
-
-def read_run_trace(video: Path, frames: tuple[int, int]) -> RunTrace | None:
-    """What the run of a video recalled, in all its chunks; None where no trace lies beside it.
-
-    Of several chunks, the record beside the video says how long each is.
+def read_run_trace(files: Mapping[int, Path], record: Path, frames: tuple[int, int]) -> RunTrace | None:
+    """What a run recalled, in all its chunks; None where it has no trace.
 
     Args:
+        files: its traces, by number of the chunk from 0 on.
+        record: NAME.run.json, which says how long the context and each chunk were; it may be missing beside one trace.
         frames: video frames of context and target.
 
     Raises:
         LayoutError: a trace that cannot be read or is of other frames, a damaged record, or several traces without one.
     """
-    files = trace_files(video)
     if not files:
         return None
-    paths = OutputPaths(video)
-    record = read_record(paths.record) if paths.record.is_file() else None
-    if record is None and set(files) == {0}:
-        return RunTrace.of_clip(read_trace(files[0]), frames)
-    if record is None:
+    if not record.is_file():
+        if set(files) == {0}:
+            return RunTrace.of_clip(read_trace(files[0]), frames)
         names = ", ".join(file.name for file in files.values())
         raise LayoutError(
-            f"{video}: {names} beside it are of a run of several chunks, and no {paths.record.name} says how long each "
-            f"is: put it there too, or remove the traces"
+            f"{names} in {record.parent} are of a run of several chunks, and no {record.name} says how long each is: "
+            "put it there too, or remove the traces"
         )
-    chunks, context = _chunk_lengths(record, paths.record, frames[1])
+    chunks, context = _chunk_lengths(record, frames[1])
     if sum(chunks) != frames[1]:
         raise LayoutError(
-            f"{paths.record}: chunks of {' + '.join(map(str, chunks))} frames, and the video has {frames[1]}: it is of "
+            f"{record}: chunks of {' + '.join(map(str, chunks))} frames, and the video has {frames[1]}: it is of "
             "another video"
         )
     traces = {number: read_trace(file) for number, file in files.items() if number < len(chunks)}
     try:
         return RunTrace.of_chunks(traces, context, chunks) if traces else None
     except LayoutError as cause:
-        raise LayoutError(f"{video}: {cause}") from cause
+        raise LayoutError(f"{record}: {cause}") from cause
 
 
-def _chunk_lengths(record: RunRecord, file: Path, frames: int) -> tuple[list[int], int]:
+class _Video(TypedDict, total=False):
+    chunks: list[Annotated[int, Ge(1)]]
+
+
+class _Outputs(TypedDict):
+    video: _Video
+
+
+class _Inputs(TypedDict):
+    context_frames: Annotated[int, Ge(1)]
+
+
+class _Record(TypedDict):
+    """What a record says of the lengths."""
+
+    inputs: _Inputs
+    outputs: _Outputs
+
+
+def _chunk_lengths(record: Path, frames: int) -> tuple[list[int], int]:
     """Video frames of each chunk of a run, and of its context. Raises LayoutError.
 
-    file: of the record. frames: of the video, which is one chunk where the record says nothing of chunks.
+    frames: of the video, which is one chunk where the record says nothing of chunks.
     """
-    chunks, context = record.outputs.get("video", {}).get("chunks", [frames]), record.inputs.get("context_frames")
-    if not isinstance(chunks, list) or not all(type(count) is int and count > 0 for count in (*chunks, context)):
-        raise LayoutError(f"{file}: chunks {chunks} behind {context} context frames; expected numbers of frames")
-    return chunks, int(context)
+    told = fitted(_Record, read_object(record, LayoutError), record, LayoutError, "generate the video again")
+    return told["outputs"]["video"].get("chunks", [frames]), told["inputs"]["context_frames"]
 
 
 def latents(arrays: Arrays) -> tuple[int, int]:

@@ -18,7 +18,6 @@ import torch
 
 from ..errors import OutOfSightError, OutputError
 from ..fingerprints import value_hash
-from ..generation.outputs import OutputPaths
 from ..io import replacing, sha256_file
 from ..records import read_object
 from .baselines import CEILINGS, FLOORS, SHUFFLED, Continuation, make
@@ -27,9 +26,8 @@ from .measure import Measurer
 from .metric import Metric
 from .networks import NetworkFolders, Networks, VideoFeatures
 from .plan import Task
-from .predictions import read_prediction
+from .predictions import read_prediction, run_trace, trace_inputs
 from .result import ClipScores
-from .traces import read_run_trace, trace_files
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +88,7 @@ class Worker:
         found = {"clip": task.clip.digest}
         if row in task.predictions:
             found["video"] = sha256_file(task.predictions[row])
-            files = trace_files(task.predictions[row])
-            found |= {f"trace {number + 1}" if number else "trace": sha256_file(file) for number, file in files.items()}
-            record = OutputPaths(task.predictions[row]).record
-            if files and record.is_file():  # it says which frames each trace is of
-                found["record"] = sha256_file(record)
+            found |= {name: sha256_file(file) for name, file in trace_inputs(task.predictions[row]).items()}
         if row == SHUFFLED and task.stranger is not None:
             found["stranger"] = f"{task.stranger.clip.digest} {task.stranger.id}"
         return found
@@ -127,7 +121,7 @@ class Worker:
         if row not in task.predictions:
             return make(row, clip, task.stranger, self.networks)
         frames = read_prediction(task.predictions[row], task.wanted)
-        return Continuation(frames, trace=read_run_trace(task.predictions[row], (clip.context_frames, len(frames))))
+        return Continuation(frames, trace=run_trace(task.predictions[row], (clip.context_frames, len(frames))))
 
 
 def file_name(mark: str, prediction: bool, row: str, sources: dict[str, str]) -> str:

@@ -50,7 +50,7 @@ def read_material(run: RunFiles) -> Material:
     """Raises LayoutError for a trace of another shape, VideoError for a video that cannot be read."""
     video = read_video(run.paths.video)
     frames = run.context_frames, len(video)
-    trace = read_run_trace(run.paths.video, frames)
+    trace = read_run_trace(run.paths.traces(), run.paths.record, frames)
     if trace is None:
         lost = f"{run.paths.trace.name} is not there" if run.record.trace else "the run was made without --trace"
         return Material(run, video.frames, video.fps, None, (f"No retrieval map of {run.name}: {lost}.",))
