@@ -29,7 +29,7 @@ LAYERS = (
     "session",
     "pipeline",
     "worlds.engine",
-    "worlds.content",
+    "worlds.content worlds.small",
     "generation training evaluation viewer player worlds",
     "recipes experiments",
     "study",
