@@ -157,23 +157,19 @@ def _estimate(
 
 def _meta_parts(preset: Any) -> dict[str, Any]:
     import torch
-    from transformers import UMT5Config, UMT5EncoderModel
 
     from ..models.codecs import build_codec
 
     with torch.device("meta"):
-        return {
-            "transformer": preset.build_transformer(),
-            "vae": build_codec(preset.vae),
-            "text_encoder": UMT5EncoderModel(UMT5Config(**preset.text_encoder)),
-        }
+        text = {"text_encoder": preset.build_text_encoder()} if preset.text_encoder else {}
+        return {"transformer": preset.build_transformer(), "vae": build_codec(preset.vae), **text}
 
 
 def _memory(counts: dict[str, int], cost: Any, size: int, decoding: int) -> str:
     weights = {part: count * size for part, count in counts.items()}
     working = cost.activation_bytes * size // 2 + cost.cache_bytes * size // 2
     resident = sum(weights.values()) + max(working, decoding)
-    offloaded = max(weights["transformer"] + working, weights["vae"] + decoding, weights["text_encoder"])
+    offloaded = max(weights["transformer"] + working, weights["vae"] + decoding, weights.get("text_encoder", 0))
     return (
         f"weights {sum(weights.values()) / GIB:.2f} GiB, sampling {working / GIB:.2f}, decoding "
         f"{decoding / GIB:.2f}; "

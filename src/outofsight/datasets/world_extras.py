@@ -20,17 +20,25 @@ class Fates:
     """A target as it would have been.
 
     subjects: ids of those whom the fates befall. vanished: the target without them. frozen: with them held where they
-    were last seen; frozen_masks: instance ids of that render (0 background, i + 1 for the clip's subjects[i]).
+    were last seen; frozen_masks: instance ids of that render (0 background, i + 1 for the clip's subjects[i]). Each a
+    file, or uint8 in memory.
     """
 
     subjects: tuple[str, ...]
-    vanished: VideoFile
-    frozen: VideoFile
-    frozen_masks: InstanceMasks
+    vanished: VideoFile | np.ndarray
+    frozen: VideoFile | np.ndarray
+    frozen_masks: InstanceMasks | np.ndarray
+
+    def videos(self) -> tuple[np.ndarray, np.ndarray]:
+        """Vanished and frozen, uint8 ``[F, H, W, 3]``. Raises VideoError for a file that is missing or broken."""
+        vanished, frozen = (
+            video if isinstance(video, np.ndarray) else video.load().frames for video in (self.vanished, self.frozen)
+        )
+        return vanished, frozen
 
     def frozen_ids(self) -> np.ndarray:
         """uint8 ``[F, H, W]``. Raises LayoutError for a file that is missing or broken."""
-        return self.frozen_masks.load()
+        return self.frozen_masks if isinstance(self.frozen_masks, np.ndarray) else self.frozen_masks.load()
 
 
 def read_world(folder: Path) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 - "random recall": as many memory tokens as ever, drawn at random from those a frame may recall, anew for every
   block, frame and step. (For a memory that goes by pose: as many context frames, at random.)
+- "worst recall": as many, those of least affinity.
 - "no recall": none; each frame sees its window alone.
 - "context hidden": the model is given the last context latent frame and nothing before it.
 """
@@ -19,7 +20,12 @@ from torch import Tensor
 from ..errors import OutOfSightError
 from ..memory import AttentionPlan, FrameLayout, FrameSelection, Memory
 
-RANDOM_RECALL, NO_RECALL, CONTEXT_HIDDEN = ABLATIONS = ("random recall", "no recall", "context hidden")
+RANDOM_RECALL, WORST_RECALL, NO_RECALL, CONTEXT_HIDDEN = ABLATIONS = (
+    "random recall",
+    "worst recall",
+    "no recall",
+    "context hidden",
+)
 
 
 class _RandomRecall(Memory):
@@ -48,6 +54,28 @@ class _RandomRecall(Memory):
         return replace(chosen, indices=indices.to(chosen.indices))
 
 
+class _WorstRecall(Memory):
+    """Mixed into a mechanism: scores are turned round. Frames of least overlap enter, where it goes by pose."""
+
+    generator: torch.Generator
+
+    def query_signature(self, query: Tensor, plan: AttentionPlan) -> Tensor:
+        return -super().query_signature(query, plan)
+
+    def pose_scores(self, layout: FrameLayout, plan: AttentionPlan) -> Tensor | None:
+        scores = super().pose_scores(layout, plan)
+        return None if scores is None else -scores
+
+    def select_frames(self, layout: FrameLayout) -> FrameSelection | None:
+        chosen = super().select_frames(layout)
+        if chosen is None:
+            return None
+        score = -chosen.scores.amax(dim=1)
+        score[:, -1] = 2.0  # the last frame is always kept; overlap lies in 0..1
+        indices = score.topk(chosen.indices.shape[1], dim=1).indices.sort(dim=1).values
+        return replace(chosen, indices=indices.to(chosen.indices))
+
+
 class _NoRecall(Memory):
     """Mixed into a mechanism: nothing is recalled."""
 
@@ -68,7 +96,7 @@ def ablated(model: Any, what: str | None, seed: int = 0) -> Iterator[Any]:
     if what in (None, CONTEXT_HIDDEN):
         yield model
         return
-    mixin = _RandomRecall if what == RANDOM_RECALL else _NoRecall
+    mixin = {RANDOM_RECALL: _RandomRecall, WORST_RECALL: _WorstRecall, NO_RECALL: _NoRecall}[str(what)]
     kind = type(model.memory)
     recalls = kind.recall_of is not Memory.recall_of
     if not recalls and (what == NO_RECALL or kind.select_frames is Memory.select_frames):

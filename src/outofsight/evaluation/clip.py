@@ -216,7 +216,7 @@ class EvalClip:
         read = {"context": (context, cut), "target": (truth, frames), "masks": (ids, cut + frames)}
         fates, frozen_ids = {}, None
         if self.fate_files is not None and truth is not None and ids is not None:
-            vanished, frozen = self.fate_files.vanished.load().frames, self.fate_files.frozen.load().frames
+            vanished, frozen = self.fate_files.videos()
             fates, frozen_ids = {"true": truth, "vanished": vanished, "frozen": frozen}, self.fate_files.frozen_ids()
             read |= {"vanished": (vanished, frames), "frozen": (frozen, frames), "frozen masks": (frozen_ids, frames)}
         _check(clip.name, {name: (array, count) for name, (array, count) in read.items() if array is not None})
@@ -246,8 +246,8 @@ def eval_clips(folder: Path, horizontal_fov: float | None = None) -> Iterator[Ev
         yield eval_clip(clip, root / clip.name, horizontal_fov)
 
 
-def eval_clip(clip: Clip, folder: Path, horizontal_fov: float | None = None, *, fates: bool = True) -> EvalClip:
-    """One clip; folder: where its fates would lie, which are looked for unless ``fates`` is False.
+def eval_clip(clip: Clip, folder: Path | Fates, horizontal_fov: float | None = None, *, fates: bool = True) -> EvalClip:
+    """One clip; folder: where its fates would lie, which are looked for unless ``fates`` is False; or the fates.
 
     Raises LayoutError: fates that are announced and not there.
     """
@@ -257,7 +257,9 @@ def eval_clip(clip: Clip, folder: Path, horizontal_fov: float | None = None, *, 
             for path in (clip.context_cameras, clip.target_cameras)
         ]
         clip = replace(clip, context_cameras=cameras[0], target_cameras=cameras[1])
-    files = read_fates(folder) if fates and clip.target is not None else None
+    files = None
+    if fates and clip.target is not None:
+        files = folder if isinstance(folder, Fates) else read_fates(folder)
     names = [subject.id for subject in clip.subjects]
     matter = names if files is None else [clip.subject(name).id for name in files.subjects]
     numbers = tuple(names.index(name) + 1 for name in matter)

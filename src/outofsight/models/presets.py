@@ -22,7 +22,7 @@ class ModelPreset:
         name: the preset's name.
         transformer: arguments of ``WorldTransformer3DModel``.
         vae: arguments of diffusers' ``AutoencoderKLWan``, or with ``_class_name`` those of another of ``CODECS``.
-        text_encoder: arguments of transformers' ``UMT5Config``.
+        text_encoder: arguments of transformers' ``UMT5Config``; empty for a model that is conditioned on no text.
         frames, height, width, fps: of the context video, and of the target's.
         steps, guidance, shift: of the sampler.
         byte_tokenizer: with random weights, text is read byte by byte, so that no vocabulary file is needed.
@@ -50,32 +50,40 @@ class ModelPreset:
     def build(
         self, seed: int = 0, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> dict[str, Any]:
-        """All parts with random weights: ``transformer``, ``vae``, ``text_encoder``, ``tokenizer``.
+        """All parts with random weights: ``transformer``, ``vae``, ``text_encoder``, ``tokenizer`` (None without text).
 
         Raises:
             CheckpointError: the preset has no tokenizer of its own, so only its released weights make a whole.
         """
-        if not self.byte_tokenizer:
+        if self.text_encoder and not self.byte_tokenizer:
             raise CheckpointError(
                 f"preset {self.name!r} has no tokenizer of its own and cannot be built with random weights; "
                 "convert the released ones: outofsight convert hydra.ckpt --base WAN_FOLDER --out FOLDER"
             )
-        from transformers import ByT5Tokenizer, UMT5Config, UMT5EncoderModel
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            parts: dict[str, Any] = {
-                "transformer": self.build_transformer(),
-                "vae": build_codec(self.vae),
-                "text_encoder": UMT5EncoderModel(UMT5Config(**self.text_encoder)),
-            }
+            parts: dict[str, Any] = {"transformer": self.build_transformer(), "vae": build_codec(self.vae)}
+            if self.text_encoder:
+                parts["text_encoder"] = self.build_text_encoder()
             for kind in parts["transformer"].conditioning.values():
                 if "pixels" in kind.needs:
                     parts["finder"] = kind.make_finder()
         built = {name: part.to(device).eval() for name, part in parts.items()}
         if dtype != torch.float32:
             built = {name: part.to(dtype) for name, part in built.items()}
-        return {**built, "tokenizer": ByT5Tokenizer()}
+        return {"text_encoder": None, **built, "tokenizer": _byte_tokenizer() if self.text_encoder else None}
+
+    def build_text_encoder(self) -> Any:
+        """A text encoder of this size with fresh weights."""
+        from transformers import UMT5Config, UMT5EncoderModel
+
+        return UMT5EncoderModel(UMT5Config(**self.text_encoder))
+
+
+def _byte_tokenizer() -> Any:
+    from transformers import ByT5Tokenizer
+
+    return ByT5Tokenizer()
 
 
 def _umt5(width: int, layers: int, heads: int, vocabulary: int, head_width: int, inner: int) -> dict[str, Any]:
@@ -190,4 +198,40 @@ DEBUG = ModelPreset(
     byte_tokenizer=True,
 )
 
-PRESETS: Mapping[str, ModelPreset] = MappingProxyType({preset.name: preset for preset in (HYDRA_1_3B, TINY, DEBUG)})
+# The small world's: pixels as latents, a context that can be appended to, the target regressed from zeros
+SMALL = ModelPreset(
+    name="small",
+    transformer={
+        "patch_size": (1, 1, 1),
+        "num_attention_heads": 4,
+        "attention_head_dim": 32,
+        "in_channels": 216,
+        "out_channels": 216,
+        "text_dim": 8,
+        "freq_dim": 32,
+        "ffn_dim": 256,
+        "num_layers": 4,
+        "memory": "hydra",
+        "memory_options": {"kernel": (2, 1, 1), "top_k": 2, "window": 3, "queries": "target", "affinity": "pooled"},
+        "context_timestep": "clean",
+        "context_attention": "causal",
+        "page_frames": 4,
+        "anchor": "session",
+        "target_start": "zeros",
+        "conditioners": {"pose": {}, "rays": {}, "anchors": {"disparities": (0.0,)}, "clock": {}},
+    },
+    vae={"_class_name": "PatchCodec", "frames": 2, "patch": (6, 6)},  # 216 numbers a latent
+    text_encoder={},
+    frames=15,
+    height=24,
+    width=36,
+    fps=8.0,
+    steps=1,
+    guidance=1.0,
+    shift=5.0,
+    max_text_tokens=1,
+)
+
+PRESETS: Mapping[str, ModelPreset] = MappingProxyType(
+    {preset.name: preset for preset in (HYDRA_1_3B, TINY, SMALL, DEBUG)}
+)

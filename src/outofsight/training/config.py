@@ -50,8 +50,10 @@ class TrainConfig:
     """A complete training run.
 
     Args:
-        data: folder of encoded clips (``outofsight encode``).
+        data: folder of encoded clips (``outofsight encode``), or the name of a small world's preset ("small-easy"), of
+            which clips are drawn as training goes, each once.
         out: folder of the run: checkpoints, config.json, metrics.csv.
+        world: knobs of the small world that ``data`` names, over those of its preset.
         model: a preset's name (fresh weights), a model folder (pipeline or transformer; its weights are where
             training starts from), or the transformer's arguments.
         model_options: arguments of the transformer over those of the preset or folder.
@@ -88,6 +90,7 @@ class TrainConfig:
 
     data: Path
     out: Path
+    world: Mapping[str, Any] = field(default_factory=dict)
     model: str | Mapping[str, Any] = "tiny"
     model_options: Mapping[str, Any] = field(default_factory=dict)
     parts: Path | None = None

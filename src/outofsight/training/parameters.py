@@ -15,8 +15,8 @@ from ..memory import make_layout
 from ..models import PRESETS, WorldTransformer3DModel
 from ..records import read_object
 from .checkpointing import verify_part
+from .clip_source import ClipSource
 from .config import TrainConfig
-from .dataset import LatentDataset
 
 LORA_LAYERS = ("to_q", "to_k", "to_v", "to_out.0")
 ADAPTER = "outofsight"
@@ -117,7 +117,7 @@ def _add_lora(model: Any, rank: int, seed: int) -> None:
         model.add_adapter(adapter, adapter_name=ADAPTER)
 
 
-def idle_parameters(model: Any, data: LatentDataset) -> set[str]:
+def idle_parameters(model: Any, data: ClipSource) -> set[str]:
     """Names of parameters that these clips give no gradient: the memory's, where nothing lies outside a window."""
     entry = data.clips[0]
     patch = model.config.patch_size

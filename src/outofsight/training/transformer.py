@@ -15,22 +15,28 @@ import torch
 from torch import Tensor, nn
 
 from ..components.inputs import needs_intrinsics
+from ..components.video_codec import codec_of
 from ..errors import DatasetError, TrainingError
 from ..models.conditioners import conditioner_names
 from .auxiliary import attach_presence
 from .batches import Part, PartLoader
 from .checkpointing import Checkpoint
+from .clip_source import ClipSource
 from .config import TrainConfig
 from .dataset import LatentDataset
 from .learner import Learner
 from .objective import batch_loss
 from .optimizers import transformer_optimizer
 from .parameters import build_model, choose_parameters, idle_parameters, pipeline_folder
+from .parts import load_parts
 from .run_folder import BegunRun, resume_command
 from .sharding import distribute, make_accelerator
 from .trainer import Objective, Report, TrainResult, run_training
+from .world_source import WorldSource, is_small_world
 
 # model (with the weights to be judged), steps done, folder for samples -> named results
+SMALL_PARTS = "random:small"  # a codec without a network, and no text
+
 Validate = Callable[[Any, int, Path], Mapping[str, float]]
 ByteBar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]  # what, bytes -> advances by so many
 
@@ -62,8 +68,10 @@ def train(
         OutputError: nothing can be written; the last checkpoint stays.
         TrainingInterrupted: Ctrl-C; a checkpoint was written.
     """
-    for folder in (config.data, *([config.held_out] if config.validate_every and config.held_out else [])):
-        verify(LatentDataset(folder), byte_bar)
+    if not is_small_world(config.data):
+        verify(LatentDataset(config.data), byte_bar)
+    if config.validate_every and config.held_out:
+        verify(LatentDataset(config.held_out), byte_bar)
     if config.validate_every and validate is None:
         validate = make_validator(config)
     with _quiet(), closing(TransformerObjective(config, validate)) as objective:
@@ -83,7 +91,7 @@ class TransformerObjective(Objective):
 
     def __init__(self, config: TrainConfig, validator: Validate | None = None) -> None:
         self.config, self.pace, self.out = config, config, config.out
-        self.data = LatentDataset(config.data)
+        self.data: ClipSource = open_clips(config)
         self.clips_per_step = config.batch_size
         self.validator, self.validates = validator, validator is not None and config.validate_every > 0
         self.loader: PartLoader | None = None
@@ -176,15 +184,37 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def check_data(config: TrainConfig, data: LatentDataset, model_config: Any) -> None:
+def open_clips(config: TrainConfig) -> ClipSource:
+    """The clips that a run learns from: a folder of encoded ones, or the stream of a small world.
+
+    Raises:
+        DatasetError, TrainingError: there are none, or not such as the model's codec makes.
+    """
+    if not is_small_world(config.data):
+        if config.world:
+            raise TrainingError(
+                f"world {dict(config.world)} changes the knobs of a small world, and data is {config.data}: name one, "
+                "such as small-easy, or leave world out"
+            )
+        return LatentDataset(config.data)
+    parts = load_parts(str(pipeline_folder(config) or SMALL_PARTS))
+    if parts.text_encoder is not None:
+        raise TrainingError(
+            f"the clips of {config.data} have no text and this model's parts encode some: parts={SMALL_PARTS}, or "
+            "outofsight worlds and encode, and their folder as data"
+        )
+    return WorldSource(str(config.data), config.world, config.seed, codec_of(parts.vae), parts.text_dim)
+
+
+def check_data(config: TrainConfig, data: ClipSource, model_config: Any) -> None:
     """Hold clips, model and objective against one another before anything is computed.
 
     Raises:
         DatasetError: sizes that do not fit, or clips of several geometries.
         TrainingError: an objective that this model or these clips cannot serve.
     """
-    if config.clips is not None and config.clips > len(data):
-        raise TrainingError(f"clips is {config.clips}, and {config.data} holds {len(data)}")
+    if config.clips is not None and data.kept and config.clips > len(data.clips):
+        raise TrainingError(f"clips is {config.clips}, and {config.data} holds {len(data.clips)}")
     data.check_model(model_config)
     shapes = {(entry.context_frames, entry.frames) for entry in data.clips}
     if len(shapes) > 1:
@@ -230,11 +260,10 @@ def make_validator(config: TrainConfig) -> Validate:
             f"validate_every is {config.validate_every}, which takes held_out (encoded clips), held_out_clips (the "
             "folders in which they lie as video) and parts (a folder with the VAE): set them, or validate_every=0"
         )
-    from .parts import load_parts
     from .validate import Validator
 
     vae, held_out = load_parts(str(folder)).vae, LatentDataset(config.held_out)
-    ours, theirs = (data.settings.finder for data in (LatentDataset(config.data), held_out))
+    ours, theirs = (data.settings.finder for data in (open_clips(config), held_out))
     if ours != theirs:
         raise DatasetError(
             f"{config.held_out} was rendered with another finder or renderer than {config.data} (hashes "
@@ -243,13 +272,11 @@ def make_validator(config: TrainConfig) -> Validate:
     return Validator(vae, held_out, list(config.held_out_clips), config.validation)
 
 
-def _check_parts(config: TrainConfig, data: LatentDataset, rendered: bool) -> None:
+def _check_parts(config: TrainConfig, data: ClipSource, rendered: bool) -> None:
     """Refuse latents that another VAE, text encoder, tokenizer or finder made than the model's."""
     folder = pipeline_folder(config)
     if folder is None:
         return
-    from .parts import load_parts
-
     parts = load_parts(str(folder))
     if rendered and parts.finder is None:
         raise DatasetError(

@@ -29,7 +29,8 @@ from ..fingerprints import value_seed
 from ..memory import RetrievalTrace
 from ..sampling import denoise
 from ..video import write_video
-from .dataset import Batch, LatentDataset
+from .clip_source import Batch, ClipSource
+from .dataset import LatentDataset
 from .hashes import vae_hash
 from .objective import batch_conditions
 from .sources import clip_digest, list_clips
@@ -59,8 +60,10 @@ class Validator:
                 f"{latents.folder} was encoded with --true-places: its rendered targets give the ground truth away, so "
                 "nothing can be judged by them. Encode the clips again without"
             )
-        self.vae, self.latents, self.settings = channels_last(vae), latents, settings
+        self.vae, self.settings = channels_last(vae), settings
+        self.latents: ClipSource = latents
         self.count = len(latents) if settings.clips is None else min(settings.clips, len(latents))
+        self._numbers = list(range(self.count))
         self._sources = {source.name: source for source in list_clips(clips)}
         missing = [entry.name for entry in latents.clips[: self.count] if entry.name not in self._sources]
         if missing:
@@ -100,7 +103,7 @@ class Validator:
     def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[EvalClip, np.ndarray, Scores]]:
         for start in range(0, self.count, self.settings.batch):
             numbers = range(start, min(start + self.settings.batch, self.count))
-            batch = self.latents.collate([self.latents[number] for number in numbers])
+            batch = self.latents.collate([self.latents[self._numbers[number]] for number in numbers])
             trace = RetrievalTrace() if self.settings.retrieval and ablation != CONTEXT_HIDDEN else None
             with ablated(model, ablation, self.settings.seed + start):
                 made = self.generate(model, batch, trace, hidden=ablation == CONTEXT_HIDDEN)
@@ -149,7 +152,7 @@ class Validator:
     def fixed_rows(self, report: Progress | None = None) -> dict[str, dict[str, Scores]]:
         """The rows that no model changes: baselines and the VAE's ceiling; measured once."""
         for number in range(self.count if not self._fixed else 0):
-            encoded = self.latents[number]
+            encoded = self.latents[self._numbers[number]]
             clip = self._clip(encoded.name)
             rebuilt = self._decode(encoded.latents[None, :, encoded.context_frames :])[0]
             videos = {row: make(row, clip) for row in (LAST_FRAME, BEST_VIEW)} | {REBUILT: Continuation(rebuilt)}
@@ -164,7 +167,7 @@ class Validator:
         clip = next(iterate_clips(source.root, [name]))
         if clip_digest(clip) != self._digests[name]:
             raise DatasetError(
-                f"{source.folder} is not the clip that was encoded to {self.latents.folder}: encode again"
+                f"{source.folder} is not the clip that was encoded to {self.latents.where}: encode again"
             )
         read = eval_clip(clip, source.folder).read()
         settings = self.latents.settings

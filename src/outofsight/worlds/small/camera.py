@@ -87,7 +87,7 @@ def frame_yaw(world: SmallWorld, yaw: np.ndarray) -> np.ndarray:
     step = np.diff(yaw)
     so_far = np.arange(1, world.stride + 1) * (world.turn / world.stride)
     between = yaw[:-1, None] + np.sign(step)[:, None] * np.minimum(np.abs(step)[:, None], so_far)
-    return np.concatenate([yaw[:1].astype(float), between.ravel()])
+    return np.concatenate([yaw[:1].astype(float), between.ravel()])[: world.frames]
 
 
 def draw_places(world: SmallWorld, rng: np.random.Generator) -> np.ndarray:

@@ -170,8 +170,12 @@ class SmallClip:
         world = self.world
         covered = ((self.ids > 0) & (self.ids <= world.subjects)).astype(np.float32)
         cells = covered.reshape(world.frames, world.rows, world.cell, world.columns, world.cell).mean(axis=(2, 4))
-        later = cells[1:].reshape(world.latents - 1, world.stride, world.rows, world.columns).mean(axis=1)
-        return np.concatenate([cells[:1], later])
+        halves = []
+        for first, latents in ((0, world.context), (world.context_frames, world.target)):
+            later = cells[first + 1 : first + 1 + world.stride * (latents - 1)]
+            grouped = later.reshape(latents - 1, world.stride, world.rows, world.columns).mean(axis=1)
+            halves += [cells[first : first + 1], grouped]
+        return np.concatenate(halves)
 
     @cached_property
     def clip(self) -> Clip:

@@ -138,8 +138,8 @@ class SmallWorld:
 
     @property
     def frames(self) -> int:
-        """Video frames of both halves, ``stride (latents - 1) + 1``."""
-        return self.stride * (self.latents - 1) + 1
+        """Video frames of both halves, which are coded apart: ``stride (n - 1) + 1`` of n latent frames each."""
+        return self.context_frames + self.stride * (self.target - 1) + 1
 
     @property
     def target_frames(self) -> int:

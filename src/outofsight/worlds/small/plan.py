@@ -189,7 +189,7 @@ def _placed(
     motion adds to v [F]."""
     times = world.times()
     ends = np.array([camera.leave, min(camera.arrive, world.latents - 1)])
-    first, last = ends * world.stride
+    first, last = np.minimum(ends * world.stride, world.frames - 1)
     start = rng.uniform(-0.9, 0.9) * world.half
     speed = rng.uniform(*world.speed)
     across, down = displacement(kind, times, float(ends[0]), speed, world.figures == "walks", rng)
@@ -220,7 +220,7 @@ def _followed(
         there = 0
         for _ in range(3):  # when it arrives depends on where
             arrive = min(script(world, turns, there).arrive, world.latents - 1)
-            there = round(float(u[arrive * world.stride] + rng.uniform(-1, 1)))
+            there = round(float(u[min(arrive * world.stride, world.frames - 1)] + rng.uniform(-1, 1)))
         camera = script(world, turns, there)
     return u, camera
 

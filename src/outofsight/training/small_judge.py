@@ -1,0 +1,93 @@
+"""A model of the small world judged on clips that are drawn and held out: no files, exact pixels.
+
+Written clips are videos with lossy colours; at 24 x 36 pixels that loss is no smaller than what is to be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..components.video_codec import codec_of
+from ..datasets.world_extras import Fates
+from ..errors import GeometryError
+from ..evaluation.clip import EvalClip, eval_clip
+from ..worlds.small import SmallClip, judged, small_world
+from .validate import Validator
+from .validation_report import ValidationSettings
+from .world_source import WorldSource
+
+SPLIT, SEED = "test", 1_000_000  # hues (or scenes and subjects) that no training clip has
+
+
+class SmallJudge(Validator):
+    """The first clips of a world's test split that tell the fates apart (``SmallClip.is_judged``).
+
+    Args:
+        codec: the model's. text_dim: width of its text.
+        name: of the world's preset. options: its knobs, changed.
+        settings: see :class:`ValidationSettings`; ``clips`` None takes 256.
+        seed: of the stream.
+
+    Raises:
+        TrainingError, DatasetError: no such knobs, or a codec that does not fit the world.
+    """
+
+    def __init__(
+        self,
+        codec: Any,
+        text_dim: int,
+        name: str,
+        options: Mapping[str, Any] | None = None,
+        settings: ValidationSettings | None = None,
+        seed: int = SEED,
+    ) -> None:
+        self.settings = settings or ValidationSettings(steps=1, clips=256, batch=16)
+        self.vae, self.count = codec, self.settings.clips or 256
+        self.latents = WorldSource(name, {**(options or {}), "split": SPLIT}, seed, codec_of(codec), text_dim)
+        self.world = small_world(name, **{**(options or {}), "split": SPLIT})
+        drawn = list(islice(judged(self.world, seed), self.count))
+        self._drawn: dict[str, SmallClip] = {clip.name: clip for clip in drawn}
+        self._numbers = [clip.number for clip in drawn]
+        self._fixed = {}
+        self._read = lru_cache(maxsize=None)(self._as_eval_clip)
+
+    def _clip(self, name: str) -> EvalClip:
+        return self._read(name)
+
+    def _as_eval_clip(self, name: str) -> EvalClip:
+        clip = self._drawn[name]
+        subjects = tuple(track.id for track in clip.clip.subjects[: self.world.subjects])
+        return eval_clip(clip.clip, Fates(subjects, clip.vanished, clip.frozen, clip.frozen_ids)).read()
+
+    def within_a_cell(self, videos: Mapping[str, np.ndarray]) -> float:
+        """Share of subjects whose colour is brightest within one cell of their true middle, in frames of their return.
+
+        ``videos``: uint8 ``[Ft, h, w, 3]`` of each clip by name. In each frame, the place of the subject's size where
+        the mean colour is nearest to its own counts as where it is drawn.
+
+        Raises GeometryError where figures have no colour of their own.
+        """
+        if self.world.figures != "shapes":
+            raise GeometryError(f"figures {self.world.figures!r} have no one colour to look for: expected 'shapes'")
+        hits = [hit for name, video in videos.items() for hit in _places(self._drawn[name], video)]
+        return float(np.mean(hits)) if hits else float("nan")
+
+
+def _places(clip: SmallClip, video: np.ndarray) -> list[bool]:
+    from scipy.ndimage import uniform_filter
+
+    world, found = clip.world, []
+    width = max(1, round(2 * world.radius * world.cell * 0.75))
+    for index in range(world.subjects):
+        colour = np.array(clip.plan.figures[index].colour) * 255
+        for frame in np.flatnonzero(clip.returned[index, world.context_frames :]):
+            x, y = clip.pixels[index, world.context_frames + frame]
+            mean = uniform_filter(video[frame].astype(np.float32), size=(width, width, 1), mode="nearest")
+            row, column = np.unravel_index(((mean - colour) ** 2).sum(axis=-1).argmin(), mean.shape[:2])
+            found.append(bool(np.hypot(column + 0.5 - x, row + 0.5 - y) <= world.cell))
+    return found
