@@ -20,13 +20,26 @@ def _option(text: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, help=text, **more)
 
 
+def _list_presets(asked: bool) -> None:
+    if asked:
+        from ..worlds.makers import preset_lines
+
+        for line in preset_lines():
+            say(line)
+        raise typer.Exit
+
+
 @reports_errors
 def worlds(
     clips: Annotated[int, _option("How many clips the folder is to hold.")],
     out: Annotated[Path, _option("The folder; a run that was stopped goes on there.")],
     seed: Annotated[int, _option("Of everything; the same seed makes the same clips.", min=0)] = 0,
     preset: Annotated[
-        str, _option("tiny (160x96, 6 fps, 25+25), tiny-30fps, small (256x144, 15 fps, 77+77) or hm-world (832x480).")
+        str,
+        _option(
+            "tiny (160x96, 6 fps, 25+25), tiny-30fps, small (256x144, 15 fps, 77+77), hm-world (832x480), or a small "
+            "world: small-easy (36x24, 15+16), small-scenes ...; --list-presets names all."
+        ),
     ] = "tiny",
     workers: Annotated[int | None, _option("Processes; as many as there are CPU cores.", min=1)] = None,
     split: Annotated[str, _option("train, or test: scenes and subjects that train has not.")] = "train",
@@ -38,6 +51,10 @@ def worlds(
         bool | None,
         _option("Also render each target vanished and frozen; by default for test.", "--fates/--no-fates"),
     ] = None,
+    list_presets: Annotated[
+        bool,
+        typer.Option("--list-presets", callback=_list_presets, is_eager=True, help="List the presets and end."),
+    ] = False,
     preview: Annotated[bool, _option("Also write a contact sheet, preview.png.", "--preview")] = False,
 ) -> None:
     """Make clips in which someone leaves the frame and comes back, with the truth attached.

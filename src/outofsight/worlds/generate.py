@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -58,6 +58,20 @@ class Seconds:
             setattr(self, name, getattr(self, name) + value)
 
 
+class Made(Protocol):
+    """A clip in memory, of any kind of world. fates: "vanished", "frozen" -> target frames; frozen_ids [F,H,W]."""
+
+    clip: Clip
+    fates: dict[str, np.ndarray]
+    frozen_ids: np.ndarray | None
+
+    def world_json(self) -> dict[str, Any]:
+        """What world.json holds beyond the released files."""
+
+    def row(self) -> Row:
+        """The manifest's row, without the files."""
+
+
 @dataclass(eq=False)
 class RenderedClip:
     """A clip in memory. fates: "vanished", "frozen" -> target frames uint8 [F,H,W,3]; frozen_ids [F,H,W].
@@ -74,6 +88,14 @@ class RenderedClip:
     frozen_ids: np.ndarray | None = None
     fated: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
+
+    def world_json(self) -> dict[str, Any]:
+        """As `Made`."""
+        return _world(self)
+
+    def row(self) -> Row:
+        """As `Made`."""
+        return _row(self)
 
 
 @functools.lru_cache(maxsize=64)
@@ -215,7 +237,7 @@ class ClipMaker(AbstractContextManager["ClipMaker"]):
         made.fated, made.held = fated, tuple(last[index] for index in fated)
 
 
-def write(made: RenderedClip, out: Path) -> Path:
+def write(made: Made, out: Path) -> Path:
     """Write a clip to out/HM-World/<name>/: the released files, world.json, and fates/ where they were rendered.
 
     Raises OutputError where the place cannot be written to; no half-written folder stays.
@@ -224,7 +246,7 @@ def write(made: RenderedClip, out: Path) -> Path:
     workplace = out / MAKING / f"{made.clip.name}-{uuid.uuid4().hex[:8]}"
     try:
         folder = write_clip(made.clip, workplace)
-        (folder / WORLD_FILE).write_text(json.dumps(_world(made), allow_nan=False), encoding="utf-8")
+        (folder / WORLD_FILE).write_text(json.dumps(made.world_json(), allow_nan=False), encoding="utf-8")
         if made.frozen_ids is not None:
             (folder / FATES).mkdir()
             for name, video in made.fates.items():
@@ -275,8 +297,12 @@ def _world(made: RenderedClip) -> dict[str, Any]:
     return world
 
 
-def row_of(made: RenderedClip, folder: Path) -> Row:
+def row_of(made: Made, folder: Path) -> Row:
     """The manifest's row of a written clip."""
+    return {**made.row(), "files": checksums(folder)}
+
+
+def _row(made: RenderedClip) -> Row:
     plan = made.staging.plan
     fps = made.staging.preset.fps
     hidden = {}
@@ -299,7 +325,6 @@ def row_of(made: RenderedClip, folder: Path) -> Row:
         "horizontal_fov": plan.camera.fov,
         "re-entries": hidden,
         "caption": made.clip.caption,
-        "files": checksums(folder),
     }
 
 

@@ -63,13 +63,13 @@ def contact_sheet(out: Path, rows: Sequence[Row], file: Path, *, columns: int = 
     for row in chosen:
         folder = out / DATA / str(row["name"])
         clip = read_clip(folder)
-        picture = _shrunk(strip(clip, columns))
+        picture = _fitted(strip(clip, columns))
         parts.append(
             _line(f"{row['name']}  {row['family']}  {row['shot']}  {' '.join(row['paths'])}", picture.shape[1])
         )
         parts.append(picture)
         if (folder / FATES).is_dir():
-            fates = _shrunk(fates_strip(folder, clip, columns))
+            fates = _fitted(fates_strip(folder, clip, columns))
             parts.append(_padded(fates, picture.shape[1]))
     width = max(part.shape[1] for part in parts)
     image = Image.fromarray(np.concatenate([_padded(part, width) for part in parts]))
@@ -77,9 +77,13 @@ def contact_sheet(out: Path, rows: Sequence[Row], file: Path, *, columns: int = 
         image.save(beside, format="PNG")
 
 
-def _shrunk(picture: np.ndarray, most: int = 1800) -> np.ndarray:
+def _fitted(picture: np.ndarray, most: int = 1800) -> np.ndarray:
+    """Shrunk to at most that width; small ones are made a whole number of times larger."""
     from PIL import Image
 
+    times = max(1, most // 2 // picture.shape[1])
+    if times > 1:
+        return picture.repeat(times, axis=0).repeat(times, axis=1)
     if picture.shape[1] <= most:
         return picture
     height = round(picture.shape[0] * most / picture.shape[1])

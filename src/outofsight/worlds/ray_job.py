@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutOfSightError, WorldsError
-from .generate import ClipMaker, Seconds, preset_of
+from .generate import Seconds
+from .makers import Maker, maker_of
 from .manifest import Row, Settings
 from .runner import Outcome, Report, make_clips, make_one
 
@@ -27,11 +28,11 @@ class _Worker:
 
     def __init__(self, settings: Settings, out: str) -> None:
         self._settings, self._out = settings, Path(out)
-        self._maker: ClipMaker | None = None
+        self._maker: Maker | None = None
 
     def make(self, index: int) -> tuple[Row, Seconds]:
         if self._maker is None:
-            self._maker = ClipMaker(preset_of(self._settings)).__enter__()
+            self._maker = maker_of(self._settings).__enter__()
         return make_one(self._maker, self._settings, index, self._out)
 
 

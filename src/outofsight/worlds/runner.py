@@ -16,9 +16,8 @@ from ..errors import WorldsError
 from ..io import locked
 from ..processes import in_processes
 from . import manifest
-from .catalogue import CATALOGUE
-from .engine.plan import VERSION, parse_mix, plan_clip, split_families
-from .generate import DATA, MAKING, ClipMaker, Seconds, preset_of, row_of, write
+from .generate import DATA, MAKING, Seconds, row_of, write
+from .makers import Maker, check_settings, maker_of, version_of
 from .manifest import Row, Settings
 
 Report = Callable[[Row, Seconds], None]
@@ -41,10 +40,7 @@ def check(settings: Settings, clips: int) -> None:
     """Raises WorldsError for what cannot be made, before anything is written."""
     if clips < 1:
         raise WorldsError(f"--clips {clips}: nothing to make; give at least 1")
-    preset_of(settings)
-    parse_mix(settings.mix)
-    split_families(CATALOGUE, settings.split)
-    plan_clip(CATALOGUE, settings.seed, 0, settings.preset, settings.split, settings.mix, settings.subjects)
+    check_settings(settings)
 
 
 def make_clips(
@@ -66,7 +62,7 @@ def make_clips(
     if workers < 1:
         raise WorldsError(f"--workers {workers}: expected at least 1")
     with locked(out):
-        manifest.open_folder(out, settings, VERSION)
+        manifest.open_folder(out, settings, version_of(settings))
         rows = manifest.verified(out, DATA, MAKING, manifest.read_rows(out, DATA, settings), settings)
         beyond = sorted(index for index in rows if index >= clips)
         if beyond:
@@ -91,7 +87,7 @@ def make_clips(
     return outcome
 
 
-def make_one(maker: ClipMaker, settings: Settings, index: int, out: Path) -> tuple[Row, Seconds]:
+def make_one(maker: Maker, settings: Settings, index: int, out: Path) -> tuple[Row, Seconds]:
     """Make and write one clip; an unfinished or orphaned folder in its place is removed."""
     maker.seconds = Seconds()
     made = maker.make(settings, index)
@@ -106,14 +102,14 @@ def _on_this_machine(settings: Settings, todo: list[int], out: Path, workers: in
     if not todo:
         return
     if workers == 1 or len(todo) == 1:
-        with ClipMaker(preset_of(settings)) as maker:
+        with maker_of(settings) as maker:
             for index in todo:
                 yield make_one(maker, settings, index, out)
         return
     yield from in_processes(_work, todo, min(workers, len(todo)), _start_worker, (settings, out))
 
 
-_maker: ClipMaker | None = None
+_maker: Maker | None = None
 _job: tuple[Settings, Path] | None = None
 
 
@@ -127,5 +123,5 @@ def _work(index: int) -> tuple[Row, Seconds]:
     assert _job is not None
     settings, out = _job
     if _maker is None:  # here and not at the start, so that its errors reach the parent
-        _maker = ClipMaker(preset_of(settings)).__enter__()
+        _maker = maker_of(settings).__enter__()
     return make_one(_maker, settings, index, out)

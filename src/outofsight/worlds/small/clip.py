@@ -10,12 +10,14 @@ import numpy as np
 
 from ...cameras import CameraPath
 from ...clips import Clip, Event, SubjectTrack
+from ...errors import WorldsError
 from . import assets
 from .camera import poses
 from .draw import Drawing
 from .options import SmallWorld
 from .plan import Figure, Plan, plan_clip
 
+_ATTEMPTS = 16
 _JUDGED = 1.5  # radii between true and last seen, on average, from which on a clip tells the fates apart
 
 
@@ -86,6 +88,16 @@ class SmallClip:
         cut = self.world.context_frames
         seen = self.visible[: self.world.subjects, :cut]
         return tuple(int(np.flatnonzero(row)[-1]) if row.any() else cut - 1 for row in seen)
+
+    @property
+    def away(self) -> tuple[tuple[int, int], ...]:
+        """For each subject the frames at which it left the view and at which it came back for the first time in the
+        target."""
+        found = []
+        for seen, back in zip(self.visible, self.returned, strict=False):
+            returned = int(back.argmax())
+            found.append((int(np.flatnonzero(seen[:returned])[-1]) + 1, returned))
+        return tuple(found)
 
     @cached_property
     def displaced(self) -> np.ndarray:
@@ -193,7 +205,7 @@ class SmallClip:
         place = (
             "a wall of soft colours" if self.plan.panorama is None else assets.load_panorama(self.plan.panorama).place
         )
-        gone = "waits" if not self.plan.camera.yaw[self.plan.camera.leave :].any() else "turns away and back"
+        gone = "waits" if self.plan.waits else "turns away and back"
         verb = "moves" if len(who) == 1 else "move"
         return f"{' and '.join(who).capitalize()} {verb} before {place}; the camera {gone}."
 
@@ -250,10 +262,17 @@ def draw_clip(world: SmallWorld, seed: int, number: int) -> SmallClip:
 
     Raises WorldsError where the knobs leave no clip in which the subjects leave and come back.
     """
-    plan = plan_clip(world, seed, number)
-    drawing = Drawing(plan)
-    frames, ids = drawing.paint()
-    return SmallClip(plan, drawing, frames, ids, poses(world, plan.yaw, plan.places))
+    for attempt in range(_ATTEMPTS):
+        plan = plan_clip(world, seed, number, attempt)
+        drawing = Drawing(plan)
+        frames, ids = drawing.paint()
+        clip = SmallClip(plan, drawing, frames, ids, poses(world, plan.yaw, plan.places))
+        if clip.returned.any(axis=1).all():  # scenery may hide what geometry promised
+            return clip
+    raise WorldsError(
+        f"small clip {number} of seed {seed}: {_ATTEMPTS} plans were drawn, and in none of them all subjects come back "
+        f"by the pixels; the knobs leave too little room: {world}"
+    )
 
 
 def colour_word(colour: tuple[float, float, float]) -> str:

@@ -54,6 +54,7 @@ class Plan:
     world: SmallWorld
     seed: int
     number: int
+    attempt: int
     camera: CameraScript
     yaw: np.ndarray
     places: np.ndarray
@@ -63,29 +64,35 @@ class Plan:
     turned: float = 0.0  # cells by which the wall is turned
     mirrored: bool = False
 
+    @property
+    def waits(self) -> bool:
+        """Whether the camera stays at home while a subject passes behind an occluder."""
+        return any(figure.kind == "behind" for figure in self.figures)
+
     def generator(self, what: int) -> np.random.Generator:
         """Random numbers of this clip for one purpose."""
-        return generator(self.world, self.seed, self.number, what)
+        return generator(self.world, (self.seed, self.number, self.attempt), what)
 
 
-def generator(world: SmallWorld, seed: int, number: int, what: int) -> np.random.Generator:
-    """The generator of a clip for one purpose (0 plan, 1 wall, 2 looks, 3 distractors)."""
-    return np.random.default_rng([seed, SPLITS.index(world.split), number, what])
+def generator(world: SmallWorld, which: tuple[int, int, int], what: int) -> np.random.Generator:
+    """Of one attempt at a clip (seed, number, attempt), for one purpose: 0 plan, 1 wall, 2 looks, 3 distractors."""
+    return np.random.default_rng([which[0], SPLITS.index(world.split), *which[1:], what])
 
 
-def plan_clip(world: SmallWorld, seed: int, number: int) -> Plan:
-    """The plan of a clip. Its subjects are seen in the context, hidden around the cut and seen again in the target.
+def plan_clip(world: SmallWorld, seed: int, number: int, attempt: int = 0) -> Plan:
+    """The plan of a clip, or of a further attempt at it where the pixels did not confirm one.
 
-    Raises WorldsError where the knobs leave no such clip, or for a seed or number below 0.
+    By geometry, its subjects are seen in the context, hidden around the cut and seen again in the target. Raises
+    WorldsError where the knobs leave no such clip, or for a seed or number below 0.
     """
     if seed < 0 or number < 0:
         raise WorldsError(f"small clip {number} of seed {seed}: expected whole numbers of at least 0")
-    rng = generator(world, seed, number, 0)
-    others = generator(world, seed, number, 2)
-    for attempt in range(_TRIES):
-        if attempt % _WITH_ONE_CAST == 0:  # scenery may stand before every way of these subjects
+    which = seed, number, attempt
+    rng, others = (generator(world, which, what) for what in (0, 2))
+    for tried in range(_TRIES):
+        if tried % _WITH_ONE_CAST == 0:  # scenery may stand before every way of these subjects
             looks = _Looks(world, others)
-        plan = _attempt(world, seed, number, rng, looks)
+        plan = _attempt(world, which, rng, looks)
         if plan is not None:
             return _with_distractors(plan, looks)
     raise WorldsError(
@@ -150,7 +157,7 @@ def from_hsv(hue: float, saturation: float, value: float) -> tuple[float, float,
     return red, green, blue
 
 
-def _attempt(world: SmallWorld, seed: int, number: int, rng: np.random.Generator, looks: _Looks) -> Plan | None:
+def _attempt(world: SmallWorld, which: tuple[int, int, int], rng: np.random.Generator, looks: _Looks) -> Plan | None:
     turns = draw_turns(world, rng)
     places = draw_places(world, rng)
     kinds = [str(rng.choice(world.motions)) for _ in range(world.subjects)]
@@ -176,7 +183,7 @@ def _attempt(world: SmallWorld, seed: int, number: int, rng: np.random.Generator
         figures.append(looks.figure(index, kind, u, v))
     name = None if looks.panorama is None else looks.panorama.name
     plan = Plan(
-        world, seed, number, camera, frame_yaw(world, camera.yaw), places, tuple(figures), occluders, name,
+        world, *which, camera, frame_yaw(world, camera.yaw), places, tuple(figures), occluders, name,
         looks.turned, looks.mirrored,
     )  # fmt: skip
     return plan if all(_returns(plan, figure) for figure in figures) else None
