@@ -13,7 +13,7 @@ import pytest
 
 from outofsight.errors import GeometryError, OutputError, VideoError
 from outofsight.framing import fit
-from outofsight.video import Video, fit_frame, probe_video, read_video, write_video
+from outofsight.video import Video, fit_frame, join_videos, probe_video, read_video, write_video
 
 
 def moving_square(frames: int = 6, height: int = 48, width: int = 64) -> np.ndarray:
@@ -211,3 +211,14 @@ def test_real_clip(shared: Path) -> None:
 def test_video_knows_its_size() -> None:
     video = Video(moving_square(3), 15.0)
     assert (len(video), video.size) == (3, (48, 64))
+
+
+def test_an_exact_video_keeps_every_pixel_also_when_joined(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (7, 24, 36, 3), dtype=np.uint8)
+    for name, part in (("a", frames[:4]), ("b", frames[4:])):
+        write_video(tmp_path / f"{name}.mp4", part, 8.0, exact=True)
+    assert np.array_equal(read_video(tmp_path / "a.mp4").frames, frames[:4])
+    join_videos([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "all.mp4")
+    assert np.array_equal(read_video(tmp_path / "all.mp4").frames, frames)
+    write_video(tmp_path / "usual.mp4", frames, 8.0)
+    assert not np.array_equal(read_video(tmp_path / "usual.mp4").frames, frames)

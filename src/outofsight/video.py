@@ -180,10 +180,13 @@ def fit_frame(frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, str
     return framing.picture(frame), framing.note
 
 
-def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float | Fraction, *, crf: int = 17) -> None:
+def write_video(
+    path: str | os.PathLike[str], frames: np.ndarray, fps: float | Fraction, *, crf: int = 17, exact: bool = False
+) -> None:
     """Write uint8 frames [F,H,W,3] as mp4 (h264, yuv420p): beside the file first, then renamed over it.
 
-    crf: x264's quality, 0 (lossless but for the colour sampling) to 51; 17 is visually lossless. Raises
+    crf: x264's quality, 0 (lossless but for the colour sampling) to 51; 17 is visually lossless. exact: every pixel as
+    it is given (h264 in RGB), for pictures so small that halved colours are seen; not all browsers play it. Raises
     GeometryError for frames that h264 in yuv420p cannot hold (odd sizes) and OutputError where the place
     cannot be written to; no partial file stays.
     """
@@ -198,7 +201,7 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float | F
     import av
 
     with replacing(file, av.FFmpegError) as beside:
-        _encode(beside, frames, Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR), crf)
+        _encode(beside, frames, Fraction(fps).limit_denominator(_MAX_FPS_DENOMINATOR), 0 if exact else crf, exact)
 
 
 def join_videos(parts: Sequence[str | os.PathLike[str]], path: str | os.PathLike[str]) -> None:
@@ -243,7 +246,7 @@ def _check_frames(frames: np.ndarray) -> None:
         )
 
 
-def _encode(file: Path, frames: np.ndarray, rate: Fraction, crf: int) -> None:
+def _encode(file: Path, frames: np.ndarray, rate: Fraction, crf: int, exact: bool) -> None:
     import av
 
     with av.open(str(file), "w") as container:
@@ -251,9 +254,9 @@ def _encode(file: Path, frames: np.ndarray, rate: Fraction, crf: int) -> None:
         # same frames give other bytes, and other pixels, on every run. "veryfast" takes 0.4 of the time of
         # "medium" for files a tenth larger
         options = {"crf": str(crf), "mbtree": "0", "preset": "veryfast"}
-        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream = container.add_stream("libx264rgb" if exact else "libx264", rate=rate, options=options)
         stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
+        stream.pix_fmt = "rgb24" if exact else "yuv420p"
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate

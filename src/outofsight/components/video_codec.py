@@ -55,7 +55,7 @@ class VideoCodec(Protocol):
     frame_stride: video frames per latent frame. pixel_strides: rows and columns of pixels per latent. channels: of
     latents. dtype: what it computes in. statistics: mean and standard deviation of each channel, for the
     normalisation. tiled: whether it works in tiles now, and so cannot be streamed. whole: whether one call computes
-    what a stream does (no tiles, no slices).
+    what a stream does (no tiles, no slices). exact: whether a video comes back as it was.
     """
 
     @property
@@ -72,6 +72,8 @@ class VideoCodec(Protocol):
     def tiled(self) -> bool: ...
     @property
     def whole(self) -> bool: ...
+    @property
+    def exact(self) -> bool: ...
 
     def facts(self) -> Mapping[str, Any]:
         """What its latents depend on beside its weights, as JSON holds it: part of its identity on disk."""

@@ -48,6 +48,10 @@ class WanCodec:
         return bool(self.vae.use_tiling)
 
     @property
+    def exact(self) -> bool:
+        return False
+
+    @property
     def whole(self) -> bool:
         return not (self.vae.use_tiling or self.vae.use_slicing)
 

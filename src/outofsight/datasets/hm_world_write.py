@@ -22,14 +22,15 @@ from .hm_world_layouts import CAPTION_FILES, DATA_FOLDER
 _RED = np.array([255, 0, 0], dtype=np.uint8)
 
 
-def write_clip(clip: Clip, root: str | os.PathLike[str], layout: str = "released") -> Path:
+def write_clip(clip: Clip, root: str | os.PathLike[str], layout: str = "released", *, exact: bool = False) -> Path:
     """Write `clip` to <root>/HM-World/<clip.name>/, its caption to <root>/HM-World/caption.txt; returns the
     folder.
 
     Cameras are kept in their own world (Unreal axes and centimetres; a right-handed world makes matrices of
     determinant -1, of which the released loader computes the same relative vectors). Beside the released
     files go instance_masks.npz (ids, which a red mask cannot hold) and extras.json. Videos on disk are copied
-    as they are, arrays encoded. Several processes may write to one root. Raises LayoutError for a clip that
+    as they are, arrays encoded, with ``exact`` pixel by pixel. Several processes may write to one root.
+    Raises LayoutError for a clip that
     the layout cannot hold, OutputError where the place cannot be written to or is taken; no half-written
     sample stays.
     """
@@ -45,8 +46,8 @@ def write_clip(clip: Clip, root: str | os.PathLike[str], layout: str = "released
         beside.mkdir(parents=True)
         for name, content in files.items():
             (beside / name).write_text(content, encoding="utf-8")
-        _write_half(beside / "cond.mp4", clip.context, clip)
-        _write_half(beside / "tgt.mp4", clip.target, clip)
+        _write_half(beside / "cond.mp4", clip.context, clip, exact)
+        _write_half(beside / "tgt.mp4", clip.target, clip, exact)
         _write_masks(beside, clip)
         # First the caption: a line without its sample harms nothing, and the last line of a path counts.
         _append_line(folder / CAPTION_FILES[0], f"{clip.name}/tgt.mp4\t{clip.caption}")
@@ -123,11 +124,12 @@ def _check(clip: Clip) -> None:
         )
 
 
-def _write_half(file: Path, source: np.ndarray | VideoFile | None, clip: Clip) -> None:
+def _write_half(file: Path, source: np.ndarray | VideoFile | None, clip: Clip, exact: bool) -> None:
     if isinstance(source, VideoFile) and source.indices is None:
         shutil.copyfile(source.path, file)
     elif source is not None:
-        write_video(file, source if isinstance(source, np.ndarray) else source.load().frames, clip.fps)
+        frames = source if isinstance(source, np.ndarray) else source.load().frames
+        write_video(file, frames, clip.fps, exact=exact)
 
 
 def _write_masks(folder: Path, clip: Clip) -> None:

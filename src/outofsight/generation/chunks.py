@@ -32,6 +32,7 @@ class Progress:
         seconds: of each part of the work, over all chunks.
         traces: names of trace files.
         resumed_at_step: where a chunk was taken up last, within its steps.
+        exact: whether videos keep every pixel, as those of models without a VAE do.
     """
 
     out: OutputPaths
@@ -43,6 +44,7 @@ class Progress:
     seconds: dict[str, float] = field(default_factory=dict)
     traces: list[str] = field(default_factory=list)
     resumed_at_step: int | None = None
+    exact: bool = False
 
     @property
     def video(self) -> Path:
@@ -69,10 +71,10 @@ class Progress:
             if video is None:
                 self.out.forget_session()  # another run's: a kill must not leave half of each
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_video(place, frames, self.fps)
+            write_video(place, frames, self.fps, exact=self.exact)
         else:
             new = self.out.session / "new-chunk.mp4"
-            write_video(new, frames, self.fps)
+            write_video(new, frames, self.fps, exact=self.exact)
             join_videos([before, new], place)
             new.unlink()
         self.frames.append(len(frames))

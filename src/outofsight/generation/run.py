@@ -202,8 +202,8 @@ class _Run:
         pipe = self.runner.pipe
         if kept is None:
             self.session.pipe, self.session.seed = pipe, seed
-            return Progress(self.out, self.mark, seed, self.inputs.fps)
-        context = self.session.context
+            return Progress(self.out, self.mark, seed, self.inputs.fps, exact=pipe.codec.exact)
+        context, kept.exact = self.session.context, pipe.codec.exact
         self.session = Session.load(pipe, self.out.session)
         self.session.trace = self.request.trace
         self.note(f"resumed from {self.out.session}: {len(kept.frames)} of {len(self.ahead)} chunks are done")

@@ -42,6 +42,7 @@ class PatchCodec(ModelMixin, ConfigMixin):
     has_weights: ClassVar[bool] = False
     tiled: ClassVar[bool] = False
     whole: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
 
     @register_to_config
     def __init__(

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -59,11 +59,13 @@ class Seconds:
 
 
 class Made(Protocol):
-    """A clip in memory, of any kind of world. fates: "vanished", "frozen" -> target frames; frozen_ids [F,H,W]."""
+    """A clip in memory, of any kind of world. fates: "vanished", "frozen" -> target frames; frozen_ids [F,H,W]; exact:
+    its videos are to keep every pixel."""
 
     clip: Clip
     fates: dict[str, np.ndarray]
     frozen_ids: np.ndarray | None
+    exact: ClassVar[bool]
 
     def world_json(self) -> dict[str, Any]:
         """What world.json holds beyond the released files."""
@@ -88,6 +90,7 @@ class RenderedClip:
     frozen_ids: np.ndarray | None = None
     fated: tuple[int, ...] = ()
     held: tuple[int, ...] = ()
+    exact: ClassVar[bool] = False  # videos keep every pixel
 
     def world_json(self) -> dict[str, Any]:
         """As `Made`."""
@@ -245,12 +248,12 @@ def write(made: Made, out: Path) -> Path:
     place = out / DATA / made.clip.name
     workplace = out / MAKING / f"{made.clip.name}-{uuid.uuid4().hex[:8]}"
     try:
-        folder = write_clip(made.clip, workplace)
+        folder = write_clip(made.clip, workplace, exact=made.exact)
         (folder / WORLD_FILE).write_text(json.dumps(made.world_json(), allow_nan=False), encoding="utf-8")
         if made.frozen_ids is not None:
             (folder / FATES).mkdir()
             for name, video in made.fates.items():
-                write_video(folder / FATES / f"{name}.mp4", video, made.clip.fps)
+                write_video(folder / FATES / f"{name}.mp4", video, made.clip.fps, exact=made.exact)
             np.savez_compressed(folder / FATES / "frozen_masks.npz", ids=made.frozen_ids)
         place.parent.mkdir(parents=True, exist_ok=True)
         os.rename(folder, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class DrawnClip:
     clip: Clip
     fates: dict[str, np.ndarray] = field(default_factory=dict)
     frozen_ids: np.ndarray | None = None
+    exact: ClassVar[bool] = True  # videos keep every pixel: halved colours would be seen in pictures so small
 
     def world_json(self) -> dict[str, Any]:
         """What world.json holds beyond the released files."""
