@@ -39,7 +39,7 @@ def test_a_clip_is_continued_scored_and_shown(tmp_path: Path, capsys: pytest.Cap
     said = capsys.readouterr()
     assert "last frame held" in said.out and "recalled.png" in said.out and "back in view" in said.err
     beside = read_video(tmp_path / "out" / "context_generated_truth.mp4").frames
-    assert beside.shape == (9, 2 * HEIGHT + 16, 4 * 2 * WIDTH + 18, 3)
+    assert beside.shape == (9, 6 * HEIGHT + 16, 4 * 6 * WIDTH + 18, 3)
     with Image.open(tmp_path / "out" / "recalled.png") as picture:
         pixels = np.asarray(picture)
     # of the two tokens, that of latent frames 0 and 1 shows the subject, that of frame 2 does not

@@ -44,15 +44,15 @@ def test_the_packaged_clip_is_of_the_test_split_and_has_its_fates() -> None:
     assert any("re-entered" in clip.phases(subject.id) for subject in clip.subjects)
 
 
-def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_of_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out)]) == 0
+    assert main(["demo", "--world", "people", "--out", str(out)]) == 0
     said = capsys.readouterr()
     rows = {line.split("  ")[0]: line.split()[-4:] for line in said.out.splitlines() if line.count(".") >= 3}
     model, view, hold = (float(rows[name][0]) for name in ("this model", "best view copied", "last frame held"))
     assert model > max(view, hold) + 1.5
     assert "above the better baseline" in said.err
-    for command in ("demo --fresh", "generate --replay", "worlds", "doctor"):
+    for command in ("demo --world people --fresh", "generate --replay", "worlds", "doctor"):
         assert f"outofsight {command}" in said.out
     assert (
         read_video(out / "context_generated_truth.mp4").frames.shape[0]
@@ -60,3 +60,17 @@ def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     with Image.open(out / "recalled.png") as picture:
         assert np.asarray(picture).std() > 20
+
+
+def test_the_demo_recalls_what_it_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Own recall draws the subject where it is; with nothing recalled the same model draws a world without it."""
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out)]) == 0
+    said = capsys.readouterr()
+    rows = {line.split("  ")[0]: line.split()[-4:] for line in said.out.splitlines() if line.count(".") >= 3}
+    assert list(rows) == ["own", "random", "none", "last frame held", "best view copied"]
+    assert rows["own"][3] == "true" and rows["none"][3] == "vanished" and rows["best view copied"][3] == "frozen"
+    assert float(rows["own"][2]) > max(float(rows[name][2]) for name in rows if name != "own") + 1
+    assert "nearest to where it really is by then" in said.err
+    for name in ("memory.png", "recalled.png", "generated.html", "context_generated_truth.mp4"):
+        assert (out / name).is_file()

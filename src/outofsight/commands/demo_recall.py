@@ -12,6 +12,7 @@ from ..evaluation.clip import EvalClip
 from ..evaluation.traces import frame_stride, latents, read_trace
 
 ROWS, RECALLED = 4, 4
+_WIDE = 288  # pixels that a frame is at least wide
 _SEEN, _NOT_SEEN = (217, 119, 6), (148, 163, 184)  # amber and grey: told apart by lightness too
 _BORDER, _GAP, _LABEL, _HEAD = 4, 10, 20, 30
 
@@ -38,7 +39,8 @@ def recalled_picture(clip: EvalClip, generated: np.ndarray, trace: Path) -> Any:
     starts = np.array([0, *(ends[:-1] + 1)])
     seen = np.logical_or.reduce(clip.visible, axis=0)[: len(clip.context)]
     rows = _rows(clip.re_entered[target_ends])
-    height, width = (2 * side for side in clip.truth.shape[1:3])
+    scale = enlargement(clip)
+    height, width = (scale * side for side in clip.truth.shape[1:3])
     cell = (width + 2 * _BORDER + _GAP, height + 2 * _BORDER + _LABEL + _GAP)
     page = Image.new("RGB", (_GAP + (2 + RECALLED) * cell[0], _HEAD + len(rows) * cell[1]), "white")
     draw = ImageDraw.Draw(page)
@@ -66,6 +68,11 @@ def recalled_picture(clip: EvalClip, generated: np.ndarray, trace: Path) -> Any:
             box.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), (_BORDER, _BORDER))
             page.paste(box, (corner[0], corner[1] + _LABEL))
     return page
+
+
+def enlargement(clip: EvalClip) -> int:
+    """How many times as large a frame is shown, so that words fit above it; at least twice."""
+    return max(2, -(-_WIDE // clip.truth.shape[2]))
 
 
 def _rows(back: np.ndarray) -> list[int]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..generation.record import Settings
 
 CLIP_FOLDER = "demo"
+SMALL_WORLD = "small-easy"
 WORLDS = "tiny-30fps"  # the preset of fresh clips: what the shipped model was trained on
 _COLUMNS = (
     ("psnr", "whole"),
@@ -23,7 +24,7 @@ _COLUMNS = (
     ("psnr re-entered inside", "subject"),
     ("fate", "nearest to"),
 )
-MODEL = "this model"
+MODEL, OWN = "this model", "own"
 
 
 def packaged_clip(model: str) -> Path:
@@ -50,8 +51,24 @@ def fresh_clip(out: Path, seed: int) -> Path:
     return out / f"clip-{seed}" / "HM-World" / str(row["name"])
 
 
-def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -> tuple[dict[str, Scores], Path]:
+def small_clip(out: Path, seed: int) -> Path:
+    """Make a clip of the small world's test split, the first one that tells the fates apart. Raises OutputError."""
+    from ..worlds.manifest import Settings
+    from ..worlds.runner import make_clips
+    from ..worlds.small import judged, small_world
+
+    settings = Settings(seed=seed, preset=SMALL_WORLD, split="test", mix="re-entry", subjects=None, fates=True)
+    number = next(judged(small_world(SMALL_WORLD, split="test"), seed)).number
+    row = make_clips(settings, number + 1, out / f"clip-{seed}").rows[number]
+    return out / f"clip-{seed}" / "HM-World" / str(row["name"])
+
+
+def run_demo(
+    model: str, settings: Settings, clip: Path, out: Path, seed: int, *, recalls: bool = False
+) -> tuple[dict[str, Scores], Path]:
     """Continue a clip with a model and write everything there is to see to ``out``.
+
+    recalls: also with random recall and with none, beside the model's "own".
 
     Returns the scores by row, and the page of the report.
 
@@ -69,6 +86,7 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     from ..generation.run import Request, run
     from ..video import read_video
     from ..viewer import write_reports
+    from .demo_strips import OTHERS, other_recalls, write_strips
     from .view import read_given
 
     check_folder_writable(out)
@@ -88,12 +106,17 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     paths = OutputPaths(request.out)
     made = read_video(paths.video).frames
     frames = truth.context_frames, len(made)
-    videos = {MODEL: baselines.Continuation(made, trace=read_run_trace(paths.traces(), paths.record, frames))}
+    own = OWN if recalls else MODEL
+    videos = {own: baselines.Continuation(made, trace=read_run_trace(paths.traces(), paths.record, frames))}
+    if recalls:
+        videos |= other_recalls(model, truth, seed)
     videos |= {row: baselines.make(row, truth) for row in (baselines.LAST_FRAME, baselines.BEST_VIEW)}
     rows = {row: measure(video, truth).flat() for row, video in videos.items()}
     pictures = _write_pictures(truth, made, paths, out)
+    if recalls:
+        pictures.insert(0, write_strips(truth, {name: videos[name].frames for name in (own, *OTHERS)}, out))
     say(scores_table(rows))
-    note(verdict(rows, truth))
+    note(verdict(rows, truth, own))
     page = write_reports(paths.video, None, None, read_given, note)
     say("\n".join(str(file) for file in (*pictures, page)))
     return rows, page
@@ -105,12 +128,12 @@ def _write_pictures(clip: EvalClip, made: Any, paths: OutputPaths, out: Path) ->
     from ..evaluation.pictures import named_side_by_side
     from ..io import replacing
     from ..video import write_video
-    from .demo_recall import recalled_picture
+    from .demo_recall import enlargement, recalled_picture
 
     beside, picture = out / "context_generated_truth.mp4", out / "recalled.png"
     videos = {"context": clip.context, "generated": made, "truth": clip.truth}
     videos |= {BEST_VIEW: best_view_copied(clip).frames}
-    write_video(beside, named_side_by_side(videos, 2), clip.fps)
+    write_video(beside, named_side_by_side(videos, enlargement(clip)), clip.fps)
     with replacing(picture) as target:
         recalled_picture(clip, made, paths.trace).save(target)
     return [beside, picture]
@@ -127,15 +150,17 @@ def scores_table(rows: Mapping[str, Scores]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
-def verdict(rows: Mapping[str, Scores], clip: EvalClip) -> str:
-    """What the scores say, in two sentences that claim no more than they show."""
-    best = max(float(scores["psnr re-entered"] or 0) for name, scores in rows.items() if name != MODEL)
-    gain = float(rows[MODEL]["psnr re-entered"] or 0) - best
+def verdict(rows: Mapping[str, Scores], clip: EvalClip, own: str = MODEL) -> str:
+    """What the scores say, in two sentences that claim no more than they show; ``own``: the model's row."""
+    from ..evaluation.baselines import BEST_VIEW, LAST_FRAME
+
+    best = max(float(rows[name]["psnr re-entered"] or 0) for name in (LAST_FRAME, BEST_VIEW))
+    gain = float(rows[own]["psnr re-entered"] or 0) - best
     back = clip.re_entered.argmax() / clip.fps if clip.re_entered.any() else None
     when = "" if back is None else f", from {back:.1f} s on"
     side = "above" if gain >= 0 else "BELOW"
     told = f"While the subject is back in view{when}: {abs(gain):.1f} dB {side} the better baseline."
-    fate = rows[MODEL].get("fate")
+    fate = rows[own].get("fate")
     meaning = {
         "true": "where it really is by then",
         "vanished": "a world without it: it is not remembered",

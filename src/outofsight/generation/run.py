@@ -148,11 +148,14 @@ class _Run:
         self.note = runner.reporter.note
         settings = self.request.settings
         self.inputs = load_inputs(job, settings, runner.stride)
+        outline = runner.model.outline
+        # a clip's caption goes to models that read one; a prompt that was asked for goes to all, which say what they do
+        prompt = self.inputs.prompt if outline.tokenizer is not None else job.sources.prompt or ""
         self.session = Session(
-            runner.model.outline,
+            outline,
             self.inputs.frames,
             self.inputs.context_cameras,
-            self.inputs.prompt,
+            prompt,
             runner.options,
             trace=self.request.trace,
             negative_prompt=settings.negative_prompt,
