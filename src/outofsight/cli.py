@@ -15,6 +15,7 @@ from .commands.evaluate import evaluate
 from .commands.generate import generate
 from .commands.study import study
 from .commands.train import train
+from .commands.validate import validate
 from .commands.view import view
 from .commands.worlds import worlds
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(generate)
 app.command()(evaluate)
+app.command()(validate)
 app.command()(view)
 app.command()(convert)
 app.command()(worlds)

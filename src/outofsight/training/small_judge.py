@@ -5,7 +5,7 @@ Written clips are videos with lossy colours; at 24 x 36 pixels that loss is no s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -14,13 +14,14 @@ import numpy as np
 
 from ..components.video_codec import codec_of
 from ..datasets.world_extras import Fates
-from ..errors import GeometryError
 from ..evaluation.clip import EvalClip, eval_clip
+from ..evaluation.scores import Scores
 from ..worlds.small import SmallClip, judged, small_world
 from .validate import Validator
 from .validation_report import ValidationSettings
 from .world_source import WorldSource
 
+PLACED = "within a cell"
 SPLIT, SEED = "test", 1_000_000  # hues (or scenes and subjects) that no training clip has
 
 
@@ -64,18 +65,20 @@ class SmallJudge(Validator):
         subjects = tuple(track.id for track in clip.clip.subjects[: self.world.subjects])
         return eval_clip(clip.clip, Fates(subjects, clip.vanished, clip.frozen, clip.frozen_ids)).read()
 
-    def within_a_cell(self, videos: Mapping[str, np.ndarray]) -> float:
-        """Share of subjects whose colour is brightest within one cell of their true middle, in frames of their return.
+    def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[EvalClip, np.ndarray, Scores]]:
+        for clip, video, scores in super()._generated(model, ablation):
+            yield clip, video, {**scores, **self.places(clip.name, video)}
 
-        ``videos``: uint8 ``[Ft, h, w, 3]`` of each clip by name. In each frame, the place of the subject's size where
-        the mean colour is nearest to its own counts as where it is drawn.
+    def places(self, name: str, video: np.ndarray) -> dict[str, float | str | None]:
+        """``PLACED``: of the clip's subjects, the share of frames of their return in which the spot of their own colour
+        lies within one cell of their true middle. Nothing where figures have no one colour.
 
-        Raises GeometryError where figures have no colour of their own.
+        ``video``: uint8 ``[Ft, h, w, 3]``. The spot: where a square of the subject's size is nearest to it in the mean.
         """
         if self.world.figures != "shapes":
-            raise GeometryError(f"figures {self.world.figures!r} have no one colour to look for: expected 'shapes'")
-        hits = [hit for name, video in videos.items() for hit in _places(self._drawn[name], video)]
-        return float(np.mean(hits)) if hits else float("nan")
+            return {}
+        hits = _places(self._drawn[name], video)
+        return {PLACED: float(np.mean(hits)) if hits else None}
 
 
 def _places(clip: SmallClip, video: np.ndarray) -> list[bool]:
