@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..components.codec import VideoGeometry, channels_last, encode_videos
-from ..components.hub import INDEX, check_folder, check_network, fill, read_settings, resolve_model
+from ..components.hub import INDEX, check_folder, check_loaded, check_network, fill, read_settings, resolve_model
 from ..components.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..errors import CheckpointError, DatasetError
 from ..local_code import load_tokenizer
@@ -108,7 +108,7 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
     alone = folder.is_dir() and not (folder / INDEX).is_file() and all((folder / part).is_dir() for part in _CODERS)
     if not alone:
         folder = resolve_model(model)
-    check_folder(folder, skip=frozenset({"transformer"}))
+    check_folder(folder, skip=frozenset({"transformer"}), finite=False)
     return _load(folder, text_tokens)
 
 
@@ -121,6 +121,8 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
         encoder = UMT5EncoderModel.from_pretrained(
             folder / "text_encoder", dtype=torch.float32, use_safetensors=True, trust_remote_code=False
         )
+        for name, part in (("vae", vae), ("text_encoder", encoder)):
+            check_loaded(part, folder / name)
         tokenizer = load_tokenizer(folder / "tokenizer")
         finder = load_finder(folder / "finder") if (folder / "finder").is_dir() else None
     except CheckpointError:
@@ -136,7 +138,7 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
 
 def load_finder(folder: Path) -> Any:
     """A subject finder in float32, ready to look. Raises CheckpointError where the folder holds no whole one."""
-    finder = check_network("finder", folder)
+    finder = check_network("finder", folder, finite=False)
     fill(finder, folder, torch.float32)
     return finder
 
