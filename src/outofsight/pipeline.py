@@ -241,7 +241,7 @@ class WorldModelPipeline(DiffusionPipeline):
         options: SamplingOptions | None = None,
         **settings: Any,
     ) -> Session:
-        """A video that goes on chunk by chunk; ``settings`` (seed, trace ...) are those of :class:`Session`."""
+        """A video that is continued chunk by chunk; ``settings`` (seed, trace ...) are those of :class:`Session`."""
         return Session(self, context_video, context_cameras, prompt, options, **settings)
 
     def sampling_options(self, **given: Any) -> SamplingOptions:

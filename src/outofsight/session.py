@@ -1,4 +1,4 @@
-"""Session: a video that goes on chunk by chunk, with a memory of everything before.
+"""Session: a video that is continued chunk by chunk, with a memory of everything before.
 
 session = pipe.session(context_video, context_cameras, "a dog walks ...", seed=7)
 chunk = session.extend(cameras)     # chunk.frames, chunk.latents, chunk.trace, chunk.seconds; and so on
@@ -42,7 +42,7 @@ _DECODE = "extend(decode=True) and vae.disable_tiling() from the first chunk on"
 
 
 class Session:
-    """A video that goes on chunk by chunk.
+    """A video that is continued chunk by chunk.
 
     Args:
         pipe: a ``WorldModelPipeline``.
@@ -104,10 +104,10 @@ class Session:
 
     @property
     def streams(self) -> bool:
-        """Whether each chunk goes on in the latents of the one before, as models do whose context is appended to.
+        """Whether each chunk continues the latents of the one before, as models do whose context is appended to.
 
         The others are given a clip of the kind they were trained on for each chunk: the latest video frames, as many as
-        the first context had, encoded anew.
+        the first context had, encoded again.
         """
         return bool(self.pipe.transformer.streams) and not self.pipe.looks
 
@@ -214,7 +214,7 @@ class Session:
             target_frames: the first so many video frames of them; None takes all.
             noise: ``[1, c, n, h, w]`` to begin from, in place of the seed's; with ``start_step`` a run broken off.
             callback: called after every step.
-            decode: False leaves the pixels out, and the session cannot go on.
+            decode: False leaves the pixels out, and the session cannot be continued.
 
         Raises:
             GeometryError, CameraError: the cameras do not fit; found before any network runs.
@@ -361,7 +361,7 @@ class Session:
         return Conditions(None if fov is None else square_intrinsics(fov, 1, frames, self.context.grid), extra)
 
     def _decoded(self, latents: Tensor, progress: bool) -> np.ndarray:
-        """uint8 ``[f, h, w, 3]``; where the model streams, the VAE goes on where the chunk before ended."""
+        """uint8 ``[f, h, w, 3]``; where the model streams, the VAE continues where the chunk before ended."""
         truncate, vae = self.options.numerics == "reference", self.pipe.vae
         if not self.streams or (not self.chunks and (vae.use_tiling or vae.use_slicing)):
             return decode_latents(vae, latents, truncate=truncate, progress=progress)
@@ -378,14 +378,14 @@ class Session:
             return
         known = self.context.cameras
         if known.frame_stride != 1 or cameras.frame_stride != 1:
-            return  # :meth:`_after` refuses to go on
+            return  # :meth:`_after` refuses the next chunk
         kept = self._context_frames + self.geometry.frame_stride * self.geometry.patch[0]
         video = np.concatenate([self.context.frames, frames])
         whole = self.context.joined(cameras[: len(frames)])
         self.context = replace(self.context, frames=video[-kept:], cameras=whole[-kept:])
 
     def fork(self) -> Session:
-        """Another session that goes on from here; what both have seen is shared."""
+        """Another session that continues from here; what both have seen is shared."""
         other = Session.__new__(Session)
         other.__dict__.update(self.__dict__)
         other.bank = self.bank.fork()
@@ -424,7 +424,7 @@ class Session:
 
     @classmethod
     def load(cls, pipe: WorldModelPipeline, folder: str | Path) -> Session:
-        """The session that :meth:`save` wrote; it goes on as if it had not been left.
+        """The session that :meth:`save` wrote; it continues as if it had not been left.
 
         Raises:
             OutOfSightError: no session is there, or a damaged one.

@@ -26,7 +26,7 @@ def demo(
         bool | None, typer.Option("--open/--no-open", help="Open the report; by default on a terminal with a screen.")
     ] = None,
 ) -> None:
-    """Continue a clip in which somebody leaves the view and comes back, and hold the result against the truth.
+    """Continue a clip in which a subject leaves the view and comes back, and hold the result against the truth.
 
     Writes context, continuation and truth side by side, what the memory recalled, and a report to click through.
     """

@@ -108,7 +108,7 @@ def fitted_inputs(
 
 def covered_frames(cameras: CameraPath, after: bool = False) -> int:
     """Video frames a path covers: one per pose, or ``frame_stride`` from each pose to the next; ``after``: and as many
-    before the first pose, for a path that goes on from another one."""
+    before the first pose, for a path that continues another one."""
     return (len(cameras.c2w) - (not after)) * cameras.frame_stride + (not after)
 
 
@@ -134,7 +134,7 @@ def _check_rate(what: str, path: CameraPath, geometry: VideoGeometry) -> None:
 def target_latents(cameras: CameraPath, target_frames: int | None, geometry: VideoGeometry, after: bool = False) -> int:
     """Latent frames of a target: of all that its cameras cover, or of the first so many video frames.
 
-    ``after``: the target goes on from another one, so that its first latent frame has as many video frames as
+    ``after``: the target continues another one, so that its first latent frame has as many video frames as
     the others.
 
     Raises:
