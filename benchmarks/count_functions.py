@@ -27,7 +27,6 @@ PACKAGE = Path(outofsight.__file__).resolve().parent
 WATCHED = (
     "WorldTransformer3DModel.__init__",
     "SubjectFinder.__init__",
-    "WorldModelPipeline.check_inputs",
     "Session.check",
     "sha256_file",
 )

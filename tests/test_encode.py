@@ -169,7 +169,7 @@ def test_a_shard_that_rotted_is_made_anew(latents: Path, data: Path, model: Path
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)
-    with pytest.warns(UserWarning, match="made anew"):
+    with pytest.warns(UserWarning, match="made again"):
         encode_clips([data], out, options(model))
     assert contents(out) == contents(latents)
 

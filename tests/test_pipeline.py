@@ -234,9 +234,11 @@ def test_field_of_view_is_asked_for_and_never_guessed() -> None:
         ("context_cameras", "target_cameras"), (50.0, 60.0), strict=True)}  # fmt: skip
     with pytest.raises(CameraError, match=r"50\.0 and 60\.0"):
         pipe(**{**given, **lens})
-    assert pipe.check_inputs(
-        given["context_video"], *lens.values(), "a", negative_prompt="", horizontal_fov=70.0
-    ).context.horizontal_fov == 70.0  # fmt: skip
+    session = pipe.session(
+        given["context_video"], lens["context_cameras"], "a", negative_prompt="", horizontal_fov=70.0
+    )
+    session.check(lens["target_cameras"])
+    assert session.context.horizontal_fov == 70.0
 
 
 @settings(max_examples=60, deadline=None)
@@ -345,10 +347,10 @@ def test_outline_checks_inputs_without_weights(folder: Path) -> None:
     outline = WorldModelPipeline.outline(folder)
     assert {p.device.type for p in outline.transformer.parameters()} == {"meta"}
     context, target = cameras()
-    checked = outline.check_inputs(run_inputs()["context_video"], context, target, "a dog", negative_prompt="b")
-    assert checked.context.grid == (HEIGHT // 8, WIDTH // 8)
+    checked = outline.session(run_inputs()["context_video"], context, "a dog", negative_prompt="b")
+    assert checked.check(target).latents == 3 and checked.context.grid == (HEIGHT // 8, WIDTH // 8)
     with pytest.raises(PromptError):
-        outline.check_inputs(run_inputs()["context_video"], context, target, "x" * 99, negative_prompt="b")
+        outline.session(run_inputs()["context_video"], context, "x" * 99, negative_prompt="b")
 
 
 def _edit(file: Path, change: str) -> None:

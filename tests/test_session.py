@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import pytest
 import torch
 
 from outofsight.cameras import CameraPath
+from outofsight.components.saved import read_saved, write_saved
 from outofsight.errors import CameraError, GeometryError, OutOfSightError
 from outofsight.memory.bank import Bank
 from outofsight.sampling import SamplingOptions
-from outofsight.session import Session, chunk_noise
+from outofsight.session import FORMAT, Session, chunk_noise
 from pipelines import cameras, frames, run_inputs, small_pipeline
 
 CAUSAL = {"context_timestep": "clean", "context_attention": "causal", "anchor": "session", "page_frames": 2}
@@ -303,3 +305,100 @@ def test_a_chunk_that_was_not_decoded_ends_the_session(pipe: Any, tmp_path: Path
     for left in (session, Session.load(pipe, session.save(tmp_path / "s"))):
         with pytest.raises(OutOfSightError, match="was not decoded"):
             left.extend(second)
+
+
+@pytest.mark.parametrize("change", ["shape", "missing", "more", "word", "dtype"])
+def test_what_a_decoder_keeps_is_held_against_the_vae(tmp_path: Path, change: str) -> None:
+    pipe = small_pipeline(**CAUSAL)
+    session = begin(pipe)
+    session.extend(path_after(session, 1, session.context.cameras))
+    file = session.save(tmp_path / "s") / "000001-session.safetensors"
+    record, tensors = read_saved(tmp_path / "s", FORMAT)
+    one = tensors["decoder.3"]
+    expected = f"float32 {list(one.shape)}"
+    changes: dict[str, Any] = {
+        "shape": {"decoder.3": one[..., :-1]}, "missing": {}, "more": {"decoder.3": one, "decoder.99": one.clone()},
+        "word": {"decoder.3": one}, "dtype": {"decoder.3": one.double()},
+    }  # fmt: skip
+    kept = {name: x for name, x in tensors.items() if name != "decoder.3"} | changes[change]
+    if change == "word":
+        record["decoder"] = dict.fromkeys(record["decoder"], "Other")
+    write_saved(tmp_path / "s", "000001", record, kept)
+    told = {
+        "shape": rf"decoder\.3 is float32 .*, and this model's VAE keeps {re.escape(expected)}",
+        "missing": rf"decoder\.3 is nothing, and this model's VAE keeps {re.escape(expected)}",
+        "more": r"decoder\.99 is float32 .*keeps nothing", "word": "is 'Other', .*keeps 'Rep'",
+        "dtype": rf"decoder\.3 is float64 .*keeps {re.escape(expected)}",
+    }  # fmt: skip
+    with pytest.raises(OutOfSightError, match=f"{re.escape(file.name)}: .*{told[change]} there after 1 latent frames"):
+        Session.load(pipe, tmp_path / "s")
+
+
+def test_a_session_of_another_grid_of_latents_is_not_decoded_on(tmp_path: Path) -> None:
+    """All that a decoder keeps fits a session of as many latents, of another size alone."""
+    pipe = small_pipeline(**CAUSAL)
+    session, wide = begin(pipe), begin(pipe, width=32)
+    for one in (session, wide):
+        one.extend(path_after(one, 2, one.context.cameras))
+    _, foreign = read_saved(wide.save(tmp_path / "wide"), FORMAT)
+    record, tensors = read_saved(session.save(tmp_path / "s"), FORMAT)
+    foreign = {name: x for name, x in foreign.items() if name.startswith("decoder.")}
+    write_saved(tmp_path / "s", "000001", record, tensors | foreign)
+    with pytest.raises(OutOfSightError, match="after 2 latent frames of 4x6: it is of another model"):
+        Session.load(pipe, tmp_path / "s")
+
+
+def test_each_frame_keeps_its_lens_through_extend_save_and_load(tmp_path: Path) -> None:
+    """A model that takes no lens may be given a zoom; what the session looks back on has it still."""
+    pipe = small_pipeline()
+    context, _ = cameras()
+    zoom = np.tile([1.0, 1.5, 0.5, 0.5], (len(context), 1)) * np.linspace(1, 2, len(context))[:, None] ** [1, 1, 0, 0]
+    session = pipe.session(
+        frames(), context.with_intrinsics(zoom), "a dog walks", OPTIONS, seed=3, negative_prompt="static"
+    )
+    first = path_after(session, 2, context).with_fov(60.0)
+    session.extend(first)
+    fixed = first.intrinsics_for(*frames().shape[1:3])
+    expected = np.concatenate([zoom, fixed])[-len(session.context.cameras) :]
+    assert np.array_equal(session.context.cameras.intrinsics, expected)
+    found = Session.load(pipe, session.save(tmp_path / "s"))
+    assert np.array_equal(found.context.cameras.intrinsics, expected)
+    assert found.context.horizontal_fov == session.context.horizontal_fov == 60.0
+    second = path_after(session, 2, first).with_intrinsics(zoom[:5])
+    one, two = session.extend(second), found.extend(second)
+    assert np.array_equal(one.frames, two.frames)
+    for left in (session, found):
+        assert np.array_equal(left.context.cameras.intrinsics[-10:], np.concatenate([fixed, zoom[:5]]))
+
+
+def test_a_model_that_takes_one_lens_refuses_a_zoom_and_keeps_a_lens_that_does_not() -> None:
+    pipe = small_pipeline(memory="fov", memory_options={"top_k": 1})
+    context, _ = cameras()
+    context = context.with_intrinsics(np.array([1.0, 1.4, 0.5, 0.49]))  # no square pixels
+    session = pipe.session(frames(), context, "a dog walks", OPTIONS, seed=3, negative_prompt="static")
+    first = path_after(session, 2, context).with_fov(context.horizontal_fov)
+    session.extend(first)
+    assert session.context.cameras.intrinsics[-6].tolist() == [1.0, 1.4, 0.5, 0.49]
+    session.check(path_after(session, 2, first))  # the same lens, but for rounding
+    zoom = np.tile([1.0, 1.5, 0.5, 0.5], (5, 1)) * np.linspace(1, 2, 5)[:, None] ** [1, 1, 0, 0]
+    with pytest.raises(CameraError, match=r"the target cameras zoom .* and this model takes one field of view"):
+        session.extend(path_after(session, 2, first).with_intrinsics(zoom))
+
+
+def test_a_lens_that_is_known_of_a_part_alone_is_not_made_up() -> None:
+    pipe = small_pipeline()
+    context, _ = cameras()
+    session = begin(pipe)
+    zoom = np.tile([1.0, 1.5, 0.5, 0.5], (5, 1)) * np.linspace(1, 2, 5)[:, None] ** [1, 1, 0, 0]
+    session.extend(path_after(session, 2, context).with_intrinsics(zoom))
+    assert not session.context.cameras.has_lens and len(session.context.cameras) == 13
+
+
+def test_a_chunk_behind_one_that_was_not_decoded_is_refused_whatever_was_decoded_before(tmp_path: Path) -> None:
+    session = begin(small_pipeline(**CAUSAL))
+    first = path_after(session, 1, session.context.cameras)
+    session.extend(first)
+    second = path_after(session, 1, first)
+    session.extend(second, decode=False)
+    with pytest.raises(OutOfSightError, match="was not decoded"):
+        session.extend(path_after(session, 1, second))

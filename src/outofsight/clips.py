@@ -119,7 +119,7 @@ class SubjectTrack:
             raise LayoutError(f'subject "{self.id}": its tracks differ in length: {sorted(self.lengths())}')
 
     def fitted(self, framing: Framing, ids: np.ndarray | None, number: int) -> SubjectTrack:
-        """The track in pictures that were framed anew; ids [F,H,W]: instance ids there, of which this is `number`."""
+        """The track in pictures that were framed again; ids [F,H,W]: instance ids there, of which this is `number`."""
         boxes = None if self.boxes is None else framing.boxes(self.boxes)
         pixels, in_frame = self.visible_pixels, self.in_frame
         if ids is not None and (pixels is None or len(ids) == len(pixels)):
@@ -234,7 +234,7 @@ class Clip:
     def fitted(self, height: int, width: int) -> Clip:
         """The clip at another size: videos (decoded now) scaled to cover it and cropped; cameras, masks, boxes along.
 
-        A subject's pixels are counted anew in masks that tell it apart; after a crop without them their number is not
+        A subject's pixels are counted again in masks that tell it apart; after a crop without them their number is not
         known, and in_frame stays what the data says of the whole picture. Notes say what was done. Raises VideoError,
         LayoutError: files that cannot be read; GeometryError: halves of two sizes.
         """

@@ -56,7 +56,7 @@ class DatasetError(OutOfSightError):
 
 
 class TrainingError(OutOfSightError):
-    """A training run that cannot begin, go on or be resumed as asked."""
+    """A training run that cannot begin, continue or be resumed as asked."""
 
 
 class StudyError(OutOfSightError):

@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase, UMT5EncoderModel
 
 from .cameras import CameraPath
 from .components.codec import decode_latents, encode_video
-from .components.hub import check_folder, fill, is_quantised, outline_parts, resolve_model
+from .components.hub import check_folder, check_loaded, fill, is_quantised, outline_parts, resolve_model
 from .components.inputs import check_numerics, noise_source
 from .components.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, no_tokens, tokenize
 from .components.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
@@ -105,7 +105,7 @@ class WorldModelPipeline(DiffusionPipeline):
         """Give the parts of an :meth:`outline` the weights of its folder.
 
         Raises:
-            CheckpointError: weights that are missing or damaged.
+            CheckpointError: weights that are missing, damaged or not finite.
         """
         for name in ("vae", "transformer", *(("finder",) if self.finder is not None else ())):
             fill(getattr(self, name), folder / name, dtype)
@@ -114,11 +114,12 @@ class WorldModelPipeline(DiffusionPipeline):
         encoder = UMT5EncoderModel.from_pretrained(
             folder / "text_encoder", dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
+        check_loaded(encoder, folder / "text_encoder")
         self.register_modules(text_encoder=encoder)
 
     @classmethod
     def outline(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> WorldModelPipeline:
-        """The pipeline of :meth:`from_pretrained` without its weights: enough for :meth:`check_inputs`."""
+        """The pipeline of :meth:`from_pretrained` without its weights: enough for a session to check its inputs."""
         return cls(**outline_parts(_resolve(pretrained_model_name_or_path, kwargs)))
 
     @classmethod
@@ -245,7 +246,7 @@ class WorldModelPipeline(DiffusionPipeline):
         options: SamplingOptions | None = None,
         **settings: Any,
     ) -> Session:
-        """A video that goes on chunk by chunk; ``settings`` (seed, trace ...) are those of :class:`Session`."""
+        """A video that is continued chunk by chunk; ``settings`` (seed, trace ...) are those of :class:`Session`."""
         return Session(self, context_video, context_cameras, prompt, options, **settings)
 
     def sampling_options(self, **given: Any) -> SamplingOptions:
@@ -261,39 +262,6 @@ class WorldModelPipeline(DiffusionPipeline):
         options = SamplingOptions(**{**own, **{name: value for name, value in given.items() if value is not None}})
         check_numerics(self.components, options.numerics)
         return options
-
-    def check_inputs(
-        self,
-        context_video: np.ndarray | Tensor,
-        context_cameras: CameraPath,
-        target_cameras: CameraPath,
-        prompt: str,
-        *,
-        options: SamplingOptions | None = None,
-        negative_prompt: str | None = None,
-        height: int | None = None,
-        width: int | None = None,
-        target_frames: int | None = None,
-        horizontal_fov: float | None = None,
-    ) -> Session:
-        """Check the inputs of a run against one another and the model; runs no network (see :meth:`outline`).
-
-        Returns the session that is ready to be extended. Raises GeometryError, VideoError, CameraError, PromptError:
-        what does not fit.
-        """
-        session = Session(
-            self,
-            context_video,
-            context_cameras,
-            prompt,
-            options,
-            negative_prompt=negative_prompt,
-            height=height,
-            width=width,
-            horizontal_fov=horizontal_fov,
-        )
-        session.check(target_cameras, target_frames)
-        return session
 
     def tokens(self, text: str) -> tuple[Tensor, Tensor]:
         """Token ids and mask ``[1, l]`` of a prompt, none for a model without text. Raises PromptError: too long."""

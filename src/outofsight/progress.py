@@ -56,7 +56,7 @@ def counted(
     shown: bool = True,
     console: Console | None = None,
 ) -> Iterator[Item]:
-    """The items, with a bar that goes on by one as each is done with; arguments as :func:`progress`."""
+    """The items, with a bar that advances by one as each is done with; arguments as :func:`progress`."""
     with progress(what, total, initial=initial, shown=shown, console=console) as advance:
         for item in items:
             yield item

@@ -1,6 +1,6 @@
 """Records read back from disk: strict JSON, held against the types and ranges of a dataclass.
 
-One reader and one check for whatever this package or somebody else wrote down: camera and annotation files, run
+One reader and one check for whatever this package or another program wrote down: camera and annotation files, run
 records, indices of latents and checkpoints, manifests, configurations. A fault is named by file and field.
 """
 

@@ -1,6 +1,6 @@
 """Flow-matching sampling as pure functions: the schedule, guidance, and the loop over steps.
 
-Source: docs/hydra.md, rows "sampler" and "guidance". The model predicts the velocity v = noise - clean, so that
+Source: docs/hydra.md, "The sequence" (sampler and guidance). The model predicts the velocity v = noise - clean, so that
 x_sigma = (1 - sigma) clean + sigma noise and x <- x + v (sigma_next - sigma).
 """
 

@@ -1,4 +1,4 @@
-"""Session: a video that goes on chunk by chunk, with a memory of everything before.
+"""Session: a video that is continued chunk by chunk, with a memory of everything before.
 
 session = pipe.session(context_video, context_cameras, "a dog walks ...", seed=7)
 chunk = session.extend(cameras)     # chunk.frames, chunk.latents, chunk.trace, chunk.seconds; and so on
@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .cameras import CameraPath, relative_pose_vectors
+from .components import saved
 from .components.codec import VideoGeometry, as_frames, decode_latents, denormalised, encode_video
 from .components.inputs import Clock, check_seed, context_inputs, covered_frames, field_of_view, target_latents
 from .components.offloading import fetch, put_away
 from .components.results import Ahead, Chunk
-from .components.saved import SavedSession, read_saved, write_saved
 from .components.video_codec import DecoderStream
 from .errors import CameraError, GeometryError, OutOfSightError
 from .fingerprints import value_seed
@@ -37,13 +37,12 @@ if TYPE_CHECKING:
     from .pipeline import WorldModelPipeline
 
 FORMAT = "outofsight session 2"
-_DECODER = "decoder."
 _NOT_DECODED = "this session's last chunk was not decoded"
 _DECODE = "extend(decode=True) and vae.disable_tiling() from the first chunk on"
 
 
 class Session:
-    """A video that goes on chunk by chunk.
+    """A video that is continued chunk by chunk.
 
     Args:
         pipe: a ``WorldModelPipeline``.
@@ -105,10 +104,10 @@ class Session:
 
     @property
     def streams(self) -> bool:
-        """Whether each chunk goes on in the latents of the one before, as models do whose context is appended to.
+        """Whether each chunk continues the latents of the one before, as models do whose context is appended to.
 
         The others are given a clip of the kind they were trained on for each chunk: the latest video frames, as many as
-        the first context had, encoded anew.
+        the first context had, encoded again.
         """
         return bool(self.pipe.transformer.streams) and not self.pipe.looks
 
@@ -173,15 +172,10 @@ class Session:
         if self.chunks and not self.streams:
             new = covered_frames(path) if target_frames is None else target_frames
             known = covered_frames(self.context.cameras)
-            return self._after(self._joined(path), known, known + new)
+            return self._after(self.context.joined(path), known, known + new)
         count = target_latents(path, target_frames, self.geometry, after=bool(self.chunks))
         frames = self.frames_of(count)
         return Ahead(path[: -(-frames // path.frame_stride)], count)
-
-    def _joined(self, path: CameraPath) -> CameraPath:
-        """What was seen, then a path of the same lens (checked by now), at the context's rate."""
-        fov, known = self.context.horizontal_fov, self.context.cameras
-        return known.with_fov(fov).concatenate(replace(path.with_fov(fov), fps=known.fps))
 
     def _after(self, path: CameraPath, start: int, end: int) -> Ahead:
         """A later chunk: the video frames from ``start`` to ``end`` of a path."""
@@ -220,7 +214,7 @@ class Session:
             target_frames: the first so many video frames of them; None takes all.
             noise: ``[1, c, n, h, w]`` to begin from, in place of the seed's; with ``start_step`` a run broken off.
             callback: called after every step.
-            decode: False leaves the pixels out, and the session cannot go on.
+            decode: False leaves the pixels out, and the session cannot be continued.
 
         Raises:
             GeometryError, CameraError: the cameras do not fit; found before any network runs.
@@ -230,8 +224,8 @@ class Session:
         self.sampled, self.seconds = None, clock.seconds
         if decode and self.chunks:
             self.check_decoder(pipe.codec.tiled)
-        if self._undecoded and not self.streams:
-            raise OutOfSightError(f"{_NOT_DECODED}, so there are no frames to look back on: {_DECODE}")
+        if self._undecoded and (decode or not self.streams):
+            raise OutOfSightError(f"{_NOT_DECODED}, so the next one cannot be made from it: {_DECODE}")
         ahead = cameras if isinstance(cameras, Ahead) else self.check(cameras, target_frames)
         cameras, count = ahead.cameras, ahead.latents
         poses = self._latent_poses(cameras, count)
@@ -367,7 +361,7 @@ class Session:
         return Conditions(None if fov is None else square_intrinsics(fov, 1, frames, self.context.grid), extra)
 
     def _decoded(self, latents: Tensor, progress: bool) -> np.ndarray:
-        """uint8 ``[f, h, w, 3]``; where the model streams, the VAE goes on where the chunk before ended."""
+        """uint8 ``[f, h, w, 3]``; where the model streams, the codec continues where the chunk before ended."""
         truncate, vae, codec = self.options.numerics == "reference", self.pipe.vae, self.pipe.codec
         if not self.streams or not (self.chunks or codec.whole):
             return decode_latents(vae, latents, truncate=truncate, progress=progress)
@@ -384,14 +378,14 @@ class Session:
             return
         known = self.context.cameras
         if known.frame_stride != 1 or cameras.frame_stride != 1:
-            return  # :meth:`_after` refuses to go on
+            return  # :meth:`_after` refuses the next chunk
         kept = self._context_frames + self.geometry.frame_stride * self.geometry.patch[0]
         video = np.concatenate([self.context.frames, frames])
-        whole = self._joined(cameras[: len(frames)])
+        whole = self.context.joined(cameras[: len(frames)])
         self.context = replace(self.context, frames=video[-kept:], cameras=whole[-kept:])
 
     def fork(self) -> Session:
-        """Another session that goes on from here; what both have seen is shared."""
+        """Another session that continues from here; what both have seen is shared."""
         other = Session.__new__(Session)
         other.__dict__.update(self.__dict__)
         other.bank = self.bank.fork()
@@ -400,10 +394,9 @@ class Session:
     def save(self, folder: str | Path) -> Path:
         """Write the session to a folder, whole or not at all. Raises OutputError."""
         kept = {} if self._decoder is None else self._decoder.saved()
-        tensors = {f"{_DECODER}{i}": x for i, x in kept.items() if isinstance(x, Tensor)}
+        tensors = saved.decoder_tensors(self._decoder) | saved.camera_tensors(self.context.cameras)
         tensors |= {
             "context.frames": torch.from_numpy(np.ascontiguousarray(self.context.frames)),
-            "context.c2w": torch.from_numpy(self.context.cameras.c2w.copy()),
             "bank.c2w": torch.from_numpy(self.bank.c2w),
             "bank.generated": torch.from_numpy(self.bank.generated),
         }
@@ -426,33 +419,30 @@ class Session:
             "frame_stride": self.context.cameras.frame_stride,
             "decoder": {str(i): x for i, x in kept.items() if not isinstance(x, Tensor)},
         }
-        write_saved(Path(folder), f"{self.chunks:06d}", record, tensors)
+        saved.write_saved(Path(folder), f"{self.chunks:06d}", record, tensors)
         return Path(folder)
 
     @classmethod
     def load(cls, pipe: WorldModelPipeline, folder: str | Path) -> Session:
-        """The session that :meth:`save` wrote; it goes on as if it had not been left.
+        """The session that :meth:`save` wrote; it continues as if it had not been left.
 
         Raises:
             OutOfSightError: no session is there, or a damaged one.
         """
-        record, tensors = read_saved(Path(folder), FORMAT)
-        saved: SavedSession = fitted(
-            SavedSession, record, f"{folder} holds no whole session", OutOfSightError, "save it again"
+        record, tensors = saved.read_saved(Path(folder), FORMAT)
+        told: saved.SavedSession = fitted(
+            saved.SavedSession, record, f"{folder} holds no whole session", OutOfSightError, "save it again"
         )
         try:
-            return cls._restored(pipe, saved, tensors)
+            return cls._restored(pipe, told, tensors, Path(folder) / record["file"])
         except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as cause:
             raise OutOfSightError(f"{folder} holds no whole session ({cause}): save it again") from cause
 
     @classmethod
-    def _restored(cls, pipe: WorldModelPipeline, record: SavedSession, tensors: dict[str, Tensor]) -> Session:
-        cameras = CameraPath(
-            tensors["context.c2w"].numpy(),
-            horizontal_fov=record["horizontal_fov"],
-            fps=record["fps"],
-            frame_stride=record["frame_stride"],
-        )
+    def _restored(
+        cls, pipe: WorldModelPipeline, record: saved.SavedSession, tensors: dict[str, Tensor], file: Path
+    ) -> Session:
+        cameras = saved.saved_cameras(record, tensors)
         frames, looked_at = tensors["context.frames"], record["context_frames"]
         spare = len(frames) - looked_at
         if covered_frames(cameras) != len(frames) or spare < 0 or (spare and cameras.frame_stride != 1):
@@ -472,6 +462,7 @@ class Session:
             raise GeometryError(f"frames of {size} and a {framing}")
         # the first frames that were kept may be no clip that the VAE takes: they are seen in an overlap alone
         session.context = replace(session.context, framing=framing, frames=frames.numpy(), cameras=cameras)
+        session.context = replace(session.context, horizontal_fov=record["horizontal_fov"])
         session.chunks, session._given_fov = record["chunks"], record["given_fov"]
         session._undecoded = record["undecoded"]
         if record["chunks"] or "bank.latents" in tensors:
@@ -482,12 +473,10 @@ class Session:
             latents, c2w = tensors["bank.latents"], tensors["bank.c2w"].numpy()
             session.bank.append(latents[:, :own], c2w[:own], None, False)
             session.bank.append(latents[:, own:], c2w[own:], None, True)
-        kept: dict[int, Any] = {int(i): x for i, x in record["decoder"].items()}
-        parts = {int(k.removeprefix(_DECODER)): x for k, x in tensors.items() if k.startswith(_DECODER)}
-        if session.chunks and session.streams:
-            session._decoder = pipe.codec.decoder_stream()
+        if session.chunks and session.streams and not session._undecoded:
+            made = (int(tensors["bank.generated"].sum()), *session.context.grid)
             device = pipe._execution_device
-            session._decoder.restore({**kept, **{i: x.to(device) for i, x in parts.items()}})
+            session._decoder = saved.restored_decoder(pipe.vae, record["decoder"], tensors, made, file, device)
         return session
 
 

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from outofsight import WorldModelPipeline
 from outofsight.components.hub import check_folder, read_safetensors_header, read_settings
 from outofsight.errors import CheckpointError, DatasetError
+from outofsight.models.weight_files import read_stored
 from outofsight.training.parts import load_parts
 from pipelines import small_pipeline
 
@@ -103,8 +104,27 @@ def test_weights_that_are_not_finite(whole: Path, tmp_path: Path, part: str, num
         CheckpointError, match=rf"{file.name}: tensor {name} holds 1 of {tensors[name].numel()} numbers"
     ):
         check_folder(folder)
-    with pytest.raises(CheckpointError, match="NaN or infinite"):
+    told = rf"{file.name}: tensor {name} holds 1 of {tensors[name].numel()} numbers that are NaN or infinite"
+    with pytest.raises(CheckpointError, match=told):
         WorldModelPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    if part != "transformer":
+        with pytest.raises(CheckpointError, match=told):
+            load_parts(str(folder))
+
+
+def test_weight_files_are_read_once_when_a_model_is_loaded(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outline reads headers alone; filling it reads each file once, and checks what it read."""
+    read: list[Path] = []
+
+    def count(file: Path) -> dict[str, torch.Tensor]:
+        read.append(file)
+        return read_stored(file)
+
+    monkeypatch.setattr("outofsight.components.hub.read_stored", count)
+    WorldModelPipeline.outline(whole)
+    assert read == []
+    WorldModelPipeline.from_pretrained(whole, torch_dtype=torch.float32)
+    assert sorted(file.parent.name for file in read) == ["transformer", "vae"]  # the text encoder is transformers' own
 
 
 def test_a_header_that_is_nested_too_deeply(tmp_path: Path) -> None:

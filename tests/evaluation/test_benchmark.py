@@ -260,7 +260,7 @@ def test_public_data_with_red_masks_and_flags(tmp_path: Path) -> None:
     assert "in-frame flags" in text(found)
     assert value(found, "ground truth", "reappearance_rate", "flagged").means["target"] == 1
     assert "field of view" in found.rows["best view copied"].not_measured["flagged"]
-    assert found.rows["shuffled identity"].not_measured == {"flagged": "no other clip whose context shows somebody"}
+    assert found.rows["shuffled identity"].not_measured == {"flagged": "no other clip whose context shows a subject"}
     assert "best view copied" in evaluate(made, data, horizontal_fov=60.0).rows
     assert evaluate(made, data, horizontal_fov=60.0).rows["best view copied"].clips
     several = write_flagged(tmp_path / "two", subjects=2)

@@ -89,7 +89,7 @@ def test_a_path_of_any_length_is_made_in_chunks(command: list[str], tmp_path: Pa
     assert video["chunks"] == ([9, 12, 4] if streams else [9, 9, 7])
     assert video["shape"][0] == 25 == probe_video(out).frames == len(read_video(out))
     assert "3 chunks of 3 latent frames" in said.err and "about 00:" in said.err
-    assert ("encoded anew" in said.err) == (not streams)
+    assert ("encoded again" in said.err) == (not streams)
     assert left(out.parent) == ["out.mp4", "out.run.json", "out.trace-2.npz", "out.trace-3.npz", "out.trace.npz"]
     again = tmp_path / "again.mp4"
     assert main(["generate", "--replay", str(out.parent / "out.run.json"), "--out", str(again)]) == 0

@@ -302,6 +302,6 @@ def test_a_run_of_the_loop_before_is_refused_and_left_as_it_is(clips: Path, tmp_
     file = tmp_path / "training-vae" / "config.json"
     settings = json.loads(file.read_text())["settings"]
     file.write_text(json.dumps(settings))  # as it was written then
-    with pytest.raises(TrainingError, match=r"config\.json was written by an earlier version.*train anew in another"):
+    with pytest.raises(TrainingError, match=r"config\.json was written by an earlier version.*train again in another"):
         train_vae(asked, resume=True)
     assert json.loads(file.read_text()) == settings

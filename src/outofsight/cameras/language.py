@@ -125,7 +125,7 @@ def walk(
     angle: float,
     stride: int,
 ) -> np.ndarray:
-    """Poses [F,4,4] of the video frames of a path that goes on from `start` [4,4]; F = stride (N - 1) + 1.
+    """Poses [F,4,4] of the video frames of a path that continues from `start` [4,4]; F = stride (N - 1) + 1.
 
     N is the total count. Frame f (from 0) stands at progress (f + 1) N / F latent steps, so the first frame
     has already moved on from `start` and the last one has made every step. `down` [3] is the world's

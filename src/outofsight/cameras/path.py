@@ -197,7 +197,7 @@ class CameraPath:
         piece.
 
         N latent frames in all give F = stride (N - 1) + 1 video frames. Frame f stands at progress (f + 1) N
-        / F after `start`'s last pose (identity without `start`), so the path goes on from the context without
+        / F after `start`'s last pose (identity without `start`), so the path continues the context without
         a repeated frame and ends at exactly the sum of its steps. fps and the lens (of its last frame) come from
         `start` where they are not given. The vertical is y in a right-handed world, z in Unreal's: in a path whose
         world is a camera that is not level (relative vectors), yaw turns about that camera's own y axis.

@@ -23,7 +23,7 @@ def _option(text: str, *names: str, **more: Any) -> Any:
 def encode(
     folders: Annotated[list[Path], typer.Argument(help="Folders of clips (HM-World's layouts; 'outofsight worlds').")],
     model: Annotated[str, _option("Folder, shipped name or hub id; its VAE, text encoder and tokenizer are used.")],
-    out: Annotated[Path, _option("Folder of latents; a run that was stopped goes on there.")],
+    out: Annotated[Path, _option("Folder of latents; a run that was stopped resumes there.")],
     workers: Annotated[int | None, _option("Processes; as many as CPU cores, one for a GPU.", min=1)] = None,
     height: Annotated[int | None, _option("Fit frames to this height ...", min=1)] = None,
     width: Annotated[int | None, _option("... and width: scaled to cover, cropped at the centre.", min=1)] = None,
@@ -41,7 +41,7 @@ def encode(
 ) -> None:
     """Encode clips to latents, text embeddings, pose vectors and phases, once, for training.
 
-    Every shard is written whole and the index last. After Ctrl-C or a crash, the same command goes on where it
+    Every shard is written whole and the index last. After Ctrl-C or a crash, the same command resumes where it
     stopped; with more clips in the folders it adds them.
     """
     from ..errors import DatasetError

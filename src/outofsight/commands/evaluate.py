@@ -53,7 +53,7 @@ def evaluate(
 ) -> None:
     """Measure predictions against clips, beside floors and ceilings, with 95 % intervals over clips.
 
-    After Ctrl-C or a crash, the same command goes on where it stopped; with another --row it measures that row alone.
+    After Ctrl-C or a crash, the same command resumes where it stopped; with another --row it measures that row alone.
     What cannot be measured is left out, and the result says why. Nothing is downloaded.
     """
     from ..evaluation import NetworkFolders

@@ -176,7 +176,7 @@ def _of_run(model: str) -> str:
 def _replayed(
     path: Path, sources: Any, out: Path, model: str | None, device: str, *, overwrite: bool, force: bool
 ) -> Request:
-    """The request of a run record; inputs and model named anew take the recorded ones' place."""
+    """The request of a run record; inputs and model that are named now take the recorded ones' place."""
     from ..generation.load import choose_device
     from ..generation.record import Sources, read_record
     from ..generation.run import Request

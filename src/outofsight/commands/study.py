@@ -44,7 +44,7 @@ def study(
 ) -> None:
     """Train and judge every memory alike, several times, and write what that says to the paper's claims.
 
-    Clips and latents are made first where they are not there. After Ctrl-C or a crash, the same command goes on where
+    Clips and latents are made first where they are not there. After Ctrl-C or a crash, the same command resumes where
     it stopped; other --rows and --seeds add to the same page.
     """
     quiet_libraries()

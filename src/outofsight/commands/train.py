@@ -36,7 +36,7 @@ def train(
         list[str] | None, _option("A setting of the run: lr=0.001, objective.shift=3; repeatable.", "--set")
     ] = None,
 ) -> None:
-    """Train a model as a recipe says. Ctrl-C keeps what was learned; --resume goes on exactly there.
+    """Train a model as a recipe says. Ctrl-C keeps what was learned; --resume continues exactly there.
 
     With several GPUs: torchrun --nproc-per-node N -m outofsight train RECIPE ..., with --set sharding=fsdp2 where one
     GPU does not hold the model.

@@ -28,7 +28,7 @@ def validate(
     """How often is the returning subject drawn as it truly is, and what is that owed to?
 
     Clips are drawn, with hues that no training clip has, and judged on exact pixels: nearest to the truth, to a world
-    in which the subject has vanished, or to one in which it is frozen where it was last seen. 95 % intervals over clips.
+    in which the subject has vanished, or to one in which it is frozen where it was last seen. With 95 % intervals.
     """
     from ..errors import OutOfSightError
     from ..evaluation.ablation import ablated

@@ -32,7 +32,7 @@ def _list_presets(asked: bool) -> None:
 @reports_errors
 def worlds(
     clips: Annotated[int, _option("How many clips the folder is to hold.")],
-    out: Annotated[Path, _option("The folder; a run that was stopped goes on there.")],
+    out: Annotated[Path, _option("The folder; a run that was stopped resumes there.")],
     seed: Annotated[int, _option("Of everything; the same seed makes the same clips.", min=0)] = 0,
     preset: Annotated[
         str,
@@ -60,7 +60,7 @@ def worlds(
     """Make clips in which someone leaves the frame and comes back, with the truth attached.
 
     The folder has HM-World's released layout, a manifest beside it, and in each clip world.json. After Ctrl-C or a
-    crash, the same command goes on where it stopped.
+    crash, the same command resumes where it stopped.
     """
     from ..processes import cpu_cores
     from ..worlds.manifest import Settings

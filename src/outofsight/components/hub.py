@@ -144,14 +144,18 @@ def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: frozenset[str] = frozenset()) -> None:
+def check_component(
+    folder: Path, expected: dict[str, tuple[int, ...]], tied: frozenset[str] = frozenset(), *, finite: bool = True
+) -> None:
     """Hold the tensors of one component's folder against those of the model that its config describes.
 
-    diffusers fills what is missing with random numbers and goes on; here that is an error.
+    diffusers fills what is missing with random numbers and continues; here that is an error.
 
     Args:
         expected: name and shape of each tensor of the model.
         tied: names that need not be in the files, being another tensor under a second name.
+        finite: also read the tensors and hold them against NaN; False leaves that to :func:`fill` or
+            :func:`check_loaded`, so that files are read once.
 
     Raises:
         CheckpointError: no safetensors where some are expected, a truncated one, or missing, unexpected or differently
@@ -184,7 +188,7 @@ def check_component(folder: Path, expected: dict[str, tuple[int, ...]], tied: fr
             "another "
             "model, or were the weights saved by another version?"
         )
-    for file in files:
+    for file in files if finite else ():
         facts = file.stat()
         _check_finite(file, facts.st_size, facts.st_mtime_ns)
 
@@ -206,8 +210,8 @@ def _check_shards(folder: Path, files: list[Path]) -> None:
             raise CheckpointError(f"{index} names shards that are not there: {', '.join(lost)}")
 
 
-def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Hold every component's weights against its config (see :func:`check_component`), reading headers only.
+def check_folder(folder: Path, skip: frozenset[str] = frozenset(), *, finite: bool = True) -> dict[str, Any]:
+    """Hold every component's weights against its config (see :func:`check_component`); finite False reads headers only.
 
     Quantised components are left to diffusers, which alone knows their names.
 
@@ -225,7 +229,9 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, 
         read_settings(folder)
     if (folder / "tokenizer").is_dir() and "tokenizer" not in skip:
         refuse_code(folder / "tokenizer")
-    networks = {name: check_network(name, folder / name) for name in _networks(folder) if name not in skip}
+    networks = {
+        name: check_network(name, folder / name, finite=finite) for name in _networks(folder) if name not in skip
+    }
     kinds = networks["transformer"].conditioning.values() if "transformer" in networks else ()
     looks = any("pixels" in kind.needs for kind in kinds)
     if looks and not {"finder"} & {*skip, *networks}:
@@ -236,8 +242,11 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, 
     return networks
 
 
-def check_network(name: str, folder: Path) -> Any:
-    """Hold one component's weights against its config; returns it, empty. Raises CheckpointError."""
+def check_network(name: str, folder: Path, *, finite: bool = True) -> Any:
+    """Hold one component's weights against its config (see :func:`check_component`); returns it, empty.
+
+    Raises CheckpointError.
+    """
     config = folder / "config.json"
     settings = read_object(config, CheckpointError)
     refuse_code(folder)
@@ -247,7 +256,8 @@ def check_network(name: str, folder: Path) -> Any:
     model = _empty(name, settings, config)
     if not quantised:
         shapes = {key: tuple(tensor.shape) for key, tensor in model.state_dict().items()}
-        check_component(folder, shapes, frozenset(getattr(model, "all_tied_weights_keys", None) or ()))
+        tied = frozenset(getattr(model, "all_tied_weights_keys", None) or ())
+        check_component(folder, shapes, tied, finite=finite)
     return model
 
 
@@ -255,11 +265,13 @@ def fill(model: Any, folder: Path, dtype: torch.dtype) -> None:
     """Give an empty component of diffusers' kind the weights of its folder, as its ``from_pretrained`` would.
 
     Raises:
-        CheckpointError: a file is damaged, or a tensor is missing.
+        CheckpointError: a file is damaged, a tensor is missing, or one is not finite.
     """
     state: dict[str, Tensor] = {}
     for file in sorted(folder.glob("*.safetensors")):
-        state |= read_stored(file)
+        tensors = read_stored(file)
+        check_finite(tensors, file)
+        state |= tensors
     wide = set(model._keep_in_fp32_modules or ())
     model.load_state_dict(
         {name: x.to(torch.float32 if wide & set(name.split(".")) else dtype) for name, x in state.items()},
@@ -270,6 +282,13 @@ def fill(model: Any, folder: Path, dtype: torch.dtype) -> None:
         raise CheckpointError(f"the weights in {folder} lack {', '.join(empty[:4])}")
     model.register_to_config(_name_or_path=str(folder))
     model.requires_grad_(True).eval()
+
+
+def check_loaded(model: Any, folder: Path) -> None:
+    """Raises CheckpointError, as :func:`fill`, where a model that a library loaded from a folder is not finite."""
+    places = {name: file for file in sorted(folder.glob("*.safetensors")) for name in read_safetensors_header(file)}
+    for name, tensor in model.state_dict().items():
+        check_finite({name: tensor}, places.get(name, folder))
 
 
 class ModelSettings(TypedDict, total=False):
@@ -363,6 +382,6 @@ def outline_parts(folder: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: a part is missing or cannot be read.
     """
-    parts = check_folder(folder)
+    parts = check_folder(folder, finite=False)  # they are read when they are filled
     tokenizer = load_tokenizer(folder / "tokenizer") if takes_text(folder) else None
     return {"text_encoder": None, **parts, "tokenizer": tokenizer, **read_settings(folder)}

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..cameras import CameraPath, relative_pose_vectors
+from ..cameras.geometry import SAME_FOV
 from ..errors import CameraError, OutOfSightError, VideoError
 from ..framing import Fitted, Framing, fit
 from ..memory import make_memory
@@ -43,6 +44,22 @@ class ContextInputs:
     latent_frames: int
     horizontal_fov: float | None
     note: str | None = None
+
+    def joined(self, path: CameraPath) -> CameraPath:
+        """Cameras of what was seen, then a path, at the rate of what was seen; each frame keeps its own lens.
+
+        Where nobody knows the lens of one of the two, it has ``horizontal_fov``; where that is not known either,
+        neither keeps one (only models that take no lens get so far, see :func:`field_of_view`).
+        """
+        fov, known, path = self.horizontal_fov, self.cameras, replace(path, fps=self.cameras.fps)
+        if known.intrinsics is None and path.intrinsics is None:
+            return known.with_fov(fov).concatenate(path.with_fov(fov))
+        both = [one if one.has_lens else one.with_fov(fov) for one in (known, path)]
+        if not all(one.has_lens for one in both):
+            return known.with_fov(None).concatenate(path.with_fov(None))
+        height, width = self.frames.shape[1:3]
+        first, then = (one.with_intrinsics(one.intrinsics_for(height, width)) for one in both)
+        return first.concatenate(then)
 
 
 def context_inputs(
@@ -91,7 +108,7 @@ def fitted_inputs(
 
 def covered_frames(cameras: CameraPath, after: bool = False) -> int:
     """Video frames a path covers: one per pose, or ``frame_stride`` from each pose to the next; ``after``: and as many
-    before the first pose, for a path that goes on from another one."""
+    before the first pose, for a path that continues another one."""
     return (len(cameras.c2w) - (not after)) * cameras.frame_stride + (not after)
 
 
@@ -117,7 +134,7 @@ def _check_rate(what: str, path: CameraPath, geometry: VideoGeometry) -> None:
 def target_latents(cameras: CameraPath, target_frames: int | None, geometry: VideoGeometry, after: bool = False) -> int:
     """Latent frames of a target: of all that its cameras cover, or of the first so many video frames.
 
-    ``after``: the target goes on from another one, so that its first latent frame has as many video frames as
+    ``after``: the target continues another one, so that its first latent frame has as many video frames as
     the others.
 
     Raises:
@@ -166,8 +183,8 @@ def field_of_view(
     """
     faults = [_lens_fault(what, path) for what, path in (("context", context), ("target", target))]
     fault = None if given is not None else faults[0] or faults[1]
-    known = {path.horizontal_fov for path in (context, target) if path.horizontal_fov is not None}
-    if given is None and len(known) > 1:
+    known = [path.horizontal_fov for path in (context, target) if path.horizontal_fov is not None]
+    if given is None and known and max(known) - min(known) > SAME_FOV:
         raise CameraError(
             "context and target cameras have different fields of view "
             f"({' and '.join(map(str, sorted(known)))} "

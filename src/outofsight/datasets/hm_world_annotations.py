@@ -52,7 +52,7 @@ def read_characters(file: Path) -> tuple[tuple[SubjectTrack, ...], Any, tuple[st
     if ours.get("version") != _VERSION or not isinstance(ours.get("subjects"), list):
         raise LayoutError(
             f"{file}: subjects of version {ours.get('version')}; this outofsight reads version {_VERSION}: "
-            "upgrade it, or write the clip anew"
+            "upgrade it, or write the clip again"
         )
     return tuple(_subject(file, index, entry) for index, entry in enumerate(ours["subjects"])), None, ()
 

@@ -46,11 +46,11 @@ def read_world(folder: Path) -> dict[str, Any] | None:
     file = folder / WORLD
     if not file.is_file():
         return None
-    content = read_object(file, LayoutError, "make the clip anew")
+    content = read_object(file, LayoutError, "make the clip again")
     try:
         content["plan"]["kind"]
     except (KeyError, TypeError) as cause:
-        raise LayoutError(f"{file}: its plan names no kind ({cause}); make the clip anew") from cause
+        raise LayoutError(f"{file}: its plan names no kind ({cause}); make the clip again") from cause
     return content
 
 
@@ -66,9 +66,9 @@ def read_fates(folder: Path) -> Fates | None:
     files = [place / "vanished.mp4", place / "frozen.mp4", place / "frozen_masks.npz"]
     missing = [file.name for file in files if not file.is_file()]
     if missing:
-        raise LayoutError(f"{place}: {', '.join(missing)} missing, and {WORLD} tells of fates; make the clip anew")
+        raise LayoutError(f"{place}: {', '.join(missing)} missing, and {WORLD} tells of fates; make the clip again")
     try:
         subjects = tuple(str(name) for name in world["fates"]["subjects"])
     except (KeyError, TypeError) as cause:
-        raise LayoutError(f"{folder / WORLD}: its fates name no subjects ({cause}); make the clip anew") from cause
+        raise LayoutError(f"{folder / WORLD}: its fates name no subjects ({cause}); make the clip again") from cause
     return Fates(subjects, VideoFile(files[0]), VideoFile(files[1]), InstanceMasks(files[2]))

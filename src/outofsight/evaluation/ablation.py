@@ -1,6 +1,6 @@
 """A model whose memory is taken away, to see what the memory does: nothing else of it changes.
 
-- "random recall": as many memory tokens as ever, drawn at random from those a frame may recall, anew for every
+- "random recall": as many memory tokens as ever, drawn at random from those a frame may recall, and again for every
   block, frame and step. (For a memory that goes by pose: as many context frames, at random.)
 - "worst recall": as many, those of least affinity.
 - "no recall": none; each frame sees its window alone.

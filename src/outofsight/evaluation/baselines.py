@@ -47,7 +47,7 @@ class Continuation:
 
 @dataclass(frozen=True)
 class Stranger:
-    """Somebody else, to paint a clip's subjects with: a clip, and the subject's number in its masks."""
+    """Another subject, to paint a clip's subjects with: a clip, and the subject's number in its masks."""
 
     clip: EvalClip
     number: int
@@ -110,7 +110,7 @@ def best_views(context: CameraPath, target: CameraPath) -> np.ndarray:
 
 
 def choose_strangers(clips: Sequence[EvalClip]) -> dict[str, Stranger | None]:
-    """For each clip the next one, after the last the first, in whose context somebody is seen.
+    """For each clip the next one, after the last the first, in whose context a subject is seen.
 
     One of another id than the clip's own subjects is looked for first; where all have one id, the next clip's serves.
     """
@@ -143,7 +143,7 @@ def _shuffled(clip: EvalClip, stranger: Stranger | None) -> Continuation:
     if ids is None:
         raise LayoutError("no masks that show each subject on its own")
     if stranger is None:
-        raise LayoutError("no other clip whose context shows somebody")
+        raise LayoutError("no other clip whose context shows a subject")
     if not np.isin(ids, clip.numbers).any():
         raise LayoutError("no subject is seen in the target")
     other = stranger.clip.clip

@@ -1,4 +1,4 @@
-"""The chunks of a run that are done: the video so far, written after each of them, and the session to go on from."""
+"""The chunks of a run that are done: the video so far, written after each of them, and the session to resume from."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Progress:
         self.seconds = dict(Counter(self.seconds) + Counter(seconds))
 
     def save(self, session: Session) -> None:
-        """Write what a run goes on from; until the session is written, the chunk before is what is kept."""
+        """Write what a run resumes from; until the session is written, the chunk before is what is kept."""
         kept = {name: getattr(self, name) for name in ("mark", "seed", "frames", "hashes", "seconds", "traces")}
         write_json(self.out.session / f"{len(self.frames):06d}-chunks.json", kept)
         session.save(self.out.session)

@@ -196,9 +196,9 @@ class _Run:
 
     def _how(self) -> str:
         if self.session.streams:
-            return "each goes on in the latents of the one before"
+            return "each continues the latents of the one before"
         seen = self.session.looks_back
-        return f"before each, the latest {seen} latent frames of video are encoded anew, in times counted from them"
+        return f"before each, the latest {seen} latent frames of video are encoded again, in times counted from them"
 
     def _begin(self, seed: int, kept: Progress | None) -> Progress:
         """The session with its weights, at the first chunk that is missing; and what is done."""

@@ -224,7 +224,7 @@ def _method(stored: Stored) -> list[str]:
         rows,
         "Again: `outofsight study --out study --rows all` makes clips, latents, runs and a page of its own, and "
         "resumes where it was stopped; `--rows`, `--seeds` and `--jobs` choose. `--page docs/results.md --page-only` "
-        "makes this page anew from its values.",
+        "makes this page again from its values.",
     ]
 
 

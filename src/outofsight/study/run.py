@@ -110,7 +110,7 @@ def finish(study: Study, run: Run, report: Callable[[str, int, int], None] | Non
         raise TrainingInterrupted(f"{run.name} is kept as far as it came; the same command resumes it") from stop
     except (TrainingError, CheckpointError) as error:
         raise StudyError(
-            f"{run.name}: {error}\n(in a study: go back to its settings, or remove {config.out} to begin this run anew)"
+            f"{run.name}: {error}\n(in a study: go back to its settings, or remove {config.out} to begin again)"
         ) from error
     if result.checkpoint is None:
         raise StudyError(f"{config.out} has no checkpoint although its training ended; remove it and run again")

@@ -64,7 +64,7 @@ class LatentDataset(ClipSource):
             if sha256_file(file, on_bytes) != digest:
                 raise DatasetError(
                     f"{file} is damaged: its bytes are not those that the index lists (SHA-256 differs); delete it and "
-                    "encode again, which makes it anew"
+                    "encode again, which replaces it"
                 )
             _verified.add(known)
         return self

@@ -183,7 +183,7 @@ def _refuse_other_settings(out: Path, settings: LatentSettings) -> None:
         try:
             theirs, _ = read_shard(shard, verify=False)
         except DatasetError:
-            continue  # broken: it is made anew
+            continue  # broken: it is made again
         if told := theirs.differences(settings):
             raise DatasetError(
                 f"{out} was encoded with other settings, and clips of two kinds do not mix. There: {'; '.join(told)}. "

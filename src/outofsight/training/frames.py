@@ -110,7 +110,7 @@ def _videos(clip: Clip) -> list[np.ndarray]:
 
 
 def _describe(clip: Clip) -> str:
-    """A clip's name, and its files' sizes and times: another where a file was written anew."""
+    """A clip's name, and its files' sizes and times: another where a file was written again."""
     files = [half.path for half in (clip.context, clip.target) if isinstance(half, VideoFile)]
     facts = [f"{file.name} {(stat := os.stat(file)).st_size} {stat.st_mtime_ns}" for file in files]
     return " ".join([clip.name, *facts])

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..components.hub import check_component
+from ..components.hub import check_component, check_loaded
 from ..errors import CheckpointError, TrainingError
 from ..memory import make_layout
 from ..models import PRESETS, WorldTransformer3DModel
@@ -75,10 +75,12 @@ def _from_folder(folder: Path, config: TrainConfig) -> WorldTransformer3DModel:
     options = dict(config.model_options)
     with torch.device("meta"):
         outline = WorldTransformer3DModel.from_config({**settings, **options})
-    check_component(folder, {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()})
+    shapes = {name: tuple(tensor.shape) for name, tensor in outline.state_dict().items()}
+    check_component(folder, shapes, finite=False)
     model: WorldTransformer3DModel = WorldTransformer3DModel.from_pretrained(
         folder, torch_dtype=torch.float32, **options
     )
+    check_loaded(model, folder)
     # norms and the time embedder are kept as they were saved, and training wants all in float32
     return model.float()
 

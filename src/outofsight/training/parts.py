@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from ..components.codec import VideoGeometry, channels_last, encode_videos
-from ..components.hub import INDEX, check_folder, check_network, fill, read_settings, resolve_model, takes_text
+from ..components.hub import (
+    INDEX,
+    check_folder,
+    check_loaded,
+    check_network,
+    fill,
+    read_settings,
+    resolve_model,
+    takes_text,
+)
 from ..components.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..errors import CheckpointError, DatasetError
 from ..local_code import load_tokenizer
@@ -124,7 +133,7 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
     alone = folder.is_dir() and not (folder / INDEX).is_file() and all((folder / part).is_dir() for part in _CODERS)
     if not alone:
         folder = resolve_model(model)
-    check_folder(folder, skip=frozenset({"transformer"}))
+    check_folder(folder, skip=frozenset({"transformer"}), finite=False)
     return _load(folder, text_tokens)
 
 
@@ -132,6 +141,9 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
     try:
         vae = load_codec(folder / "vae")
         encoder, tokenizer = _text_coders(folder)
+        for name, part in (("vae", vae), ("text_encoder", encoder)):
+            if part is not None:
+                check_loaded(part, folder / name)
         finder = load_finder(folder / "finder") if (folder / "finder").is_dir() else None
     except CheckpointError:
         raise
@@ -160,7 +172,7 @@ def _text_coders(folder: Path) -> tuple[Any, Any]:
 
 def load_finder(folder: Path) -> Any:
     """A subject finder in float32, ready to look. Raises CheckpointError where the folder holds no whole one."""
-    finder = check_network("finder", folder)
+    finder = check_network("finder", folder, finite=False)
     fill(finder, folder, torch.float32)
     return finder
 

@@ -32,12 +32,12 @@ class BegunRun:
 
 def read_begun(out: Path) -> BegunRun:
     """Raises TrainingError where config.json is missing or damaged, or of a small part's run of an earlier version."""
-    path, remedy = out / CONFIG, "it holds the settings the run was begun with: put it back, or begin anew elsewhere"
+    path, remedy = out / CONFIG, "it holds the settings the run was begun with: put it back, or begin again elsewhere"
     content = read_json(path, TrainingError, remedy)
     if isinstance(content, dict) and "loop" in content:
         raise TrainingError(
             f"{path} was written by an earlier version of outofsight, which kept runs of small parts in another form: "
-            "they cannot be resumed; train anew in another --out"
+            "they cannot be resumed; train again in another --out"
         )
     return fitted(BegunRun, content, path, TrainingError, remedy)
 

@@ -47,7 +47,7 @@ def model_of_run(run: str | Path) -> Path:
     parts = _parts_of(begun, encoded)
     mark = {"transformer": sha256_file(transformer / WEIGHTS), "parts": parts}
     if (out / MARK).is_file():
-        if read_object(out / MARK, CheckpointError, f"delete {out}, it is made anew") == mark:
+        if read_object(out / MARK, CheckpointError, f"delete {out}, it is made again") == mark:
             return out
     elif out.exists():
         raise OutputError(f"{out} is there and was not made by outofsight: move it away, the run's model belongs there")

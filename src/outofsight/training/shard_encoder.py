@@ -148,6 +148,6 @@ def _entries_there(file: Path, settings: LatentSettings) -> tuple[ClipEntry, ...
     try:
         theirs, entries = read_shard(file, verify=True)
     except DatasetError as error:
-        warnings.warn(f"{error}. It is made anew", stacklevel=2)
+        warnings.warn(f"{error}. It is made again", stacklevel=2)
         return ()
     return entries if theirs == settings else ()

@@ -96,7 +96,7 @@ class LatentSettings:
 
     @classmethod
     def from_json(cls, content: Any, where: Path) -> LatentSettings:
-        return fitted(cls, content, f"{where}: settings", DatasetError, "encode the clips anew")
+        return fitted(cls, content, f"{where}: settings", DatasetError, "encode the clips again")
 
     def other_parts(self, hashes: Mapping[str, str]) -> list[str]:
         """Of parts by name (``Parts.hashes``), in words those that are not the ones that made the latents."""
@@ -199,7 +199,7 @@ def read_shard(file: Path, *, verify: bool) -> tuple[LatentSettings, tuple[ClipE
             header = parse_json((shard.metadata() or {})[_HEADER], file, DatasetError)
             tensors = {name: shard.get_tensor(name) for name in shard.keys()} if verify else {}  # noqa: SIM118
         if header["version"] != VERSION:
-            raise DatasetError(f"{file}: format {header['version']}, expected {VERSION}; encode the clips anew")
+            raise DatasetError(f"{file}: format {header['version']}, expected {VERSION}; encode the clips again")
         entries = fitted(tuple[ClipEntry, ...], header["clips"], f"{file}: clips", DatasetError)
         settings = LatentSettings.from_json(header["settings"], file)
         content = header["content"]
@@ -274,7 +274,7 @@ def read_index(folder: Path) -> Index:
     remedy = "delete it and encode again"
     content = read_object(file, DatasetError, remedy)
     if content.get("version") != VERSION:
-        raise DatasetError(f"{file}: format {content.get('version')}, expected {VERSION}; encode the clips anew")
+        raise DatasetError(f"{file}: format {content.get('version')}, expected {VERSION}; encode the clips again")
     index = fitted(Index, content, file, DatasetError, remedy)
     if not index.clips:
         raise DatasetError(f"{folder}: the index lists no clip; encode a folder that holds some")

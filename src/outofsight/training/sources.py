@@ -79,7 +79,7 @@ def check_files(source: Source) -> None:
     if listed is None:
         raise DatasetError(
             f"{source.folder} is not in {manifest}: either the run that made it has not ended well, then the same "
-            "'outofsight worlds' makes it anew; or it is a clip of yours, then move it to a folder of its own"
+            "'outofsight worlds' makes it again; or it is a clip of yours, then move it to a folder of its own"
         )
     for name, digest in listed.items():
         if name.startswith(f"{FATES}/"):
@@ -87,7 +87,7 @@ def check_files(source: Source) -> None:
         file = source.folder / name
         if not file.is_file() or sha256_file(file) != digest:
             what = "is missing" if not file.is_file() else "has changed since it was made (SHA-256 differs)"
-            raise DatasetError(f"{file} {what}; run the same 'outofsight worlds' again, it makes the clip anew")
+            raise DatasetError(f"{file} {what}; run the same 'outofsight worlds' again, it replaces the clip")
 
 
 @functools.lru_cache(maxsize=8)

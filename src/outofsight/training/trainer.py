@@ -80,7 +80,7 @@ class Objective(ABC):
 
     def advice(self, step: int, rows: Sequence[int] | None) -> str:
         """What to do where the loss of these rows of step ``step`` (None: of any) is not finite."""
-        return "Begin anew with a lower lr"
+        return "Begin again with a lower lr"
 
 
 class TrainingInterrupted(KeyboardInterrupt):

@@ -70,7 +70,7 @@ def _page_name(run: RunFiles, rival: RunFiles | None) -> str:
 
 
 def _check_replaceable(place: Path) -> None:
-    """A report may be written anew; whatever else lies in its place stays. Raises OutputError."""
+    """A report may be written again; whatever else lies in its place stays. Raises OutputError."""
     if place.is_dir():
         raise OutputError(f"the output {place} is a folder, expected a file name ending in {SUFFIX}, or another folder")
     if not place.exists():

@@ -1,7 +1,7 @@
 """manifest.jsonl: one row per finished clip, and worlds.json: what the folder was made with.
 
 Rows are appended as clips finish, in any order; when a run ends they are sorted by number and the caption file is
-written anew in the same order, so that every run ends in the same files, interrupted or not.
+written again in the same order, so that every run ends in the same files, interrupted or not.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ def write_rows(out: Path, data: str, rows: Sequence[Row]) -> None:
 
 
 def _foreign_captions(file: Path, names: set[str]) -> list[str]:
-    """Lines for folders that lie there and are no clips of the run: somebody wrote them, and they stay."""
+    """Lines for folders that lie there and are no clips of the run: another program wrote them, and they stay."""
     if not file.is_file():
         return []
     lines = file.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

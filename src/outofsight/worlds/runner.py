@@ -52,11 +52,11 @@ def make_clips(
     report: Report | None = None,
     source: Source | None = None,
 ) -> Outcome:
-    """Make clips 0 .. clips - 1 in out/HM-World/, going on with what is there.
+    """Make clips 0 .. clips - 1 in out/HM-World/, resuming with what is there.
 
     report: called with each new clip's row and the seconds it took. source: what makes the clips; processes of this
     machine by default (ray_job has another). Raises WorldsError and OutputError; on an error or
-    Ctrl-C what is finished stays, and the same call goes on with it.
+    Ctrl-C what is finished stays, and the same call resumes with it.
     """
     check(settings, clips)
     if workers < 1:

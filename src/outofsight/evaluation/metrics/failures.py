@@ -74,7 +74,7 @@ def shifted(truth: Staged, vanished: np.ndarray, numbers: Collection[int], pixel
 def wrong_identity(truth: Staged, numbers: Collection[int], stranger: np.ndarray) -> Staged:
     """Subjects painted with a stranger: place, silhouette and timing are right, and who it is is wrong.
 
-    stranger: uint8 ``[h, w, 3]``, a picture of somebody else (:func:`portrait`); it is stretched to the subject's box
+    stranger: uint8 ``[h, w, 3]``, a picture of another subject (:func:`portrait`); it is stretched to the subject's box
     in every frame and shows within the subject's mask, so it does not move its limbs.
     """
     from PIL import Image

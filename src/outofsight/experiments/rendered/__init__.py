@@ -1,7 +1,7 @@
 """A memory that is a picture: what the context's pixels and cameras say that the target looks like.
 
 ``renderer.py`` puts it together from a plane sweep of what stands still (``sweep.py``) and from who moves, found
-(``finder.py``), followed over the ground (``tracks.py``, ``follower.py``) and thought to go on (``motion.py``). The
+(``finder.py``), followed over the ground (``tracks.py``, ``follower.py``) and extrapolated (``motion.py``). The
 transformer is told its latents (``conditioning.py``) and generates from there.
 """
 

@@ -1,5 +1,5 @@
 """Feet followed over frames: a finder sees each frame for itself, and its feet wander by a pixel or two from frame to
-frame, as much as somebody walks. Seen together, the frames say better where in each the same body stands."""
+frame, as much as a subject walks. Seen together, the frames say better where in each the same body stands."""
 
 from __future__ import annotations
 

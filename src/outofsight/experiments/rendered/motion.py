@@ -1,4 +1,4 @@
-"""How who was seen goes on: dead reckoning over the ground, at the likeliest speed and rate of turning."""
+"""Extrapolating a subject that was seen: dead reckoning over the ground, at the likeliest speed and rate of turning."""
 
 from __future__ import annotations
 

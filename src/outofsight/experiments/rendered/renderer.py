@@ -60,7 +60,7 @@ def render(
         cameras, wanted: c2w ``[c, 4, 4]`` and ``[t, 4, 4]``, metres; the first wanted frame follows the last one given.
         horizontal_fov: degrees.
         step: every which context frame the still scene is taken from.
-        truth: for training, where subjects truly are; None: they are followed, and thought to go on.
+        truth: for training, where subjects truly are; None: they are tracked and extrapolated.
     """
     sighting = look(finder, pictures, cameras, horizontal_fov)
     half = half_width(horizontal_fov)

@@ -14,9 +14,7 @@ _BIN = 0.04  # of a picture's width: bins in which votes are counted first
 _REACH = 0.6  # of the root of its pixels, from a subject's foot: votes that belong to it
 _LEAST_REACH = 0.05  # of a picture's width
 _LEAST_SIGHTINGS = 3
-_GATE = (
-    0.5  # of the root of its pixels, that a subject may lie from where its track goes on; grows with each frame missed
-)
+_GATE = 0.5  # of the root of its pixels, that a subject may lie from its track; grows with each frame missed
 _LEAST_GATE = 0.04  # of a picture's width
 _DEPTH_GATE = 0.6  # natural logarithm of the ratio of depths
 _SPEED_FRAMES = 6
@@ -153,7 +151,7 @@ def link(frames: list[list[Body]], cameras: np.ndarray, half_width: float) -> li
 
 
 def _apart(path: SubjectPath, body: Body, c2w: np.ndarray, half_width: float) -> float:
-    """How far a body lies from where the path goes on, in gates."""
+    """How far a body lies from where the path continues, in gates."""
     height, width = body.pixels.shape
     place, depth = project(c2w, path.expected(body.frame), (height, width), half_width)
     if depth <= 0:

@@ -65,7 +65,7 @@ class Truth:
         return Truth(self.ids, self.positions @ world[:3, :3].T + world[:3, 3])
 
     def corrected(self, sighting: Sighting, cameras: np.ndarray, half_width: float) -> Sighting:
-        """What a finder says, with true feet and distances where there truly is somebody; ``cameras [c, 4, 4]``."""
+        """What a finder says, with true feet and distances where there truly is a subject; ``cameras [c, 4, 4]``."""
         foot, depth = sighting.foot.clone(), sighting.depth.clone()
         size = self.ids.shape[1], self.ids.shape[2]
         for number, places in enumerate(self.positions, start=1):

@@ -253,7 +253,7 @@ class _Dealer:
         self.subjects = split_subjects(catalogue, request.split)
 
     def _deal(self, deck: Sequence[str], which: int) -> str:
-        """The card of this clip from a deck that is shuffled anew each time it is used up."""
+        """The card of this clip from a deck that is shuffled again each time it is used up."""
         if which not in self._dealt:
             seed, place_in_split, index = self._key
             cycle, position = divmod(index, len(deck))
