@@ -48,15 +48,16 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self, frames: int = 2, patch: tuple[int, int] = (6, 6), mean: float = 0.45, scale: float = 4.0
     ) -> None:
         super().__init__()
-        sides = tuple(patch)
+        sides = tuple(patch) if isinstance(patch, list | tuple) else ()
         if len(sides) != 2 or any(type(number) is not int or number < 1 for number in (frames, *sides)):
             raise GeometryError(
                 f"a patch codec of frames={frames!r}, patch={patch!r}: expected whole numbers of at least 1, two of "
                 "them in patch (rows, columns of pixels)"
             )
-        if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0):
+        numbers = all(type(number) in (int, float) and math.isfinite(number) for number in (mean, scale))
+        if not (numbers and scale > 0):
             raise GeometryError(
-                f"a patch codec of mean={mean}, scale={scale}: expected finite numbers, and a scale above 0"
+                f"a patch codec of mean={mean!r}, scale={scale!r}: expected finite numbers, and a scale above 0"
             )
         # nothing to compute with: it lies where the pipeline was moved to, so that `device` has an answer
         self.register_buffer("_place", torch.zeros(0, dtype=torch.uint8, device="cpu"), persistent=False)
