@@ -18,6 +18,7 @@ from outofsight.cli import main
 from outofsight.components.codec import decode_latents
 from outofsight.datasets import read_clip
 from outofsight.errors import OutOfSightError
+from outofsight.generation.load import group_offload
 from outofsight.models import PRESETS
 from outofsight.models.patch_codec import PatchCodec
 from outofsight.pipeline import WorldModelPipeline
@@ -103,6 +104,23 @@ def test_chunks_go_on_from_one_another(model: Path, tmp_path: Path) -> None:
     if session.streams:
         whole = decode_latents(pipe.vae, torch.cat([first.latents, made[0].latents], dim=2))
         assert np.array_equal(whole, np.concatenate([first.frames, made[0].frames]))
+
+
+@pytest.mark.parametrize("kind", ["model", "group"])
+def test_offloading_changes_nothing(kind: str) -> None:
+    pipe, expected = patch_pipeline(), extended(begin(patch_pipeline()), 3)
+    if kind == "model":
+        pipe.enable_model_cpu_offload(device="cpu")
+    else:
+        group_offload(pipe, torch.device("cpu"))
+    assert np.array_equal(extended(begin(pipe), 3).frames, expected.frames)
+
+
+def test_reference_numerics_are_in_bfloat16() -> None:
+    session = begin(patch_pipeline().to(torch.bfloat16))
+    session.options = replace(session.options, numerics="reference")
+    made = extended(session, 3)
+    assert made.latents.dtype == torch.bfloat16 and made.frames.shape == (5, *SIZE, 3)
 
 
 def test_a_rollout_is_generated_replayed_and_viewed(command: list[str], tmp_path: Path, capsys: Capture) -> None:

@@ -141,6 +141,8 @@ def test_a_folder_of_it_is_a_configuration_alone(tmp_path: Path) -> None:
     for one in found:
         assert isinstance(one, PatchCodec) and codec_of(one).facts() == codec.facts() and not one.training
         assert one.device.type == "cpu" and list(one.parameters()) == [] and one.state_dict() == {}
+    with pytest.raises(OSError, match="somebody/nothing"):
+        PatchCodec.from_pretrained("somebody/nothing", local_files_only=True, cache_dir=tmp_path / "hub")
     described = describe_folder(tmp_path)
     assert described.layout == "diffusers" and described.parts["vae"].problem is None
     (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import GeometryError, OutOfSightError
 
+_WHERE = ("cache_dir", "local_dir", "force_download", "proxies", "token", "local_files_only", "revision")
 _VERSION = 1  # of the order of numbers in a latent
 
 
@@ -128,19 +129,22 @@ class PatchCodec(ModelMixin, ConfigMixin):
     # --- saving: the configuration is all there is --------------------------------------------------------------------
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
-        """Write config.json to a folder; ``options`` are diffusers', for weights, of which there are none."""
-        self.save_config(save_directory)
+        """Write config.json to a folder; ``options`` are diffusers' (those for weights, of which there are none, change
+        nothing)."""
+        self.save_config(save_directory, **options)
 
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], subfolder: str | None = None, **options: Any
     ) -> PatchCodec:
-        """The codec whose config.json lies in a folder; ``options`` are diffusers', for weights.
+        """The codec whose config.json lies in a folder or at a hub id; of diffusers' ``options`` those that say where
+        to look are heeded, and those for weights change nothing.
 
         Raises:
             OSError: no config.json there. GeometryError: an impossible one.
         """
-        config = cls.load_config(pretrained_model_name_or_path, subfolder=subfolder)
+        where = {name: options[name] for name in _WHERE if name in options}
+        config = cls.load_config(pretrained_model_name_or_path, subfolder=subfolder, **where)
         codec: PatchCodec = cls.from_config(config)
         return codec.eval()
 
