@@ -8,6 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # several test processes side by side: threads of torch would only wait
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 REPOSITORY = Path(__file__).resolve().parents[1]

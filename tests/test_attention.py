@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outofsight.memory.windows import QueryGroup, centred_windows, group_queries, selectable_tokens
-from outofsight.models import kernels
+from outofsight.models import kernels, products
 from outofsight.models.attention import attend
 from outofsight.models.kernels import can_merge
 
@@ -191,3 +191,24 @@ def test_products_in_half_precision_have_the_gradients_of_the_plain_path() -> No
 
     for ours, exact in zip(gradients(torch.bfloat16, False), gradients(torch.float64, True), strict=True):
         assert (ours - exact).norm() < 0.01 * exact.norm()
+
+
+@pytest.mark.parametrize(("width", "recall"), [(9, 0), (3, 0), (3, 2)])
+def test_small_models_in_half_precision_are_served_in_one_product(
+    width: int, recall: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    q, k, v, mk, mv, windows, picks = random_case(3, 9, 6, 2, width, 5, [recall] * 9)
+    groups = group_queries(windows, [recall] * 9)
+    half = [x.detach().bfloat16().requires_grad_() for x in (q, k, v, mk, mv)]
+    assert all(products.serves(half[0][:, : g.frames], g, half[3]) for g in groups)
+    weight = torch.randn_like(half[0])
+    found = []
+    for plain in (False, True):
+        out = attend(half[0], half[1], half[2], groups, half[3], half[4], picks, plain=plain)
+        used = half if recall else half[:3]
+        found.append([out, *torch.autograd.grad((out * weight).sum(), used)])
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours - theirs).float().norm() < 0.02 * theirs.float().norm()
+    monkeypatch.setattr(products, "_MOST_SCORES", 0)
+    assert not any(products.serves(half[0], g, half[3]) for g in groups)
+    assert not products.serves(q, groups[0], mk)

@@ -21,14 +21,15 @@ LAYERS = (
     "framing",
     "video",
     "clips",
-    "datasets memory models.conditioners",
+    "datasets memory",
+    "models.conditioners",  # they act on the frames that a memory lays out
     "models",
     "sampling",
     "components",
     "session",
     "pipeline",
     "worlds.engine",
-    "worlds.content",
+    "worlds.content worlds.small",
     "generation training evaluation viewer player worlds",
     "recipes experiments",
     "study",
@@ -60,13 +61,6 @@ KNOWN_EXCEPTIONS = pairs("""
     evaluation.benchmark: generation.outputs
     evaluation.networks: generation.record
     evaluation.predictions: generation.outputs
-    models.conditioners.anchors: memory memory.rotary
-    models.conditioners.base: memory memory.rotary
-    models.conditioners.clock: memory
-    models.conditioners.pose: memory
-    models.conditioners.prope: memory
-    models.conditioners.rays: memory
-    models.conditioners.reprojection: memory
     training.caption_data: worlds.catalogue
     viewer.collect: evaluation.baselines evaluation.measure evaluation.metrics evaluation.scores
     viewer.given: evaluation.traces
@@ -87,6 +81,7 @@ KNOWN_NAMES = pairs("""
     models.transformer: hydra pose
     training.assemble: rendered
     training.config: hydra
+    training.clip_source: rendered
     training.dataset: rendered
     training.shards: rendered
     training.transformer: fov rendered
@@ -99,7 +94,7 @@ SAME_WORD = pairs("""
     viewer.truth: pose
     worlds.engine.framing: fov
 """)
-KNOWN_LONG = {"models.transformer"}
+KNOWN_LONG: set[str] = set()
 
 
 @cache

@@ -458,3 +458,8 @@ def test_a_cached_context_serves_only_the_clip_it_was_made_for(change, complaint
 def test_unknown_model_options_are_refused(option) -> None:
     with pytest.raises(MemoryOptionError, match="expected"):
         narrow_model(**option)
+
+
+def test_a_patch_of_several_latent_frames_is_refused() -> None:
+    with pytest.raises(MemoryOptionError, match=r"patch_size is \(2, 2, 2\).*a camera, a noise level"):
+        narrow_model(patch_size=(2, 2, 2))

@@ -7,6 +7,7 @@ out.frames  # uint8 [F, H, W, 3]
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,7 @@ from .cameras import CameraPath
 from .components.codec import decode_latents, encode_video
 from .components.hub import check_folder, fill, is_quantised, outline_parts, resolve_model
 from .components.inputs import check_numerics, noise_source
-from .components.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, tokenize
+from .components.prompts import WAN_NEGATIVE_PROMPT, WAN_TEXT_TOKENS, encode_tokens, no_tokens, tokenize
 from .components.results import GenerationInterrupted, PartialRun, WorldModelOutput, interrupted
 from .components.video_codec import VideoCodec, codec_of
 from .errors import CheckpointError
@@ -40,7 +41,7 @@ class WorldModelPipeline(DiffusionPipeline):
     """Continues a video along a camera path (HyDRA's sampling on diffusers' Wan components).
 
     Args:
-        tokenizer, text_encoder: umT5's, or smaller ones of its kind.
+        tokenizer, text_encoder: umT5's, or smaller ones of its kind; None for a model that is conditioned on no text.
         vae: diffusers' ``AutoencoderKLWan`` at any width, or a ``PatchCodec``: whatever :func:`codec_of` knows.
         transformer: our ``WorldTransformer3DModel``.
         finder: finds subjects, for transformers with a conditioner that looks at pixels; else None.
@@ -51,12 +52,12 @@ class WorldModelPipeline(DiffusionPipeline):
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
     _exclude_from_cpu_offload = ["finder"]  # noqa: RUF012
-    _optional_components = ["finder"]  # noqa: RUF012  (diffusers' name and kind)
+    _optional_components = ["tokenizer", "text_encoder", "finder"]  # noqa: RUF012  (diffusers' name and kind)
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerBase,
-        text_encoder: UMT5EncoderModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        text_encoder: UMT5EncoderModel | None,
         vae: ModelMixin,
         transformer: WorldTransformer3DModel,
         finder: nn.Module | None = None,
@@ -108,6 +109,8 @@ class WorldModelPipeline(DiffusionPipeline):
         """
         for name in ("vae", "transformer", *(("finder",) if self.finder is not None else ())):
             fill(getattr(self, name), folder / name, dtype)
+        if self.tokenizer is None:
+            return
         encoder = UMT5EncoderModel.from_pretrained(
             folder / "text_encoder", dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
         )
@@ -293,7 +296,11 @@ class WorldModelPipeline(DiffusionPipeline):
         return session
 
     def tokens(self, text: str) -> tuple[Tensor, Tensor]:
-        """Token ids and mask ``[1, l]`` of a prompt. Raises PromptError for one that is too long."""
+        """Token ids and mask ``[1, l]`` of a prompt, none for a model without text. Raises PromptError: too long."""
+        if self.tokenizer is None:
+            if text.strip():
+                warnings.warn("this model is conditioned on no text: its prompt changes nothing", stacklevel=4)
+            return no_tokens()
         return tokenize(self.tokenizer, text, self.config.max_text_tokens)
 
     @torch.no_grad()
@@ -353,6 +360,8 @@ class WorldModelPipeline(DiffusionPipeline):
     def embedded(self, tokens: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
         """Text embeddings in the transformer's dtype; the last few prompts are kept."""
         ids, mask = tokens
+        if self.text_encoder is None:
+            return torch.zeros(1, 1, self.transformer.config.text_dim, device=device, dtype=self.transformer.dtype)
         key = (ids.numpy().tobytes(), mask.numpy().tobytes(), self.text_encoder.dtype, device)
         encoder = (self.text_encoder, [p._version for p in self.text_encoder.parameters() if not p.is_inference()])
         if encoder != self._prompts_of:  # another encoder, or its weights were changed in place

@@ -157,6 +157,12 @@ def anchor_of(model: Any) -> str:
     return anchor
 
 
+def start_of(model: Any, noise: Tensor) -> Tensor:
+    """The target's latents before the first step: ``noise``, or zeros for a model that regresses directly."""
+    start = getattr(getattr(model, "config", None), "target_start", "noise")
+    return torch.zeros_like(noise) if start == "zeros" else noise
+
+
 @torch.no_grad()
 def denoise(
     model: Any,
@@ -212,7 +218,8 @@ def denoise(
     _check_frames(source_latents, noise, context_poses, target_poses, context_cache)
     dtype = model.dtype if options.numerics == "reference" else torch.promote_types(model.dtype, torch.float32)
     device = model.device
-    source, latents = (x.to(device=device, dtype=dtype) for x in (source_latents, noise))
+    start = noise if start_step else start_of(model, noise)
+    source, latents = (x.to(device=device, dtype=dtype) for x in (source_latents, start))
     poses = context_poses.to(device), target_poses.to(device)
     if anchor_of(model) == "session" and context_cache is None:
         poses = rebase_poses(*poses)

@@ -87,7 +87,7 @@ class Session:
         self._decoder: DecoderStream | None = None
         self._pages: ContextCache | None = None  # encoded pages of models that stream
         self._context_frames = len(self.context.frames)  # video frames that the others look back on
-        self.sampled: Tensor | None = None  # latents of a chunk that was broken off after sampling
+        self.sampled: Tensor | None = None  # latents of the newest chunk, from the end of its sampling on
         self.seconds: dict[str, float] = {}
 
     @property
@@ -283,7 +283,6 @@ class Session:
             frames = frames[ahead.overlap :]
             self._keep_pixels(frames, cameras[ahead.overlap // cameras.frame_stride :])
         self.chunks += 1
-        self.sampled = None
         return Chunk(frames, latents, range(first, first + count), recorder, clock.seconds)
 
     def _latent_poses(self, cameras: CameraPath, count: int) -> np.ndarray:

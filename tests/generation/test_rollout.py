@@ -14,7 +14,10 @@ import pytest
 
 from outofsight.cli import main
 from outofsight.commands import console
-from outofsight.errors import VideoError
+from outofsight.errors import OutputError, VideoError
+from outofsight.generation import chunks
+from outofsight.generation import run as generation_run
+from outofsight.generation.interrupts import held_interrupt
 from outofsight.sampling import DenoiseStep
 from outofsight.video import join_videos, probe_video, read_video, write_video
 from pipelines import FPS, frames, small_pipeline, write_inputs
@@ -258,8 +261,11 @@ def test_a_run_of_several_chunks_can_be_viewed(command: list[str], tmp_path: Pat
     capsys.readouterr()
     assert main(["view", str(out)]) == 0
     said = capsys.readouterr()
-    assert "made in 3 chunks, of which each has a trace of its own" in said.err
-    assert Path(said.out.strip()).is_file()
+    assert "retrieval map" not in said.err
+    page = Path(said.out.strip()).read_text()
+    recalls = json.loads(page.split('id="data">')[1].split("</script>")[0])["runs"][0]["recalls"]
+    ends = [17, 29, 33] if "causal" in command[2] else [17, 26, 33]
+    assert [recall["made"][1] for recall in recalls] == ends
     assert main([*command, "--out", str(out), "--overwrite"]) == 0 and main(["view", str(out)]) == 0
     assert "was made without --trace" in capsys.readouterr().err
 
@@ -304,3 +310,82 @@ def test_what_resumes_an_overwriting_run_is_said(
     assert "leave --overwrite out" in capsys.readouterr().err
     assert main(run) == 0
     assert "1 of 3 chunks are done" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_ctrl_c_while_a_chunk_is_written_loses_nothing(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """In the middle of writing the first of three chunks, and the last."""
+    run = [*command, "--out", str(tmp_path / "out.mp4"), "--trace"]
+    written, kept = [0], chunks.write_video
+
+    def write(*given: Any, **options: Any) -> None:
+        written[0] += 1
+        if written[0] == chunk:
+            signal.raise_signal(signal.SIGINT)
+        kept(*given, **options)
+
+    monkeypatch.setattr(chunks, "write_video", write)
+    assert main(run) == 130
+    said = capsys.readouterr().err
+    assert f"writing out.mp4, chunk {chunk}, then stopping; Ctrl-C again stops at once" in said
+    assert not list(tmp_path.glob("*.partial.*")) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if chunk == 3:
+        assert "interrupted" in said and "out.mp4 is finished" in said and record_of(tmp_path / "out.mp4")
+        assert main(run) == 0 and "skipped" in capsys.readouterr().err
+        return
+    assert "holds 1 chunks" in said and (tmp_path / "out.trace.npz").is_file() and "chunk 2: step" not in said
+    assert main(run) == 0
+    said = capsys.readouterr().err
+    assert "1 of 3 chunks are done" in said and "chunk 1: step" not in said
+    assert main([*command, "--out", str(tmp_path / "whole.mp4"), "--trace"]) == 0
+    one, two = (record_of(tmp_path / name)["outputs"]["video"] for name in ("whole.mp4", "out.mp4"))
+    assert one["frames_sha256"] == two["frames_sha256"]
+
+
+def test_a_second_ctrl_c_stops_the_writing_at_once(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*given: Any, **options: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the second one raised nothing")
+
+    run = [*command, "--out", str(tmp_path / "out.mp4")]
+    with monkeypatch.context() as patch:
+        patch.setattr(chunks, "write_video", write)
+        assert main(run) == 130
+    assert "then stopping" in capsys.readouterr().err and not list(tmp_path.rglob("*.mp4"))[1:]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert main(run) == 0 and "resumed" not in capsys.readouterr().err
+
+
+def test_ctrl_c_right_after_a_chunk_was_sampled_keeps_its_latents(
+    command: list[str], tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, hold = [*command, "--out", str(tmp_path / "out.mp4")], generation_run.held_interrupt
+
+    def press(tell: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return hold(tell)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(generation_run, "held_interrupt", press)
+        assert main(run) == 130
+    assert "step 2 of 2 is kept" in capsys.readouterr().err
+    assert main(run) == 0
+    assert "2 of 2 steps are done" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_a_full_disk_stops_all_clips() -> None:
+    def fail(pressed: bool) -> None:
+        with held_interrupt():
+            if pressed:
+                signal.raise_signal(signal.SIGINT)
+            raise OutputError("no space")
+
+    with pytest.raises(KeyboardInterrupt, match="which failed: no space"):
+        fail(True)
+    with pytest.raises(OutputError, match="no space"):
+        fail(False)

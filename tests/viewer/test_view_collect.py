@@ -8,7 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from view_material import SETTINGS, grey_frames, of_clip, trace_arrays, write_run, write_scene
+from view_material import (
+    SETTINGS,
+    chunk_arrays,
+    grey_frames,
+    of_clip,
+    trace_arrays,
+    write_rollout,
+    write_run,
+    write_scene,
+)
 
 from held_out import write_data
 from outofsight.commands.view import read_given
@@ -66,12 +75,13 @@ def test_scores_by_frame_and_phases_are_those_of_the_evaluation(tmp_path: Path, 
 
 
 def test_the_recall_is_told_in_video_frames(tmp_path: Path, clip: Path) -> None:
-    recall = report_of(write_run(tmp_path / "run.mp4", of_clip(clip))).runs[0].recall
-    assert recall is not None and recall.cut == 3
+    run = report_of(write_run(tmp_path / "run.mp4", of_clip(clip))).runs[0]
+    (recall,) = run.recalls
+    assert recall.cut == 3 and recall.made == (9, 17)
     assert recall.spans.tolist() == [[0, 0], [1, 4], [5, 8], [9, 9], [10, 13], [14, 17]]
     assert recall.columns == ((0, 0, 0), (1, 1, 1), (2, 2, 2), (-1, 3, 3), (-1, 4, 4), (-1, 5, 5))
     # frame 1 asks 9 times, 5 of them for tokens 0 and 1, in which the dog is seen; frame 2 always for token 1
-    assert recall.hits == pytest.approx(((5 / 9 + 1) / 2, 2 / 3))
+    assert run.hits == pytest.approx(((5 / 9 + 1) / 2, 2 / 3))
 
 
 def test_queries_of_the_context_are_left_out_and_longer_tokens_cover_more(tmp_path: Path, clip: Path) -> None:
@@ -81,8 +91,8 @@ def test_queries_of_the_context_are_left_out_and_longer_tokens_cover_more(tmp_pa
     arrays["picks"] = np.tile(np.arange(6, dtype=np.int16)[None, None, None, :, None] % 2, (2, 3, 1, 1, 2))
     arrays |= {"selectable": np.ones((6, 2), bool), "windows": np.tile([[0, 5]], (6, 1)), **more}
     np.savez(OutputPaths(video).trace, **arrays)  # type: ignore[arg-type]
-    recall = report_of(video).runs[0].recall
-    assert recall is not None and recall.picks[0, 0, :, 0].tolist() == [1, 0, 1], "of latent frames 3, 4 and 5"
+    (recall,) = report_of(video).runs[0].recalls
+    assert recall.picks[0, 0, :, 0].tolist() == [1, 0, 1], "of latent frames 3, 4 and 5"
     assert recall.columns == ((0, 0, 1), (1, 2, 3), (-1, 4, 4), (-1, 5, 5))
 
 
@@ -96,7 +106,7 @@ def test_without_its_clip_a_run_still_has_its_video_and_its_recall(tmp_path: Pat
     assert len(report.notes) == 1 and "No context" in report.notes[0] and "clip-0" in report.notes[0]
     scene, run = report.scene, report.runs[0]
     assert (scene.context, scene.truth, scene.ground, scene.phases, report.scores) == (None, None, None, (), ())
-    assert run.recall is not None and run.recall.hits is None and run.psnr is None and run.made.count == FRAMES
+    assert len(run.recalls) == 1 and run.hits is None and run.psnr is None and run.made.count == FRAMES
     assert (scene.context_frames, scene.target_frames) == (FRAMES, FRAMES)
 
 
@@ -241,3 +251,28 @@ def test_places_without_runs_say_what_is_missing(tmp_path: Path, clip: Path) -> 
     video.unlink()
     with pytest.raises(LayoutError, match=r"its video b\.mp4 is not there"):
         find_runs(tmp_path / "runs")
+
+
+def test_each_chunk_of_a_run_has_its_map_in_the_time_of_the_run(tmp_path: Path, clip: Path) -> None:
+    report = report_of(write_rollout(tmp_path / "run.mp4", of_clip(clip)))
+    run = report.runs[0]
+    assert not [note for note in report.notes if "retrieval map" in note] and not run.warnings
+    one, two = run.recalls
+    assert (one.chunk, one.made, two.chunk, two.made) == (0, (9, 13), 1, (14, 17))
+    assert one.spans.tolist() == [[0, 0], [1, 4], [5, 8], [9, 9], [10, 13]]
+    assert two.spans.tolist() == [[4, 4], [5, 8], [9, 12], [13, 13], [14, 17]]
+    assert two.picks.shape == (1, 3, 2, 2) and two.sigmas.tolist() == [0.5]
+    # the dog is seen in frames 0 to 3 and from 12 on. Frame 13 asks chunk 1's last latent frame: tokens 0 and 1 are
+    # right, 5 of its 9 picks (token b and -1, then 2 and 0, in each block b). Frames 14 to 17 ask chunk 2's last one:
+    # of its tokens only the third covers frame 12, and two of three picks are it
+    assert run.hits == pytest.approx(((5 / 9 + 2 / 3) / 2, (2 / 3 + 1 / 3) / 2))
+    alone = report_of(write_rollout(tmp_path / "some" / "run.mp4", of_clip(clip), traces=(1,)))
+    assert "No retrieval map of some chunks of run: no trace of chunk 1 of 2." in alone.notes
+    assert [recall.chunk for recall in alone.runs[0].recalls] == [1]
+
+
+def test_a_chunk_whose_trace_is_another_since_is_told_of(tmp_path: Path, clip: Path) -> None:
+    video = write_rollout(tmp_path / "run.mp4", of_clip(clip))
+    np.savez_compressed(OutputPaths(video).trace_of(1), **chunk_arrays()[1], more=np.zeros(3))  # type: ignore[arg-type]
+    (told,) = report_of(video).runs[0].warnings
+    assert "run.trace-2.npz is not the trace-2 that was recorded" in told

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from view_material import grey_frames, of_clip, write_run, write_scene
+from view_material import grey_frames, of_clip, write_rollout, write_run, write_scene
 from web_driver import Browser, browser, missing
 
 from outofsight.commands.view import read_given
@@ -34,7 +34,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     sources = of_clip(write_scene(folder / "data"), prompt=EVIL)
     one = write_run(folder / "one.mp4", sources)
     two = write_run(folder / "two.mp4", sources, 255 - grey_frames())
+    chunks = write_rollout(folder / "chunks.mp4", sources)
+    later = write_rollout(folder / "later.mp4", sources, traces=(1,))
     return {
+        "chunks": write_reports(chunks, None, folder / "chunks.html", read_given),
+        "later": write_reports(later, None, folder / "later.html", read_given),
         "one": write_reports(one, None, folder / "one.html", read_given),
         "both": write_reports(one, two, folder / "both.html", read_given),
     }
@@ -292,3 +296,51 @@ def test_every_control_is_reached_by_the_keyboard_and_has_a_name(page: Browser) 
         const named = (node) => node.ariaLabel || node.labels?.length || node.textContent.trim();
         return [...controls].filter((node) => !named(node)).length"""
     assert page.run(unnamed) == 0
+
+
+def test_of_several_chunks_the_map_is_of_the_one_under_the_cursor(window: Browser, pages: dict[str, Path]) -> None:
+    window.look()
+    window.open(pages["chunks"])
+    choice = "const list = document.querySelector('.chunk'); return [list.value, list.selectedOptions[0].textContent]"
+    rows = "return [...document.querySelectorAll('.recall-map svg text.soft')].map((text) => text.textContent)"
+    assert frame(window) == BACK and window.run(choice) == ["0", "1: 0.0 to +0.5 s"]
+    assert opacities(window) == [1, 1, 0.667, 0.167, 0.667] and window.run(rows) == ["the cut"]
+    slide(window, ".step", 2)
+    assert window.run("return document.querySelector('.step-said').textContent") == "2 of 2, noise 0.50"
+    # the second chunk has a trace of one step, so all of it is shown
+    slide(window, "#time", 14)
+    assert window.run(choice) == ["1", "2: +0.6 to +1.0 s"]
+    assert window.run("return document.querySelector('.step-said').textContent") == "all 1"
+    assert opacities(window) == [1, 0.333, 0.667] and "chunk 2" in window.run(rows)
+    listed = "return [...document.querySelectorAll('.recalled li')].map((item) => item.textContent)"
+    assert window.run(listed) == ["67 %: 0.0 to +0.4 sdog visible", "33 %: −0.5 to −0.1 ssubject not visible"]
+    # the picture that was recalled most is a generated one: frame 12, the run's fourth
+    assert "recalled most: +0.4 s, 67 %" in window.run("return document.getElementById('panel-context').textContent")
+    assert grey(window, "panel-context") == pytest.approx(80, abs=3)
+    assert window.run("return document.querySelectorAll('.ground-map .lit').length") == 2
+    # its first row is of a frame that the chunk before had made: a click there stays in this chunk
+    window.click(".recall-map svg", y=0.2)
+    assert frame(window) == 14
+    slide(window, "#time", BACK)
+    assert window.run("return document.querySelector('.step-said').textContent") == "2 of 2, noise 0.50"
+    window.run(
+        "const list = document.querySelector('.chunk'); list.value = '1';"
+        "list.dispatchEvent(new Event('change', {bubbles: true}))"
+    )
+    assert frame(window) == 14 and window.complaints() == []
+    window.run("document.querySelector('.chunk').focus()")
+    window.press("left")
+    assert frame(window) in (9, 14), "keys in the list choose a chunk and move no single frame"
+
+
+def test_a_chunk_without_a_trace_says_so_in_the_place_of_its_map(window: Browser, pages: dict[str, Path]) -> None:
+    window.look()
+    window.open(pages["later"])
+    readout = "return document.querySelector('.readout').textContent"
+    assert frame(window) == BACK and window.run(readout) == "No trace of the chunk that made the frame at +0.4 s."
+    assert window.run("return document.querySelector('.recall-map svg').hasAttribute('hidden')")
+    assert "no trace of this chunk" in window.run("return document.querySelector('.recalled-title').textContent")
+    slide(window, "#time", 15)
+    assert opacities(window) == [1, 0.333, 0.667] and "recalled most" in window.run(readout)
+    slide(window, "#time", 2)
+    assert opacities(window) == [1, 0.333, 0.667] and window.complaints() == []

@@ -83,5 +83,42 @@ def write_run(
     return place
 
 
+def chunk_arrays() -> list[dict[str, np.ndarray]]:
+    """Traces of a run in two chunks of 5 and 4 frames: 3 context and 2 target latent frames each, one token a context
+    frame, 2 steps and 3 blocks; of the second chunk one step alone.
+
+    The second chunk begins one frame earlier than what it adds. Its first latent frame, of that frame alone, recalls
+    token 0; the other one token 2, which covers frames 0 to 3 of the target, and in the last block token 1.
+    """
+    one = trace_arrays()
+    one |= {
+        "picks": one["picks"][:, :, :, :2],
+        "selectable": one["selectable"][:2],
+        "windows": np.array([[2, 4], [2, 4]]),
+    }
+    one |= {"target_frames": np.array(2), "scores": one["scores"][:, :, :, :2]}
+    picks = np.full((1, 3, 1, 2, 2), -1, np.int16)
+    picks[:, :, 0, 0, 0] = 0
+    picks[0, :, 0, 1, 0] = [2, 2, 1]
+    two = {**one, "picks": picks, "sigmas": np.array([0.5]), "scores": one["scores"][:1]}
+    return [one, two | {"selectable": np.ones((2, 3), bool)}]
+
+
+def write_rollout(place: Path, sources: Sources, traces: tuple[int, ...] = (0, 1)) -> Path:
+    """A run in two chunks, see :func:`chunk_arrays`; traces: of which chunks."""
+    write_run(place, sources)
+    paths = OutputPaths(place)
+    paths.trace.unlink()
+    record = json.loads(paths.record.read_text())
+    record["outputs"]["video"]["chunks"] = [5, 4]
+    for number in traces:
+        np.savez_compressed(paths.trace_of(number), **chunk_arrays()[number])  # type: ignore[arg-type]
+        file = paths.trace_of(number)
+        name = f"trace-{number + 1}" if number else "trace"
+        record["outputs"][name] = {"file": file.name, "sha256": sha256_file(file)}
+    write_json(paths.record, record)
+    return place
+
+
 def of_clip(folder: Path, **more: Any) -> Sources:
     return Sources(clip=str(folder), **more)

@@ -62,7 +62,7 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     from ..evaluation import baselines
     from ..evaluation.clip import eval_clip
     from ..evaluation.measure import measure
-    from ..evaluation.traces import read_trace
+    from ..evaluation.traces import read_run_trace
     from ..generation.load import choose_device
     from ..generation.outputs import OutputPaths, check_folder_writable
     from ..generation.record import Machine, Sources
@@ -87,7 +87,8 @@ def run_demo(model: str, settings: Settings, clip: Path, out: Path, seed: int) -
     run(request, ConsoleReporter())
     paths = OutputPaths(request.out)
     made = read_video(paths.video).frames
-    videos = {MODEL: baselines.Continuation(made, trace=read_trace(paths.trace) if paths.trace.is_file() else None)}
+    frames = truth.context_frames, len(made)
+    videos = {MODEL: baselines.Continuation(made, trace=read_run_trace(paths.traces(), paths.record, frames))}
     videos |= {row: baselines.make(row, truth) for row in (baselines.LAST_FRAME, baselines.BEST_VIEW)}
     rows = {row: measure(video, truth).flat() for row, video in videos.items()}
     pictures = _write_pictures(truth, made, paths, out)

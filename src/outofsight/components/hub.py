@@ -217,7 +217,8 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset()) -> dict[str, 
     Raises:
         CheckpointError: a component, its config or its weights are missing or do not fit.
     """
-    for name in ("tokenizer", "text_encoder", "vae", "transformer"):
+    coders = ("tokenizer", "text_encoder") if takes_text(folder) else ()
+    for name in (*coders, "vae", "transformer"):
         if name not in skip and not (folder / name).is_dir():
             raise CheckpointError(f"{folder} has no folder {name!r}: the model is incomplete")
     if (folder / INDEX).is_file():
@@ -296,9 +297,16 @@ def _check_depth(settings: dict[str, Any], folder: Path) -> None:
             fitted(bounds, settings[name], f"{folder / 'config.json'}: {name}", CheckpointError)
 
 
+def takes_text(folder: Path) -> bool:
+    """Whether a model folder has a text encoder: its index names none where the model is conditioned on no text."""
+    index = read_object(folder / INDEX, CheckpointError) if (folder / INDEX).is_file() else {}
+    return index.get("text_encoder", True) != [None, None]
+
+
 def _networks(folder: Path) -> tuple[str, ...]:
     """The components that have weights."""
-    return ("text_encoder", "vae", "transformer", *(("finder",) if (folder / "finder").is_dir() else ()))
+    text = ("text_encoder",) if takes_text(folder) else ()
+    return (*text, "vae", "transformer", *(("finder",) if (folder / "finder").is_dir() else ()))
 
 
 def component_class(path: str) -> Any:
@@ -356,4 +364,5 @@ def outline_parts(folder: Path) -> dict[str, Any]:
         CheckpointError: a part is missing or cannot be read.
     """
     parts = check_folder(folder)
-    return {**parts, "tokenizer": load_tokenizer(folder / "tokenizer"), **read_settings(folder)}
+    tokenizer = load_tokenizer(folder / "tokenizer") if takes_text(folder) else None
+    return {"text_encoder": None, **parts, "tokenizer": tokenizer, **read_settings(folder)}

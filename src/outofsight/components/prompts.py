@@ -52,6 +52,11 @@ def tokenize(tokenizer: Any, text: str, max_tokens: int) -> tuple[Tensor, Tensor
     return padded.input_ids, padded.attention_mask
 
 
+def no_tokens() -> tuple[Tensor, Tensor]:
+    """Token ids and mask ``[1, 0]`` of a model that is conditioned on no text; its transformer reads one zero token."""
+    return torch.zeros(1, 0, dtype=torch.long), torch.zeros(1, 0, dtype=torch.long)
+
+
 def encode_tokens(text_encoder: Any, ids: Tensor, mask: Tensor, device: torch.device) -> Tensor:
     """Embeddings ``[1, max_tokens, text_dim]``, zero after the prompt's last token.
 

@@ -17,7 +17,7 @@ from ..errors import CameraError, LayoutError
 from .clip import EvalClip
 from .metrics.failures import Staged, portrait, wrong_identity
 from .networks import Networks
-from .traces import Arrays
+from .traces import RunTrace
 
 PREDICTION, FLOOR, CEILING = "prediction", "floor", "ceiling"
 LAST_FRAME, BEST_VIEW, SHUFFLED = FLOORS = ("last frame held", "best view copied", "shuffled identity")
@@ -41,7 +41,7 @@ class Continuation:
 
     frames: np.ndarray
     ids: np.ndarray | None = None
-    trace: Arrays | None = None
+    trace: RunTrace | None = None
     trace_row: int = 0
 
 

@@ -18,7 +18,7 @@ from .metrics.subject import Sought, boxes_from_masks
 from .networks import Networks
 from .regions import Within, mean_of_frames
 from .result import ClipScores
-from .traces import Arrays
+from .traces import RunTrace
 
 MASKS = "masks of these very frames"
 # what the demo, the validation, the study and the viewer measure: no network, and a few milliseconds a frame
@@ -39,7 +39,7 @@ class Sample:
     clip: EvalClip
     networks: Networks
     boxes: np.ndarray | None = None
-    trace: Arrays | None = None
+    trace: RunTrace | None = None
     trace_row: int = 0
     _once: dict[str, Any] = field(default_factory=dict)
     _once_a_clip: dict[str, Any] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """A folder of predictions: one video a clip, as ``outofsight generate --clips DIR --out FOLDER`` leaves them.
 
 NAME.mp4, or NAME/ with one mp4 in it; NAME is the clip's, with "_" for "/". Beside the video may lie its trace
-(NAME.trace.npz). Everything that is wrong is found before anything is computed, and reported at once.
+(NAME.trace.npz, and NAME.trace-2.npz ... of a run in several chunks). Chunks of an unfinished run (NAME.session/) and
+previews of an interrupted one are no predictions. Everything that is wrong is found before anything is computed, and
+reported at once.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ import numpy as np
 
 from ..clips import Clip, VideoFile
 from ..errors import LayoutError, OutOfSightError, VideoError
-from ..generation.outputs import OutputPaths
+from ..generation.outputs import SESSION, OutputPaths, is_chunk_file
 from ..video import VideoInfo, probe_video, read_video
+from .traces import RunTrace, read_run_trace
 
 PARTIAL = ".partial"  # ends the stem of the preview that an interrupted run leaves
 _LISTED = 10
@@ -138,10 +141,17 @@ def read_prediction(file: Path, wanted: Wanted) -> np.ndarray:
     return video.frames
 
 
-def trace_of(file: Path) -> Path | None:
-    """The trace beside a video, where there is one."""
-    trace = OutputPaths(file).trace
-    return trace if trace.is_file() else None
+def trace_inputs(video: Path) -> dict[str, Path]:
+    """The files that say what was recalled, by what they are: the traces beside a video and, with them, its record."""
+    paths = OutputPaths(video)
+    found = {f"trace {number + 1}" if number else "trace": file for number, file in paths.traces().items()}
+    return {**found, "record": paths.record} if found and paths.record.is_file() else found
+
+
+def run_trace(video: Path, frames: tuple[int, int]) -> RunTrace | None:
+    """What the run of a video recalled; see :func:`.traces.read_run_trace`."""
+    paths = OutputPaths(video)
+    return read_run_trace(paths.traces(), paths.record, frames)
 
 
 def _candidates(folder: Path, name: str) -> list[Path]:
@@ -149,11 +159,11 @@ def _candidates(folder: Path, name: str) -> list[Path]:
 
 
 def _within(folder: Path) -> list[Path]:
-    """The videos in a clip's own folder, previews of interrupted runs left out."""
+    """The videos in a clip's own folder; previews of interrupted runs and chunks of unfinished ones left out."""
     if not folder.is_dir():
         return []
     found = (file for file in folder.iterdir() if file.suffix.lower() == ".mp4" and not file.name.startswith("."))
-    return sorted(file for file in found if not file.stem.endswith(PARTIAL))
+    return sorted(file for file in found if not file.stem.endswith(PARTIAL) and not is_chunk_file(file))
 
 
 def _all_videos(folder: Path, names: Collection[str]) -> list[Path]:
@@ -171,14 +181,26 @@ def _all_videos(folder: Path, names: Collection[str]) -> list[Path]:
 
 def _fault(there: Sequence[Path], wanted: Wanted, folder: Path, name: str) -> str | None:
     if not there:
-        preview = folder / f"{name}{PARTIAL}.mp4"
-        return f"missing ({preview.name} is of a run that was broken off)" if preview.is_file() else "missing"
+        return _missing(folder, name)
     if len(there) > 1:
         return f"{len(there)} videos, expected one: {', '.join(shown(str(file.relative_to(folder))) for file in there)}"
     info = probe_video(there[0])
     if info.frames is None:  # the header does not count them
         info = VideoInfo(len(read_video(there[0])), info.height, info.width, info.fps)
     return wanted.fault(info)
+
+
+def _missing(folder: Path, name: str) -> str:
+    """Why a clip has no video, in words."""
+    own = sorted(entry.with_suffix(".mp4") for entry in (folder / name).glob(f"*{SESSION}"))
+    for paths in map(OutputPaths, (folder / f"{name}.mp4", *own)):
+        if paths.unfinished:
+            place = paths.session.relative_to(folder)
+            return (
+                f"missing: its run is unfinished ({place} holds the chunks so far; the command that began it resumes)"
+            )
+    preview = folder / f"{name}{PARTIAL}.mp4"
+    return f"missing ({preview.name} is of a run that was broken off)" if preview.is_file() else "missing"
 
 
 def _words(frames: int | None, size: VideoInfo | Wanted) -> str:

@@ -26,9 +26,8 @@ from .measure import Measurer
 from .metric import Metric
 from .networks import NetworkFolders, Networks, VideoFeatures
 from .plan import Task
-from .predictions import read_prediction, trace_of
+from .predictions import read_prediction, run_trace, trace_inputs
 from .result import ClipScores
-from .traces import read_trace
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +88,7 @@ class Worker:
         found = {"clip": task.clip.digest}
         if row in task.predictions:
             found["video"] = sha256_file(task.predictions[row])
-            trace = trace_of(task.predictions[row])
-            found |= {} if trace is None else {"trace": sha256_file(trace)}
+            found |= {name: sha256_file(file) for name, file in trace_inputs(task.predictions[row]).items()}
         if row == SHUFFLED and task.stranger is not None:
             found["stranger"] = f"{task.stranger.clip.digest} {task.stranger.id}"
         return found
@@ -122,9 +120,8 @@ class Worker:
     def _video(self, task: Task, row: str, clip: EvalClip) -> Continuation:
         if row not in task.predictions:
             return make(row, clip, task.stranger, self.networks)
-        trace = trace_of(task.predictions[row])
         frames = read_prediction(task.predictions[row], task.wanted)
-        return Continuation(frames, trace=None if trace is None else read_trace(trace))
+        return Continuation(frames, trace=run_trace(task.predictions[row], (clip.context_frames, len(frames))))
 
 
 def file_name(mark: str, prediction: bool, row: str, sources: dict[str, str]) -> str:

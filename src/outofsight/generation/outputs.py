@@ -25,6 +25,7 @@ from ..records import parse_json
 if TYPE_CHECKING:
     from ..components.results import PartialRun
 
+SESSION = ".session"  # ends the name of an unfinished run's folder
 # what a run of several chunks writes to its folder, and what a kill leaves of a file that was being written
 _OF_SESSION = re.compile(r"\.?(session|new-chunk|\d{6,}-(chunks|session))(\.\w+)?\.(json|mp4|safetensors)")
 
@@ -57,11 +58,29 @@ class OutputPaths:
     @property
     def session(self) -> Path:
         """Folder of a run of several chunks, while it is not finished."""
-        return self._beside(".session")
+        return self._beside(SESSION)
 
     def trace_of(self, chunk: int) -> Path:
         """The trace of each chunk; the first one's is :attr:`trace`."""
         return self._beside(f".trace-{chunk + 1}.npz") if chunk else self.trace
+
+    def traces(self) -> dict[int, Path]:
+        """The traces that are there, by number of the chunk from 0 on."""
+        own, found = self._traces(), {}
+        for file in self.video.parent.iterdir():
+            if match := own.fullmatch(file.name):
+                number = int(match[1] or 1) - 1
+                if number >= 0 and self.trace_of(number).name == file.name:
+                    found[number] = file
+        return dict(sorted(found.items()))
+
+    def _traces(self) -> re.Pattern[str]:
+        return re.compile(re.escape(self.video.stem) + r"\.trace(?:-(\d+))?\.npz")
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether chunks of a run that was not finished are there."""
+        return self.session.is_dir() and any(map(is_chunk_file, self.session.iterdir()))
 
     def forget_partial(self) -> None:
         """Remove what a chunk that was broken off left."""
@@ -76,23 +95,28 @@ class OutputPaths:
         for file in self.session.iterdir():
             if _OF_SESSION.fullmatch(file.name):
                 file.unlink(missing_ok=True)
-        with suppress(OSError):  # somebody else's files stay
+        with suppress(OSError):  # other files in it stay
             self.session.rmdir()
 
     def forget_traces(self, kept: Collection[str]) -> None:
         """Remove the traces of a run before; ``kept``: names of this one's."""
-        own = re.compile(re.escape(self.video.stem) + r"\.trace(-\d+)?\.npz")
+        own = self._traces()
         for file in self.video.parent.iterdir():
             if own.fullmatch(file.name) and file.name not in kept:
                 file.unlink(missing_ok=True)
 
     def check_session(self) -> None:
-        """Raises OutputError where the folder of an unfinished run is somebody else's session."""
+        """Raises OutputError where the folder of an unfinished run holds a session of another program."""
         if (self.session / "session.json").is_file() and not any(self.session.glob("*-chunks.json")):
             raise OutputError(
                 f"{self.session} holds a session that is not of this command, and chunks would be written over it: "
                 "move it, or choose another --out"
             )
+
+
+def is_chunk_file(file: Path) -> bool:
+    """Whether a file is one that a run of several chunks keeps while it is not finished (NAME.session/...)."""
+    return file.parent.name.endswith(SESSION) and _OF_SESSION.fullmatch(file.name) is not None
 
 
 def check_writable(path: Path, suffix: str = ".mp4") -> None:

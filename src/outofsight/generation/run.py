@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..sampling import SamplingOptions
 from ..session import Session
 from ..video import write_video
 from .chunks import Progress, remembered
+from .interrupts import held_interrupt
 from .load import Model, check_machine, find_model, load_pipeline
 from .outputs import check_folder_writable, check_writable, load_partial, save_partial
 from .record import (
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ..pipeline import WorldModelPipeline
 
 PREVIEW_SECONDS = 10.0  # after Ctrl-C a preview is decoded where encoding the context took no longer than this
+_THEN_STOP = "then stopping; Ctrl-C again stops at once"
 
 
 @dataclass(frozen=True)
@@ -187,15 +190,8 @@ class _Run:
             size = self.ahead[0].latents
             self.note(f"{len(self.ahead)} chunks of {size} latent frames at the most{left}; {self._how()}")
         for number in range(len(done.frames), len(self.ahead)):
-            chunk = self._chunk(number, partial, done)
-            partial, last = None, number == len(self.ahead) - 1
-            self._keep_trace(number, chunk, done)
-            if not last:
-                done.add(chunk.frames, chunk.seconds)
-                done.save(self.session)
-                self.out.forget_partial()
-                self._say_progress(done)
-        self._finish(chunk, done)
+            self._chunk(number, partial, done)
+            partial = None
 
     def _how(self) -> str:
         if self.session.streams:
@@ -218,7 +214,8 @@ class _Run:
         assert self.session.context.grid == context.grid
         return kept
 
-    def _chunk(self, number: int, partial: PartialRun | None, done: Progress) -> Chunk:
+    def _chunk(self, number: int, partial: PartialRun | None, done: Progress) -> None:
+        """Make a chunk and write it. Ctrl-C keeps what was computed: the steps so far, or, from then on, the files."""
         label = self.out.video.name if len(self.ahead) == 1 else f"{self.out.video.name}, chunk {number + 1}"
         reporter, session, options = self.runner.reporter, self.session, self.runner.options
         ahead: Ahead = self.ahead[number]
@@ -229,19 +226,34 @@ class _Run:
             channels = session.pipe.codec.channels
             noise = partial.checked((1, channels, ahead.latents, *session.context.grid), options.steps)
             done.resumed_at_step = partial.step
-        try:
-            return session.extend(
-                ahead,
-                noise=noise,
-                start_step=partial.step if partial else 0,
-                callback=lambda step: reporter.step(label, step),
-                progress=reporter.bars,
-            )
-        except KeyboardInterrupt as stop:
-            stop = interrupted(stop, session.sampled, options.steps, done.seed, session.seconds)
-            raise self._interrupted(stop, number, done) from None
-        finally:
-            session.pipe.maybe_free_model_hooks()
+        with ExitStack() as writing:
+            try:
+                chunk = session.extend(
+                    ahead,
+                    noise=noise,
+                    start_step=partial.step if partial else 0,
+                    callback=lambda step: reporter.step(label, step),
+                    progress=reporter.bars,
+                )
+                held = writing.enter_context(held_interrupt(lambda: self.note(f"writing {label}, {_THEN_STOP}")))
+            except KeyboardInterrupt as stop:
+                stop = interrupted(stop, session.sampled, options.steps, done.seed, session.seconds)
+                raise self._interrupted(stop, number, done) from None
+            finally:
+                session.pipe.maybe_free_model_hooks()
+            self._write(number, chunk, done)
+        if held.interrupted:
+            raise self._stopped(number, done)
+
+    def _write(self, number: int, chunk: Chunk, done: Progress) -> None:
+        self._keep_trace(number, chunk, done)
+        if number == len(self.ahead) - 1:
+            self._finish(chunk, done)
+            return
+        done.add(chunk.frames, chunk.seconds)
+        done.save(self.session)
+        self.out.forget_partial()
+        self._say_progress(done)
 
     def _say_progress(self, done: Progress) -> None:
         left = done.seconds_left(len(self.ahead))
@@ -306,6 +318,12 @@ class _Run:
             self.note(f"replayed all the same: {line}")
 
     # --- what is left -------------------------------------------------------------------------------------------
+
+    def _stopped(self, number: int, done: Progress) -> KeyboardInterrupt:
+        """What Ctrl-C says that was held back until a chunk was written."""
+        if number == len(self.ahead) - 1:
+            return KeyboardInterrupt(f"{self.out.video} is finished")
+        return self._interrupted(KeyboardInterrupt(), number + 1, done)
 
     def _interrupted(self, stop: KeyboardInterrupt, number: int, done: Progress) -> KeyboardInterrupt:
         """Keep what an interrupted chunk has; returns the interrupt with words about it."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..memory import AttentionPlan, FrameLayout, Memory, Recall, RetrievalTrace
 from ..memory.rotary import Rotary, apply_rotary
 from ..memory.windows import QueryGroup
-from . import kernels
+from . import kernels, products
 from .cache import BlockCache
 from .conditioners.prope import turn
 
@@ -315,7 +315,9 @@ def attend(
     parts = []
     for group in groups:
         queries = query[:, group.first : group.first + group.frames]
-        if group.recall == 0 and group.step == 0 and not plain:
+        if merge and products.serves(queries, group, memory_key):
+            part = products.attend_together(queries, key, value, group, memory_key, memory_value, picks)
+        elif group.recall == 0 and group.step == 0 and not plain:
             part = kernels.one_window(queries, key, value, group, backend)
         elif merge:
             part = kernels.merged(queries, key, value, group, memory_key, memory_value, picks)

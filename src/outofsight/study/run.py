@@ -22,7 +22,6 @@ from ..training.config import TrainConfig
 from ..training.dataset import LatentDataset
 from ..training.logs import Line, read_metrics
 from ..training.parts import load_parts
-from ..training.run_folder import data_fingerprint
 from ..training.trainer import TrainingInterrupted
 from ..training.validate import Validator
 from ..training.validation_report import ValidationSettings
@@ -60,10 +59,10 @@ class Study:
 
     def data(self) -> dict[str, str]:
         """Fingerprints of the clips, and how runs are judged. Raises DatasetError for folders that hold no clips."""
-        test = data_fingerprint(LatentDataset(self.test_latents))
+        test = LatentDataset(self.test_latents).fingerprint()
         judged = f"{test}, first {self.clips}" if self.clips is not None else test
         judging = f"{JUDGED.steps} steps, guidance {JUDGED.guidance:g}, shift {JUDGED.shift:g}, seed {JUDGED.seed}"
-        return {"train": data_fingerprint(LatentDataset(self.latents)), "test": judged, "judging": judging}
+        return {"train": LatentDataset(self.latents).fingerprint(), "test": judged, "judging": judging}
 
     def validator(self) -> Validator:
         """What judges. Raises DatasetError for clips that are missing or not those that were encoded."""

@@ -66,7 +66,7 @@ def assemble(
         model.register_to_config(_name_or_path=preset or "")  # and not the place on this machine
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{transformer}: no transformer that can be loaded: {error}") from error
-    width, channels = int(coders.text_encoder.config.d_model), codec_of(coders.vae).channels
+    width, channels = coders.text_dim, codec_of(coders.vae).channels
     if (model.config.text_dim, model.config.in_channels) != (width, channels):
         raise CheckpointError(
             f"{transformer} takes text of {model.config.text_dim} numbers and latents of {model.config.in_channels} "

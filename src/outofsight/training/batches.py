@@ -6,9 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from .clip_source import Batch, ClipSource
 from .config import TrainConfig
-from .dataset import Batch, EncodedClip, LatentDataset
-from .draws import Draws, clips_of_step, places_of_part
+from .draws import Draws, places_of_part
+from .shards import EncodedClip
 
 _CACHE_BYTES = 1 << 30
 
@@ -30,9 +31,8 @@ class PartLoader:
         accelerator: which process of how many this is; on a GPU the next step is read while one is computed.
     """
 
-    def __init__(self, config: TrainConfig, data: LatentDataset, accelerator: Any) -> None:
+    def __init__(self, config: TrainConfig, data: ClipSource, accelerator: Any) -> None:
         self.config, self.data = config, data
-        self.count = config.clips or len(data)
         self.process, self.processes = accelerator.process_index, accelerator.num_processes
         self._ahead: ThreadPoolExecutor | None = None
         if accelerator.device.type != "cpu":  # on a CPU the cores are the model's
@@ -62,7 +62,7 @@ class PartLoader:
         parts = []
         for number in range(config.accumulation):
             places = places_of_part(config.batch_size, self.processes, self.process, config.accumulation, number)
-            chosen = clips_of_step(config.seed, step, places, config.batch_size, self.count)
+            chosen = self.data.numbers(config.seed, step, places, config.batch_size, config.clips)
             batch = self.data.collate([self._clip(clip) for clip in chosen])
             parts.append(Part(batch, Draws(config.seed, step, places, config.batch_size, config.draws)))
         return parts
@@ -72,7 +72,7 @@ class PartLoader:
             return self._clips[number]
         clip = self.data[number]
         size = clip.latents.nbytes + clip.text.nbytes + clip.subject.nbytes
-        if self._bytes + size <= _CACHE_BYTES:
+        if self.data.kept and self._bytes + size <= _CACHE_BYTES:
             self._bytes += size
             self._clips[number] = clip
         return clip

@@ -152,7 +152,7 @@ def _settings(parts: Parts, options: EncodeOptions, clip: Clip) -> LatentSetting
         channels=codec_of(parts.vae).channels,
         size=size,
         text_tokens=parts.text_tokens,
-        text_dim=int(parts.text_encoder.config.d_model),
+        text_dim=parts.text_dim,
         dtype=cast(WeightDtype, options.stored),
         precision=cast(WeightDtype, options.precision),
         true_places=options.true_places,

@@ -23,7 +23,9 @@ def vae_hash(vae: Any) -> str:
 
 
 def text_encoder_hash(text_encoder: Any) -> str:
-    """SHA-256 of a text encoder's weights."""
+    """SHA-256 of a text encoder's weights; "" for a model without text."""
+    if text_encoder is None:
+        return ""
     return _weights_hash(text_encoder, {"heads": text_encoder.config.num_heads})
 
 
@@ -35,7 +37,9 @@ def finder_hash(finder: Any) -> str:
 
 
 def tokenizer_hash(tokenizer: Any) -> str:
-    """SHA-256 of a tokenizer's vocabulary and rules (not of its padding, which calls change)."""
+    """SHA-256 of a tokenizer's vocabulary and rules (not of its padding, which calls change); "" if there is none."""
+    if tokenizer is None:
+        return ""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None:
         rules = json.loads(backend.to_str())

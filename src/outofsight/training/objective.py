@@ -17,7 +17,7 @@ from torch import Tensor
 from ..cameras import rebase_poses
 from ..errors import GeometryError, TrainingError
 from ..models.conditioners import Conditions, square_intrinsics
-from ..sampling import TIMESTEPS, anchor_of, flow_sigmas
+from ..sampling import TIMESTEPS, anchor_of, flow_sigmas, start_of
 from .settings import check_settings
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def batch_loss(
     cut = batch.context_frames
     clean = batch.latents[:, :, cut:]
     frames = clean.shape[2]
-    noise = draws.noise(clean.shape[1:]).to(clean)
+    noise = start_of(_bare(model), draws.noise(clean.shape[1:]).to(clean))
     sigmas, timesteps, weights = training_schedule(options.shift)
     allowed = options.level_indices()
     uniform = draws.levels(options.noise, frames)
@@ -221,10 +221,15 @@ def batch_conditions(batch: Batch, draws: Draws | None = None, options: Objectiv
 
 def batch_poses(model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
     """Pose vectors of context and target in the axes of the model's anchor frame."""
-    inner = getattr(model, "module", model)
-    if anchor_of(getattr(inner, "model", inner)) == "session":  # SharedContext holds a model
+    if anchor_of(_bare(model)) == "session":
         return rebase_poses(batch.context_poses, batch.target_poses)
     return batch.context_poses, batch.target_poses
+
+
+def _bare(model: Any) -> Any:
+    """A model without what training puts around it."""
+    inner = getattr(model, "module", model)
+    return getattr(inner, "model", inner)  # SharedContext holds a model
 
 
 def presence_loss(logits: Tensor | None, batch: Batch, options: ObjectiveOptions) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..components.codec import VideoGeometry, channels_last, encode_videos
-from ..components.hub import INDEX, check_folder, check_network, fill, read_settings, resolve_model
+from ..components.hub import INDEX, check_folder, check_network, fill, read_settings, resolve_model, takes_text
 from ..components.prompts import WAN_TEXT_TOKENS, encode_tokens, tokenize
 from ..errors import CheckpointError, DatasetError
 from ..local_code import load_tokenizer
@@ -27,8 +27,14 @@ _TOKENS_AT_MOST = 1 << 16  # tokenizers that know no limit state an enormous one
 
 @dataclass(eq=False)
 class Parts:
-    """VAE, text encoder and tokenizer on a device. transformer: its configuration, empty where there is none yet.
-    finder: of dynamic subjects, or None where the model renders nothing."""
+    """What codes a model's clips, on a device.
+
+    Args:
+        vae, text_encoder, tokenizer: the latter two None for a model without text.
+        text_tokens: what captions are padded to.
+        transformer: its configuration, empty where there is none yet.
+        finder: of dynamic subjects, or None where the model renders nothing.
+    """
 
     vae: Any
     text_encoder: Any
@@ -44,6 +50,13 @@ class Parts:
         patch = self.transformer.get("patch_size", (1, 1, 1))
         return VideoGeometry.of(self.vae, SimpleNamespace(config=SimpleNamespace(patch_size=patch)))
 
+    @property
+    def text_dim(self) -> int:
+        """Width of text embeddings; a model without text reads zeros of its own width."""
+        if self.text_encoder is None:
+            return int(self.transformer["text_dim"])
+        return int(self.text_encoder.config.d_model)
+
     def hashes(self, *, rendered: bool = True) -> dict[str, str]:
         """Of the parts as they are: take them before :meth:`compute_in` changes their precision.
 
@@ -56,7 +69,7 @@ class Parts:
     def compute_in(self, precision: str, device: str) -> None:
         """Move the networks to a device and a precision ("float32", "bfloat16" or "float16")."""
         self.device, dtype = device, getattr(torch, precision)
-        for part in (self.vae, self.text_encoder):
+        for part in (self.vae, *(() if self.text_encoder is None else (self.text_encoder,))):
             part.to(device)
             if part.dtype != dtype:
                 part.to(dtype)
@@ -73,11 +86,13 @@ class Parts:
 
         Raises PromptError for a caption of too many tokens.
         """
+        if self.text_encoder is None:
+            return torch.zeros(1, self.text_dim)
         if caption not in self._texts:
             ids, mask = tokenize(self.tokenizer, caption, self.text_tokens)
             true = mask[0].bool()
             if not true.any():  # no text, and a tokenizer without an end mark
-                return torch.zeros(0, self.text_encoder.config.d_model)
+                return torch.zeros(0, self.text_dim)
             embedded = encode_tokens(self.text_encoder, ids[:, true], mask[:, true], torch.device(self.device))
             self._texts[caption] = embedded[0].float().cpu()
         return self._texts[caption]
@@ -114,14 +129,9 @@ def load_parts(model: str, text_tokens: int | None = None) -> Parts:
 
 
 def _load(folder: Path, text_tokens: int | None) -> Parts:
-    from transformers import UMT5EncoderModel
-
     try:
         vae = load_codec(folder / "vae")
-        encoder = UMT5EncoderModel.from_pretrained(
-            folder / "text_encoder", dtype=torch.float32, use_safetensors=True, trust_remote_code=False
-        )
-        tokenizer = load_tokenizer(folder / "tokenizer")
+        encoder, tokenizer = _text_coders(folder)
         finder = load_finder(folder / "finder") if (folder / "finder").is_dir() else None
     except CheckpointError:
         raise
@@ -130,8 +140,22 @@ def _load(folder: Path, text_tokens: int | None) -> Parts:
     config = folder / "transformer" / "config.json"
     transformer = read_object(config, CheckpointError) if config.is_file() else {}
     index = read_settings(folder) if (folder / INDEX).is_file() else None
+    if tokenizer is None:
+        text_tokens = 1  # of zeros
     tokens = _text_tokens(folder, index, tokenizer) if text_tokens is None else text_tokens
-    return Parts(vae, encoder.eval(), tokenizer, tokens, transformer, finder=finder)
+    return Parts(vae, encoder, tokenizer, tokens, transformer, finder=finder)
+
+
+def _text_coders(folder: Path) -> tuple[Any, Any]:
+    """Text encoder and tokenizer of a folder; None for a model without text."""
+    from transformers import UMT5EncoderModel
+
+    if not takes_text(folder):
+        return None, None
+    encoder = UMT5EncoderModel.from_pretrained(
+        folder / "text_encoder", dtype=torch.float32, use_safetensors=True, trust_remote_code=False
+    )
+    return encoder.eval(), load_tokenizer(folder / "tokenizer")
 
 
 def load_finder(folder: Path) -> Any:

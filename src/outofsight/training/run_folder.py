@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import TrainingError
-from ..fingerprints import value_hash
 from ..io import replacing
 from ..records import fitted, read_json
 from .checkpointing import Checkpoint, latest_checkpoint
-from .dataset import LatentDataset
 from .shards import LatentSettings
 
 CONFIG = "config.json"
@@ -42,13 +40,6 @@ def read_begun(out: Path) -> BegunRun:
             "they cannot be resumed; train anew in another --out"
         )
     return fitted(BegunRun, content, path, TrainingError, remedy)
-
-
-def data_fingerprint(data: LatentDataset) -> str:
-    """SHA-256 of what decides the clips and their order, wherever the folder lies."""
-    settings = {name: value for name, value in data.settings.to_json().items() if name != "sources"}
-    clips = [(entry.name, entry.digest) for entry in data.clips]
-    return value_hash([[settings, clips]])
 
 
 def find_start(

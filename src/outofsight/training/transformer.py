@@ -22,12 +22,11 @@ from .batches import Part, PartLoader
 from .checkpointing import Checkpoint
 from .config import TrainConfig
 from .dataset import LatentDataset
-from .draws import clips_of_step
 from .learner import Learner
 from .objective import batch_loss
 from .optimizers import transformer_optimizer
 from .parameters import build_model, choose_parameters, idle_parameters, pipeline_folder
-from .run_folder import BegunRun, data_fingerprint, resume_command
+from .run_folder import BegunRun, resume_command
 from .sharding import distribute, make_accelerator
 from .trainer import Objective, Report, TrainResult, run_training
 
@@ -94,11 +93,11 @@ class TransformerObjective(Objective):
             self.loader.close()
 
     def record(self) -> BegunRun:
-        return BegunRun(self.config.to_json(), data_fingerprint(self.data), self.data.settings, self.data.model)
+        return BegunRun(self.config.to_json(), self.data.fingerprint(), self.data.settings, self.data.model)
 
     def changes(self, begun: BegunRun) -> list[str]:
         changed = self.config.differences(begun.settings)
-        if begun.clips != data_fingerprint(self.data):
+        if begun.clips != self.data.fingerprint():
             changed.append(f"the clips in {self.config.data} are not those the run was begun with")
         return changed
 
@@ -160,8 +159,8 @@ class TransformerObjective(Objective):
             size = config.batch_size // (self.loader.processes * config.accumulation)
             found = [divmod(row, size * config.draws) for row in rows]
             places = [part * size + row % size for part, row in found]
-        numbers = clips_of_step(config.seed, step, places, config.batch_size, self.loader.count)
-        names = ", ".join(dict.fromkeys(self.data.clips[number].name for number in numbers))
+        numbers = self.data.numbers(config.seed, step, places, config.batch_size, config.clips)
+        names = ", ".join(dict.fromkeys(map(self.data.name_of, numbers)))
         return (
             f"It is of the clips {names}: look at those, or resume by {resume_command(self.out)} and a lower lr, a "
             "max_grad_norm or precision=no (--accept-changes)"

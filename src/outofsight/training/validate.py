@@ -24,6 +24,7 @@ from ..evaluation.clip import EvalClip, eval_clip
 from ..evaluation.measure import measure
 from ..evaluation.pictures import named_side_by_side
 from ..evaluation.scores import Scores
+from ..evaluation.traces import RunTrace
 from ..fingerprints import value_seed
 from ..memory import RetrievalTrace
 from ..sampling import denoise
@@ -107,7 +108,10 @@ class Validator:
             arrays = None if trace is None or trace.empty else trace.arrays()
             for sample, (name, video) in enumerate(zip(batch.names, videos, strict=True)):
                 clip = self._clip(name)
-                yield clip, video, measure(Continuation(video, trace=arrays, trace_row=sample), clip).flat()
+                recalled = None
+                if arrays is not None:
+                    recalled = RunTrace.of_clip(arrays, (clip.context_frames, clip.target_frames))
+                yield clip, video, measure(Continuation(video, trace=recalled, trace_row=sample), clip).flat()
 
     def generate(self, model: Any, batch: Batch, trace: RetrievalTrace | None, *, hidden: bool = False) -> Tensor:
         """Target latents ``[b, c, ft, h, w]`` that the model makes of a batch's context."""

@@ -11,10 +11,10 @@ from ..evaluation.baselines import BEST_VIEW, LAST_FRAME, best_views, hold_last
 from ..evaluation.measure import measure
 from ..evaluation.metrics import frame_psnr, mean_of_frames
 from ..evaluation.scores import Scores
-from .data import Recall, Report, RunView, Scene, Sheets
+from .data import Report, RunView, Scene, Sheets
 from .given import Given, Material, ReadInputs, read_inputs, read_material, read_truths
 from .ground import ground_view
-from .retrieval import build_recall
+from .retrieval import build_recalls, recall_hits
 from .runs import RunFiles, check_same_clip
 from .sheets import difference, sprite_sheets, thumbnail
 from .truth import Truth
@@ -108,12 +108,10 @@ def _baselines(given: Given, truth: Truth, frames: int) -> tuple[dict[str, np.nd
 def _run_view(material: Material, name: str, truth: Truth) -> tuple[RunView, tuple[str, ...]]:
     run, made = material.run, material.made
     known = truth.frames is not None and truth.frames.shape == made.shape
-    recall: Recall | None = None
-    notes = material.notes
-    if material.arrays is not None:
-        recall = build_recall(material.arrays, material.frames, truth.clip)
-        if recall is None:
-            notes += (f"No retrieval map of {name}: its memory had nothing to recall from.",)
+    trace, notes = material.trace, material.notes
+    recalls = () if trace is None else build_recalls(trace, material.frames[0])
+    if trace is not None and not recalls:
+        notes += (f"No retrieval map of {name}: its memory had nothing to recall from.",)
     random = str(run.record.model["name"]).startswith("random:")
     warnings = ("RANDOM weights: the pictures are noise, and what was recalled is arbitrary.",) if random else ()
     view = RunView(
@@ -123,7 +121,8 @@ def _run_view(material: Material, name: str, truth: Truth) -> tuple[RunView, tup
         made=sprite_sheets(made),
         difference=sprite_sheets(difference(made, truth.frames)) if known and truth.frames is not None else None,
         psnr=frame_psnr(made, truth.frames) if known and truth.frames is not None else None,
-        recall=recall,
+        recalls=recalls,
+        hits=recall_hits(trace, truth.clip) if trace is not None and recalls else None,
         thumbnail=thumbnail(made),
     )
     return view, (*notes, *_shrunk(f"frames of {name}", view.made))

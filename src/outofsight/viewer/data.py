@@ -80,13 +80,13 @@ class Ground:
 
 @dataclass(frozen=True, eq=False)
 class Recall:
-    """What each target latent frame recalled.
+    """What each target latent frame of one chunk recalled.
 
     columns: (memory token or -1, first, last latent frame) along the memory axis; -1 means a latent frame that no
     token covers. spans ``[L, 2]``: first and last video frame of each latent frame. cut: latent frames of the context.
     picks ``[steps, blocks, ft, k]``, selectable bool ``[ft, t]``, windows ``[ft, 2]`` in latent frames, sigmas
-    ``[steps]``. hits: share of recalled tokens in which the subject that has re-entered was visible, and what chance
-    would have.
+    ``[steps]``. chunk: its number, from 0 on. made: first and last video frame that it added to the run; a target
+    latent frame before that was made a second time and left out.
     """
 
     columns: tuple[tuple[int, int, int], ...]
@@ -96,7 +96,8 @@ class Recall:
     selectable: np.ndarray
     windows: np.ndarray
     sigmas: np.ndarray
-    hits: tuple[float, float] | None = None
+    made: tuple[int, int]
+    chunk: int = 0
 
     def to_json(self) -> Json:
         packed = np.ascontiguousarray(self.picks, dtype="<i2").tobytes()
@@ -105,14 +106,16 @@ class Recall:
             "shape": list(self.picks.shape), "picks": base64.b64encode(packed).decode("ascii"),
             "tokens": self.selectable.shape[1], "selectable": self.selectable.astype(int).tolist(),
             "windows": self.windows.tolist(), "sigmas": numbers(self.sigmas, 4),
-            "hits": None if self.hits is None else list(self.hits),
+            "made": list(self.made), "chunk": self.chunk,
         }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class RunView:
-    """One run: its video, its scores by frame (dB ``[Ft]``) and what it recalled; None where something is not known.
+    """One run: its video, its scores by frame (dB ``[Ft]``) and what each of its chunks that has a trace recalled; None
+    where something is not known.
 
+    hits: share of recalled tokens in which the subject that has re-entered was visible, and what chance would have.
     thumbnail: its middle frame, small, as a data URI; for an index of runs.
     """
 
@@ -122,14 +125,16 @@ class RunView:
     made: Sheets
     difference: Sheets | None = None
     psnr: np.ndarray | None = None
-    recall: Recall | None = None
+    recalls: tuple[Recall, ...] = ()
+    hits: tuple[float, float] | None = None
     thumbnail: str = ""
 
     def to_json(self) -> Json:
         return {
             "name": self.name, "facts": [list(fact) for fact in self.facts], "warnings": list(self.warnings),
             "made": self.made.to_json(), "difference": optional(self.difference), "psnr": numbers(self.psnr, 3),
-            "recall": optional(self.recall),
+            "recalls": [recall.to_json() for recall in self.recalls],
+            "hits": None if self.hits is None else list(self.hits),
         }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cameras import CameraPath
 from ..errors import CameraError, OutOfSightError
-from ..evaluation.traces import Arrays, frame_stride, read_trace
+from ..evaluation.traces import RunTrace, read_run_trace
 from ..video import read_video
 from .runs import RunFiles
 from .truth import Truth, read_truth
@@ -32,12 +32,12 @@ ReadInputs = Callable[[RunFiles, int], Given]
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """One run's video uint8 ``[Ft, h, w, 3]`` and trace (None: there is none), and what is missing of it."""
+    """One run's video uint8 ``[Ft, h, w, 3]`` and traces (None: there are none), and what is missing of it."""
 
     run: RunFiles
     made: np.ndarray
     fps: float
-    arrays: Arrays | None
+    trace: RunTrace | None
     notes: tuple[str, ...]
 
     @property
@@ -50,15 +50,12 @@ def read_material(run: RunFiles) -> Material:
     """Raises LayoutError for a trace of another shape, VideoError for a video that cannot be read."""
     video = read_video(run.paths.video)
     frames = run.context_frames, len(video)
-    trace = run.paths.trace
-    chunks = run.record.outputs.get("video", {}).get("chunks")
-    if isinstance(chunks, list) and len(chunks) > 1 and (run.record.trace or trace.is_file()):
-        lost = f"it was made in {len(chunks)} chunks, of which each has a trace of its own"
+    trace = read_run_trace(run.paths.traces(), run.paths.record, frames)
+    if trace is None:
+        lost = f"{run.paths.trace.name} is not there" if run.record.trace else "the run was made without --trace"
         return Material(run, video.frames, video.fps, None, (f"No retrieval map of {run.name}: {lost}.",))
-    if trace.is_file():
-        return Material(run, video.frames, video.fps, read_trace(trace, frames), ())
-    lost = f"{trace.name} is not there" if run.record.trace else "the run was made without --trace"
-    return Material(run, video.frames, video.fps, None, (f"No retrieval map of {run.name}: {lost}.",))
+    notes = tuple(f"No retrieval map of some chunks of {run.name}: {note}." for note in trace.notes)
+    return Material(run, video.frames, video.fps, trace, notes)
 
 
 def read_inputs(material: Material, read: ReadInputs) -> tuple[Given | None, tuple[str, ...]]:
@@ -87,8 +84,8 @@ def _stride(material: Material) -> int:
     Raises:
         CameraError: neither has them.
     """
-    if material.arrays is not None:
-        return frame_stride(material.arrays, material.frames)
+    if material.trace is not None:
+        return material.trace.stride
     sources, settings = material.run.record.sources, material.run.record.settings
     words = ((sources.pose, settings.target_frames, 1), (sources.context_pose, settings.context_frames, 0))
     for text, cut, half in words:

@@ -1,48 +1,37 @@
-"""A trace as the report shows it: what each target latent frame recalled, and which video frames that covers."""
+"""Traces as the report shows them: what each target latent frame recalled, and which video frames that covers."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..evaluation.clip import EvalClip
-from ..evaluation.metrics import clip_hits
-from ..evaluation.traces import Arrays, frame_stride, latents
+from ..evaluation.metrics import run_hits
+from ..evaluation.traces import ChunkTrace, RunTrace, latents
 from .data import Recall
 
 
-def latent_spans(arrays: Arrays, frames: tuple[int, int]) -> np.ndarray:
-    """``[L, 2]`` first and last video frame of each latent frame, context then target.
-
-    The first video frame of each half has a latent frame of its own; the next ones come in strides.
-    """
-    stride = frame_stride(arrays, frames)
-    spans = []
-    for start, count in zip((0, frames[0]), latents(arrays), strict=True):
-        last = start + stride * np.arange(count)
-        spans.append(np.stack([np.maximum(last - stride + 1, start), last], axis=1))
-    return np.concatenate(spans)
+def build_recalls(trace: RunTrace, context_frames: int) -> tuple[Recall, ...]:
+    """What the report shows of each chunk that has a trace; of those that could recall nothing, nothing."""
+    found = (_recall(chunk, context_frames) for chunk in trace.chunks)
+    return tuple(recall for recall in found if recall is not None)
 
 
-def build_recall(arrays: Arrays, frames: tuple[int, int], clip: EvalClip | None) -> Recall | None:
-    """What the report shows of a trace; None where nothing could be recalled.
-
-    clip: the clip that was continued, cut to the run's frames, where its target is what followed.
-    """
-    tokens = len(arrays["sources"])
-    if tokens == 0 or arrays["picks"].shape[-1] == 0:
+def _recall(chunk: ChunkTrace, context_frames: int) -> Recall | None:
+    arrays = chunk.arrays
+    if len(arrays["sources"]) == 0 or arrays["picks"].shape[-1] == 0:
         return None
     cut, made = latents(arrays)
     first = cut - int(arrays["first_query"])
-    spans = latent_spans(arrays, frames)
     return Recall(
         columns=_columns(arrays["sources"], cut + made),
-        spans=spans,
+        spans=chunk.spans + context_frames,
         cut=cut,
         picks=arrays["picks"][:, :, 0, first:],
         selectable=arrays["selectable"][first:].astype(bool),
         windows=arrays["windows"][first:].astype(int),
         sigmas=arrays["sigmas"],
-        hits=_hits(arrays, clip),
+        made=(context_frames + chunk.made[0], context_frames + chunk.made[-1]),
+        chunk=chunk.number,
     )
 
 
@@ -53,8 +42,12 @@ def _columns(sources: np.ndarray, latents: int) -> tuple[tuple[int, int, int], .
     return tuple(sorted(found, key=lambda column: column[1:]))
 
 
-def _hits(arrays: Arrays, clip: EvalClip | None) -> tuple[float, float] | None:
+def recall_hits(trace: RunTrace, clip: EvalClip | None) -> tuple[float, float] | None:
+    """The run's hit rate and chance's, as ``evaluate`` has them; None where it is not known who is seen when.
+
+    clip: the clip that was continued, cut to the run's frames, where its target is what followed.
+    """
     if clip is None or clip.seen is None:
         return None
-    hits = clip_hits(arrays, clip.visible, clip.returned)
+    hits = run_hits(trace, clip.visible, clip.returned)
     return None if hits is None else (hits.rate, hits.chance)

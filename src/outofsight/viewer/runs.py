@@ -33,13 +33,14 @@ class RunFiles:
         return _whole(self, "inputs", "context_frames")
 
     def changes(self) -> tuple[str, ...]:
-        """What no longer is as recorded: the video, the trace."""
+        """What no longer is as recorded: the video, its traces."""
         outputs = self.record.outputs
         told = []
-        for what, path in (("video", self.paths.video), ("trace", self.paths.trace)):
-            known = outputs.get(what, {}).get("sha256")
-            if known is not None and path.is_file() and sha256_file(path) != known:
-                told.append(f"{path.name} is not the {what} that was recorded: it was written anew since")
+        files = {f"trace-{number + 1}" if number else "trace": file for number, file in self.paths.traces().items()}
+        for what, path in {"video": self.paths.video, **files}.items():
+            digest = outputs.get(what, {}).get("sha256")
+            if digest is not None and path.is_file() and sha256_file(path) != digest:
+                told.append(f"{path.name} is not the {what} that was recorded: it was written again since")
         return tuple(told)
 
 
@@ -81,7 +82,7 @@ def _run(file: Path) -> RunFiles:
             "outofsight generate made, with its record"
         )
     if not paths.video.is_file():
-        raise LayoutError(f"{paths.record}: its video {paths.video.name} is not there; make it anew with --replay")
+        raise LayoutError(f"{paths.record}: its video {paths.video.name} is not there; make it again with --replay")
     return RunFiles(paths, read_record(paths.record))
 
 

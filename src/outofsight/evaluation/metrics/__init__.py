@@ -21,7 +21,7 @@ from .subject import BoxSource, Reappearance, Sought, boxes_from_masks, reappear
 from .fate import FATES, FateScore, nearest_fate
 from .motion import frame_change, frame_flow
 from .fvd import Frechet, frechet_distance
-from .retrieval import HitRate, clip_hits, retrieval_hits
+from .retrieval import HitRate, retrieval_hits, run_hits
 
 from .detector import DetectorBoxes, load_detector
 from .extractors import dino_extractor, load_clip_images, load_clip_patches, load_dino, patch_extractor
@@ -32,11 +32,11 @@ BUILT_IN = frozenset(METRICS)  # those of this package
 __all__ = [
     "BUILT_IN", "FATES", "METRICS", "NEEDS", "PHASES", "BoxSource", "DetectorBoxes", "FateScore",
     "Frechet", "HitRate", "Lpips", "Metric", "PatchFeatures", "Reappearance", "Regions", "Sought", "Value",
-    "background_consistency", "boxes_from_masks", "clip_hits", "consistency", "corpus_consistency",
+    "background_consistency", "boxes_from_masks", "consistency", "corpus_consistency",
     "dino_extractor", "dsc_mended", "dsc_mended_context", "dsc_released", "fate_region", "frame_change",
     "frame_flow", "frame_lpips", "frame_phases", "frame_psnr", "frame_ssim", "frechet_distance", "hidden_frames",
     "in_boxes", "load_clip_images", "load_clip_patches", "load_detector", "load_dino", "load_lpips",
     "mean_of_frames", "mean_where", "nearest_fate", "patch_extractor", "patch_features", "reappearance",
-    "register_metric", "retrieval_hits", "returned_frames", "roi_mean", "ssim_maps",
+    "register_metric", "retrieval_hits", "returned_frames", "roi_mean", "run_hits", "ssim_maps",
     "subject_consistency", "subject_features",
 ]  # fmt: skip

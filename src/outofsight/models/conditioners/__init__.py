@@ -8,8 +8,9 @@ from typing import Any
 
 from ...errors import MemoryOptionError
 from .anchors import AnchorConditioner
-from .base import Conditioner, Conditions, FeatureLinear, ModelShape, Seen, square_intrinsics
+from .base import NO_CONDITIONS, Conditioner, Conditions, FeatureLinear, ModelShape, Seen, square_intrinsics
 from .clock import ClockConditioner
+from .group import Conditioning
 from .pose import PoseConditioner
 from .prope import PropeConditioner
 from .rays import RayConditioner
@@ -83,7 +84,9 @@ def make_conditioners(
 
 __all__ = [
     "CONDITIONERS",
+    "NO_CONDITIONS",
     "Conditioner",
+    "Conditioning",
     "Conditions",
     "FeatureLinear",
     "ModelShape",

@@ -69,6 +69,9 @@ class Conditions:
         return self.map(lambda x: x[:clips])
 
 
+NO_CONDITIONS = Conditions()
+
+
 def square_intrinsics(
     horizontal_fov: float | Tensor, batch: int, frames: int, size: tuple[int, int], device: torch.device | str = "cpu"
 ) -> Tensor:

@@ -126,10 +126,11 @@ class GroundMap {
 
   litViews(frame) {
     if (!this.memory) return [];
-    const entries = this.memory.recalled(this.memory.rowOf(frame)).slice(0, LIT);
+    const { memory, entries: all } = this.memory.recalled(frame);
+    const entries = all.slice(0, LIT);
     return entries.map(({ column, share }) => {
-      const [first, last] = this.memory.coverage(column);
-      const light = share / this.memory.largest;
+      const [first, last] = memory.coverage(column);
+      const light = share / memory.largest;
       // where many lie upon one another, what is under them still shows
       const opacity = light * Math.min(0.3, 1.2 / entries.length);
       return this.view(Math.floor((first + last) / 2), {
@@ -160,7 +161,7 @@ class GroundMap {
     const told = scene.subjects
       .filter((subject) => subject.track && subject.track[frame])
       .map((subject) => `${subject.name} ${subject.seen[frame] ? "in view" : "out of view"}`);
-    const lit = this.memory ? Math.min(LIT, this.memory.recalled(this.memory.rowOf(frame)).length) : 0;
+    const lit = this.memory ? Math.min(LIT, this.memory.recalled(frame).entries.length) : 0;
     this.svg.setAttribute(
       "aria-label",
       `The scene from above at ${seconds(frame)}: ${[...told, `${lit} recalled views lit`].join(", ")}.`,

@@ -1,7 +1,7 @@
 "use strict";
 // What was recalled: shares of one step and block or of all, and the video frames that memory tokens cover.
 
-/** One run's recall, with its picks unpacked; shares are cached for the step and block that are asked for. */
+/** One chunk's recall, with its picks unpacked; shares are cached for the step and block that are asked for. */
 class Memory {
   constructor(recall) {
     Object.assign(this, recall);
@@ -11,6 +11,15 @@ class Memory {
     this.list = Int16Array.from({ length: bytes.length / 2 }, (_, index) => view.getInt16(2 * index, true));
     this.step = 0; // 0: all of them
     this.block = 0;
+    this.count();
+  }
+
+  /** Takes a step and a block, 0 for all of them; one that this chunk has not is all. */
+  choose(step, block) {
+    const [wanted, of] = [step > this.steps ? 0 : step, block > this.blocks ? 0 : block];
+    if (wanted === this.step && of === this.block) return;
+    this.step = wanted;
+    this.block = of;
     this.count();
   }
 
@@ -36,9 +45,9 @@ class Memory {
     return token < 0 ? 0 : this.shares[row * this.tokens + token];
   }
 
-  /** The row (target latent frame) of a frame; -1 in the context. */
+  /** The row (target latent frame) of a frame; -1 for one that this chunk did not make. */
   rowOf(frame) {
-    if (frame < scene.cut) return -1;
+    if (frame < this.made[0] || frame > this.made[1]) return -1;
     return this.latentOf(frame) - this.cut;
   }
 
@@ -65,13 +74,36 @@ function chosen(slider, count) {
   return slider === 0 ? Array.from({ length: count }, (_, index) => index) : [slider - 1];
 }
 
-const memories = runs.map((run) => (run.recall ? new Memory(run.recall) : null));
+/** What one run recalled: a memory for each of its chunks that has a trace, and the step and block that are shown. */
+class RunMemory {
+  constructor(recalls) {
+    this.chunks = recalls.map((recall) => new Memory(recall));
+    this.step = 0; // 0: all of them
+    this.block = 0;
+  }
 
-/** The context frame that a run recalled most for a target frame: {frame, share}, or null. */
+  /** The memory of the chunk that made a frame; in the context the first one; null where that chunk has no trace. */
+  at(frame) {
+    const made = (memory) => memory.made[0] <= frame && frame <= memory.made[1];
+    const memory = frame < scene.cut ? this.chunks[0] : this.chunks.find(made) || null;
+    if (memory) memory.choose(this.step, this.block);
+    return memory;
+  }
+
+  /** What was recalled for a frame, most often first, and by which memory. */
+  recalled(frame) {
+    const memory = this.at(frame);
+    return { memory, entries: memory ? memory.recalled(memory.rowOf(frame)) : [] };
+  }
+}
+
+const memories = runs.map((run) => (run.recalls.length ? new RunMemory(run.recalls) : null));
+
+/** The earlier frame that a run recalled most for a target frame: {frame, share}, or null. */
 function mostRecalledContext(index, frame) {
-  const memory = memories[index];
+  const memory = memories[index] && memories[index].at(frame);
   if (!memory) return null;
-  const inContext = (entry) => memory.coverage(entry.column)[1] < scene.cut;
+  const inContext = (entry) => entry.column[2] < memory.cut;
   const best = memory.recalled(memory.rowOf(frame)).find(inContext);
   return best ? { frame: memory.coverage(best.column)[1], share: best.share } : null;
 }

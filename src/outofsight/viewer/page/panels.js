@@ -83,7 +83,7 @@ function targetPanel(title, id, source, what) {
   });
 }
 
-/** The context itself, or, in the target, the context frame that was recalled most. */
+/** The context itself, or, in the target, the frame before the chunk that was recalled most. */
 function contextPanel() {
   return makePanel("Context", "panel-context", (frame) => {
     if (frame < scene.cut)
@@ -93,7 +93,8 @@ function contextPanel() {
     const whose = runs.length > 1 ? ` by ${runs[0].name}` : "";
     const told = recalled ? `recalled most${whose}: ${seconds(index)}, ${percent(recalled.share)}` : "its last frame";
     const phase = phaseOf(index);
-    return { film: films.context, index, phase, told: phase ? `${told} · ${phase}` : told };
+    const place = index < scene.cut ? { film: films.context, index } : { film: films.made[0], index: index - scene.cut };
+    return { ...place, phase, told: phase ? `${told} · ${phase}` : told };
   });
 }
 

@@ -1,10 +1,11 @@
 "use strict";
 // The retrieval map: which memory tokens each target latent frame recalled.
 
-/** The drawing of one run's map. `place`: the run's part of the page. */
+/** The drawing of one run's map, of the chunk that made the cursor's frame. `place`: the run's part of the page. */
 class RecallMap {
-  constructor(place, memory) {
-    this.memory = memory;
+  constructor(place, run) {
+    this.run = run;
+    this.memory = run.at(clock.frame); // null: that chunk has no trace
     this.box = place.querySelector(".recall-map");
     this.readout = place.querySelector(".readout");
     this.subjects = mattering();
@@ -29,8 +30,14 @@ class RecallMap {
   }
 
   draw() {
-    this.measure();
     this.svg.replaceChildren();
+    this.svg.toggleAttribute("hidden", !this.memory);
+    if (!this.memory) {
+      this.readout.textContent = `No trace of the chunk that made the frame at ${seconds(clock.frame)}.`;
+      return;
+    }
+    this.measure();
+    this.sayLegend();
     this.drawStrips();
     this.cells = drawn("g", {});
     this.svg.append(this.cells);
@@ -114,14 +121,29 @@ class RecallMap {
       const when = seconds(this.memory.coverage(column)[0]);
       this.svg.append(label(this.x(number), this.bottom + 17, when, {}));
     });
-    const cut = this.memory.columns.findIndex(([, first]) => first >= this.memory.cut);
-    const x = this.x(cut < 0 ? this.memory.columns.length : cut);
+    const { memory } = this;
+    const start = memory.columns.findIndex(([, first]) => first >= memory.cut);
+    const x = this.x(start < 0 ? memory.columns.length : start);
+    if (memory.chunk > 0) {
+      const cut = memory.columns.findIndex((column) => memory.coverage(column)[0] >= scene.cut);
+      if (cut > 0) this.drawLine(this.x(cut), this.x(cut) < x - 90 ? "the cut" : "");
+    }
+    this.drawLine(x, memory.chunk > 0 ? `chunk ${memory.chunk + 1}` : "the cut");
+  }
+
+  drawLine(x, words) {
     this.svg.append(drawn("line", { class: "cut-line", x1: x, x2: x, y1: 0, y2: this.bottom + 4 }));
     const side = x > this.box.clientWidth - 90 ? "end" : "start";
-    this.svg.append(label(x, this.bottom + 36, "the cut", { class: "soft", "text-anchor": side }));
+    this.svg.append(label(x, this.bottom + 36, words, { class: "soft", "text-anchor": side }));
   }
 
   update(frame) {
+    const memory = this.run.at(frame);
+    if (memory !== this.memory || !memory) {
+      this.memory = memory;
+      this.draw();
+      return;
+    }
     const row = this.memory.rowOf(frame);
     const latent = this.memory.latentOf(frame);
     const column = this.memory.columns.findIndex(([, first, last]) => first <= latent && latent <= last);
@@ -152,6 +174,7 @@ class RecallMap {
   }
 
   tellRow(frame) {
+    if (!this.memory) return;
     const row = this.memory.rowOf(frame);
     const words = ({ column, share }) => `${secondsRange(this.memory.coverage(column))} (${percent(share)})`;
     const best = this.memory.recalled(row).slice(0, 3).map(words);
@@ -168,6 +191,7 @@ class RecallMap {
 
   /** The row and column under a pointer, or null. */
   cellAt(event) {
+    if (!this.memory) return null;
     const box = this.svg.getBoundingClientRect();
     const column = Math.floor((event.clientX - box.left - this.left) / this.cellWidth);
     const row = Math.floor((event.clientY - box.top - this.top) / this.cellHeight);
@@ -177,7 +201,7 @@ class RecallMap {
 
   frameAt(event) {
     const cell = this.cellAt(event);
-    return cell ? this.memory.spans[this.memory.cut + cell.row][1] : null;
+    return cell ? Math.max(this.memory.spans[this.memory.cut + cell.row][1], this.memory.made[0]) : null;
   }
 
   tell(event) {
@@ -202,7 +226,7 @@ class RecallMap {
       [square(drawn("rect", { class: "window", ...whole })), () => "in the frame's window: seen whole"],
       [square(this.cross({ x: 0, y: 0, ...whole })), () => "cannot be recalled"],
     ];
-    if (this.memory.columns.some(([token]) => token < 0))
+    if (this.run.chunks.some((memory) => memory.columns.some(([token]) => token < 0)))
       entries.push([square(drawn("rect", { class: "no-token", ...whole })), () => "not in the memory"]);
     if (this.subjects.length)
       entries.push([
@@ -211,6 +235,5 @@ class RecallMap {
       ]);
     this.sayLegend = () =>
       list.replaceChildren(...entries.map(([picture, words]) => element("li", {}, picture, words())));
-    this.sayLegend();
   }
 }

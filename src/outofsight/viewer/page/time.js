@@ -17,7 +17,7 @@ function setFrame(wanted) {
   refresh();
 }
 
-/** Draw everything anew for the frame that it is. */
+/** Draw everything again for the frame that it is. */
 function refresh() {
   for (const follower of followers) follower(clock.frame);
 }
@@ -65,6 +65,7 @@ function sayPlaying() {
 function onKey(event) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   const here = event.target;
+  if (here.matches("select")) return; // keys choose from that list
   const slider = here.matches("input[type=range]");
   if (event.key === " ") {
     // a button, a box or a link has a use for the space bar of its own
