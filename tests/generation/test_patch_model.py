@@ -116,6 +116,17 @@ def test_offloading_changes_nothing(kind: str) -> None:
     assert np.array_equal(extended(begin(pipe), 3).frames, expected.frames)
 
 
+def test_neither_codec_nor_text_has_weights(tmp_path: Path) -> None:
+    pipe = patch_pipeline(context_timestep="clean")
+    pipe.register_modules(tokenizer=None, text_encoder=None)
+    pipe.save_pretrained(tmp_path / "model")
+    loaded = WorldModelPipeline.from_pretrained(tmp_path / "model")
+    turn = CameraPath.from_string("right-3", start=context_cameras(), stride=2)
+    given = {"num_inference_steps": 1, "guidance_scale": 1.0, "seed": 3, "progress": False}
+    made = [one(frames(COUNT, *SIZE), context_cameras(), turn, "", **given) for one in (pipe, loaded)]
+    assert np.array_equal(made[0].frames, made[1].frames) and made[0].frames.shape == (5, *SIZE, 3)
+
+
 def test_reference_numerics_are_in_bfloat16() -> None:
     session = begin(patch_pipeline().to(torch.bfloat16))
     session.options = replace(session.options, numerics="reference")
