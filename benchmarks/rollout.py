@@ -28,7 +28,9 @@ from rich.console import Console
 from rich.progress import track
 
 from outofsight.cameras import CameraPath
+from outofsight.components.video_codec import codec_of
 from outofsight.models import PRESETS, ModelPreset
+from outofsight.models.codecs import build_codec
 from outofsight.pipeline import WorldModelPipeline
 from outofsight.sampling import SamplingOptions
 from outofsight.session import Session
@@ -115,9 +117,9 @@ def line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
 def bank_bytes(preset: ModelPreset) -> dict[str, float]:
     """Bytes per latent frame: the latents, and, where the context is appended to, memory tokens of all blocks."""
     config = {"patch_size": (1, 2, 2), "in_channels": 16, **preset.transformer}
-    halvings = preset.vae.get("temperal_downsample", [False, True, True])
-    pixels = 2 ** len(halvings) * (preset.vae.get("patch_size") or 1)
-    rows, columns = preset.height // pixels, preset.width // pixels
+    with torch.device("meta"):
+        strides = codec_of(build_codec(preset.vae)).pixel_strides
+    rows, columns = preset.height // strides[0], preset.width // strides[1]
     kernel = config["memory_options"]["kernel"]
     dim = config["num_attention_heads"] * config["attention_head_dim"]
     cells = -(-rows // 2 // kernel[1]) * -(-columns // 2 // kernel[2])

@@ -16,6 +16,7 @@ from outofsight.cameras import CameraPath
 from outofsight.clips import Clip
 from outofsight.datasets import write_clip
 from outofsight.models import WorldTransformer3DModel
+from outofsight.models.patch_codec import PatchCodec
 from outofsight.pipeline import WorldModelPipeline
 from outofsight.video import write_video
 
@@ -24,8 +25,11 @@ TEXT_DIM = 16
 NEGATIVE = "static, blurred"
 
 
-def small_pipeline(seed: int = 0, max_text_tokens: int = 64, **transformer: Any) -> WorldModelPipeline:
-    """Two blocks of width 24; every parameter random, so that cameras, projector and text all matter."""
+def small_pipeline(seed: int = 0, max_text_tokens: int = 64, vae: Any = None, **transformer: Any) -> WorldModelPipeline:
+    """Two blocks of width 24; every parameter random, so that cameras, projector and text all matter.
+
+    vae: in place of a small AutoencoderKLWan.
+    """
     sizes = {
         "num_attention_heads": 2, "attention_head_dim": 12, "text_dim": TEXT_DIM, "freq_dim": 16, "ffn_dim": 32,
         "num_layers": 2, "memory_options": {"top_k": 1, "window": 2},
@@ -42,10 +46,17 @@ def small_pipeline(seed: int = 0, max_text_tokens: int = 64, **transformer: Any)
         return WorldModelPipeline(
             tokenizer=ByT5Tokenizer(),
             text_encoder=UMT5EncoderModel(text).eval(),
-            vae=AutoencoderKLWan(base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval(),
+            vae=vae or AutoencoderKLWan(base_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1).eval(),
             transformer=model.eval(),
             max_text_tokens=max_text_tokens,
         )
+
+
+def patch_pipeline(codec: PatchCodec | None = None, **transformer: Any) -> WorldModelPipeline:
+    """A small pipeline that works on patches of pixels: one token for each of them."""
+    codec = codec or PatchCodec()
+    sizes = {"in_channels": codec.channels, "out_channels": codec.channels, "patch_size": (1, 1, 1)}
+    return small_pipeline(vae=codec.eval(), **{**sizes, **transformer})
 
 
 @functools.cache

@@ -174,7 +174,7 @@ def as_frames(pixels: Tensor, *, truncate: bool = False) -> np.ndarray:
         NumericsError: numbers that are not finite, which would be black pixels.
     """
     if not pixels.isfinite().all():
-        raise NumericsError(f"the VAE's pixels in {str(pixels.dtype).removeprefix('torch.')} {_NOT_FINITE}")
+        raise NumericsError(f"the decoded pixels in {str(pixels.dtype).removeprefix('torch.')} {_NOT_FINITE}")
     levels = (pixels.float() + 1).mul_(127.5).clamp_(0, 255)
     levels = levels if truncate else levels.round_()
     return levels.to(torch.uint8).permute(0, 2, 3, 4, 1).cpu().numpy()

@@ -66,6 +66,8 @@ class _Runner:
 
     def __init__(self, request: Request, model: Model, reporter: Reporter) -> None:
         self.request, self.model, self.reporter = request, model, reporter
+        if request.settings.vae_tiling:
+            model.outline.enable_vae_tiling()  # a codec without tiles is found before weights are loaded
         self.stride = VideoGeometry.of(model.outline.vae, model.outline.transformer).frame_stride
 
     @cached_property

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..errors import GeometryError, OutOfSightError
 
+_WHERE = ("cache_dir", "local_dir", "force_download", "proxies", "token", "local_files_only", "revision")
 _VERSION = 1  # of the order of numbers in a latent
 
 
@@ -49,15 +50,16 @@ class PatchCodec(ModelMixin, ConfigMixin):
         self, frames: int = 2, patch: tuple[int, int] = (6, 6), mean: float = 0.45, scale: float = 4.0
     ) -> None:
         super().__init__()
-        sides = tuple(patch)
+        sides = tuple(patch) if isinstance(patch, list | tuple) else ()
         if len(sides) != 2 or any(type(number) is not int or number < 1 for number in (frames, *sides)):
             raise GeometryError(
                 f"a patch codec of frames={frames!r}, patch={patch!r}: expected whole numbers of at least 1, two of "
                 "them in patch (rows, columns of pixels)"
             )
-        if not (math.isfinite(mean) and math.isfinite(scale) and scale > 0):
+        numbers = all(type(number) in (int, float) and math.isfinite(number) for number in (mean, scale))
+        if not (numbers and scale > 0):
             raise GeometryError(
-                f"a patch codec of mean={mean}, scale={scale}: expected finite numbers, and a scale above 0"
+                f"a patch codec of mean={mean!r}, scale={scale!r}: expected finite numbers, and a scale above 0"
             )
         # nothing to compute with: it lies where the pipeline was moved to, so that `device` has an answer
         self.register_buffer("_place", torch.zeros(0, dtype=torch.uint8, device="cpu"), persistent=False)
@@ -128,19 +130,22 @@ class PatchCodec(ModelMixin, ConfigMixin):
     # --- saving: the configuration is all there is --------------------------------------------------------------------
 
     def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
-        """Write config.json to a folder; ``options`` are diffusers', for weights, of which there are none."""
-        self.save_config(save_directory)
+        """Write config.json to a folder; ``options`` are diffusers' (those for weights, of which there are none, change
+        nothing)."""
+        self.save_config(save_directory, **options)
 
     @classmethod
     def from_pretrained(
         cls, pretrained_model_name_or_path: str | os.PathLike[str], subfolder: str | None = None, **options: Any
     ) -> PatchCodec:
-        """The codec whose config.json lies in a folder; ``options`` are diffusers', for weights.
+        """The codec whose config.json lies in a folder or at a hub id; of diffusers' ``options`` those that say where
+        to look are heeded, and those for weights change nothing.
 
         Raises:
             OSError: no config.json there. GeometryError: an impossible one.
         """
-        config = cls.load_config(pretrained_model_name_or_path, subfolder=subfolder)
+        where = {name: options[name] for name in _WHERE if name in options}
+        config = cls.load_config(pretrained_model_name_or_path, subfolder=subfolder, **where)
         codec: PatchCodec = cls.from_config(config)
         return codec.eval()
 
