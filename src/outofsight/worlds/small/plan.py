@@ -322,17 +322,16 @@ def _returns(plan: Plan, figure: Figure) -> bool:
     gone = ~touched[max(0, after - world.stride) : after + world.stride + 1]
     if gone.sum() < world.stride or seen[after:].sum() < world.stride:
         return False
-    if not world.elsewhere:
-        return True
-    return _far_enough(plan, figure)
+    return not world.elsewhere or _elsewhere(plan, touched)
 
 
-def _far_enough(plan: Plan, figure: Figure) -> bool:
-    """Elsewhere: the views that it comes back into are none of those that it was last seen in, but were looked at."""
+def _elsewhere(plan: Plan, touched: np.ndarray) -> bool:
+    """The camera comes back to where it looked before, without the subject in view then."""
     world = plan.world
-    there = abs(plan.camera.there)
-    looked = np.abs(plan.camera.yaw[: world.context]).max()
-    return bool(0.7 * world.columns <= there <= looked)
+    if abs(plan.camera.there) < 0.6 * world.columns:
+        return False
+    alike = np.abs(plan.yaw[: world.context_frames] - plan.camera.there) <= 1
+    return bool(alike.any() and not touched[: world.context_frames][alike].any())
 
 
 def _with_distractors(plan: Plan, looks: _Looks) -> Plan:
