@@ -28,7 +28,7 @@ from ..worlds.small.assets import COLUMNS, EYE, GAIT, ROWS, encode_distance
 SEEDS = (1, 2)  # scenes of each family
 _SIGHT = 6.0  # metres from which a walk is drawn
 _FINER = 4  # drawn texels to a kept one, each way
-_FREE = 6.0  # metres around the eye that should be free of obstacles
+_FREE = 6.5  # metres around the eye that should be free of obstacles and within the stage
 
 
 def small_assets(out: Path) -> None:
@@ -88,7 +88,7 @@ def _open_spot(layout: SceneLayout) -> tuple[float, float]:
     around = points[:, None] + 5.0 * np.stack([np.cos(ring), np.sin(ring)], axis=-1)
     bumps = np.ptp(np.asarray(ground_height(layout, around)), axis=1)
     edge = np.minimum(points - [x0, y0], [x1, y1] - points).min(axis=1)
-    clear = np.minimum(Ground(layout).clearance(points), _FREE) + 0.3 * np.minimum(edge, 4.0) - 4.0 * bumps
+    clear = np.minimum(Ground(layout).clearance(points), _FREE) + np.minimum(edge, _FREE) - 4.0 * bumps
     best = points[int(np.argmax(clear))]
     return float(best[0]), float(best[1])
 

@@ -55,6 +55,13 @@ class Walk:
     below: int
     frames: np.ndarray
 
+    @functools.cached_property
+    def reach(self) -> float:
+        """Metres from its middle to its farthest side, over all pictures."""
+        columns = np.flatnonzero((self.frames[..., 3] > 0.5).any(axis=(0, 1)))
+        middle = self.frames.shape[2] / 2
+        return float(max(middle - columns[0], columns[-1] + 1 - middle)) / self.texels
+
 
 def encode_distance(distance: np.ndarray) -> np.ndarray:
     """Metres to uint8, finer where near; 255 is infinite."""

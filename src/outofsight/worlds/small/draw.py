@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -73,7 +72,7 @@ class Drawing:
         gone: figures that are not there. held: figure -> the frame in which it is kept.
         """
         views = self._view[first:]
-        picture = _Picture(self._base[views], np.zeros((len(views), *self._base.shape[1:3]), np.uint8))
+        picture = _Picture(np.take(self._base, views, axis=1), np.zeros((len(views), *self._base.shape[2:]), np.uint8))
         for _, place, thing in self._things:
             if isinstance(thing, Occluder):
                 self._occlude(picture, thing, views)
@@ -82,7 +81,7 @@ class Drawing:
                 if held is not None and -place in held:
                     frames = np.full(len(views), held[-place])
                 self._add(picture, 1 - place, thing, frames, views)
-        return picture.colours, picture.ids
+        return np.ascontiguousarray(picture.colours.transpose(1, 2, 3, 0)), picture.ids
 
     def _occlude(self, picture: _Picture, occluder: Occluder, views: np.ndarray) -> None:
         rays = self.rays(occluder.radius)
@@ -90,26 +89,27 @@ class Drawing:
         aside = self._wrapped(rays.u - np.float32(occluder.u))
         cover = np.clip(0.5 + (occluder.width / 2 - np.abs(aside)) * world.cell, 0, 1)
         shown = np.flatnonzero((cover > 0).any(axis=1))
+        pattern = self._pattern(occluder) if len(shown) else np.zeros(0)
         for view in shown.tolist():
             columns = np.flatnonzero(cover[view] > 0)
-            pattern = self._pattern(occluder)
             v = rays.v[min(view, len(rays.v) - 1)][:, columns]
-            row = np.rint((v + world.rows / 2 + 1) * world.cell).astype(int).clip(0, len(pattern) - 1)
+            row = np.rint((v + world.rows / 2 + 1) * world.cell).astype(int).clip(0, pattern.shape[1] - 1)
             column = np.rint((aside[view, columns] + occluder.width / 2) * world.cell).astype(int)
-            colours = pattern[row, column.clip(0, pattern.shape[1] - 1)]
-            frames = np.flatnonzero(views == view)
-            box = np.ix_(frames, np.arange(world.height), columns)
-            picture.blend(box, cover[view, columns], colours, 0)
+            colours = pattern[:, row, column.clip(0, pattern.shape[2] - 1)]
+            frames = np.flatnonzero(views == view)[:, None, None]
+            at = (frames * world.height + np.arange(world.height)[:, None]) * world.width + columns
+            every = np.broadcast_to(colours[:, None], (3, *at.shape)).reshape(3, -1)
+            picture.blend(at.ravel(), np.broadcast_to(cover[view, columns], at.shape).ravel(), every, 0)
 
     def _pattern(self, occluder: Occluder) -> np.ndarray:
         """A wall of courses: pale, with dark joints, one texel a pixel."""
         world = self.plan.world
         rng = np.random.default_rng(occluder.seed)
         wide = max(4, int(np.ceil(occluder.width * world.cell)) + 1)
-        tone = rng.uniform([0.45, 0.36, 0.3], [0.75, 0.6, 0.52])
-        pattern = tone * (0.8 + 0.4 * noise(world, wide, rng).mean(axis=-1, keepdims=True))
-        pattern[:: world.cell // 2 or 1] *= 0.72
-        pattern[:, [0, -1]] *= 0.6
+        tone = rng.uniform([0.45, 0.36, 0.3], [0.75, 0.6, 0.52])[:, None, None]
+        pattern = tone * (0.8 + 0.4 * noise(world, wide, rng).mean(axis=0))
+        pattern[:, :: world.cell // 2 or 1] *= 0.72
+        pattern[:, :, [0, -1]] *= 0.6
         return np.clip(pattern, 0, 1).astype(np.float32)
 
     def _add(self, picture: _Picture, id: int, figure: Figure, frames: np.ndarray, views: np.ndarray) -> None:
@@ -136,11 +136,16 @@ class Drawing:
         near = near[shown]
         wide = int(near.sum(axis=1).max())
         columns = np.minimum(near.argmax(axis=1), near.shape[1] - wide)[:, None] + np.arange(wide)
-        frames, rows = shown[:, None, None], np.arange(rays.v.shape[1])[:, None]
-        seen_by = views[shown][:, None, None] if len(rays.v) > 1 else 0
-        down = rays.v[seen_by, rows, columns[:, None]] - v[frames]
-        cover = shape_cover(figure.look, figure.size, aside[frames, columns[:, None]], down, cell)
-        picture.blend((frames, rows, columns[:, None]), cover, np.array(figure.colour, dtype=np.float32), id)
+        rows = np.arange(rays.v.shape[1])[:, None]
+        at = rows * aside.shape[1] + columns[:, None]  # in its view [n,h,k]
+        seen_by = views[shown][:, None, None] * self._base[0, 0].size if len(rays.v) > 1 else 0
+        down = np.take(rays.v, at + seen_by) - v[shown][:, None, None]
+        across = aside[shown[:, None], columns][:, None]
+        cover = shape_cover(figure.look, figure.size, across, down, cell)
+        at += shown[:, None, None] * self._base[0, 0].size
+        colour = np.array(figure.colour, dtype=np.float32)[:, None]
+        touched = np.flatnonzero(cover)
+        picture.blend(np.take(at, touched), np.take(cover, touched), colour, id)
 
     def _far_of(self, view: int) -> np.ndarray | None:
         return None if self._far is None else self._far[view]
@@ -152,20 +157,22 @@ class Drawing:
 
 @dataclass(eq=False)
 class _Picture:
-    """colours uint8 [F,H,W,3] and ids uint8 [F,H,W] while they are painted."""
+    """colours uint8 [3,F,H,W] and ids uint8 [F,H,W] while they are painted."""
 
     colours: np.ndarray
     ids: np.ndarray
 
-    def blend(self, box: Any, cover: np.ndarray, colours: np.ndarray, id: int) -> None:
-        """Lay colours [...,3], 0..1, over a box by their cover [...]; more than half of it takes the id."""
-        part = self.colours[box].astype(np.float32)
-        part += cover[..., None] * (255 * colours - part)
-        part += 0.5
-        self.colours[box] = part
-        ids = self.ids[box]
-        ids[np.broadcast_to(cover > 0.5, ids.shape)] = id
-        self.ids[box] = ids
+    def blend(self, at: np.ndarray, cover: np.ndarray, colours: np.ndarray, id: int) -> None:
+        """Lay colours [3,n], 0..1, over pixels by their cover [n]; more than half of it takes the id.
+
+        at: the pixels' places in ids, flattened, each once.
+        """
+        for channel, colour in zip(self.colours.reshape(3, -1), colours, strict=True):
+            part = np.take(channel, at).astype(np.float32)
+            part += cover * (255 * colour - part)
+            part += 0.5
+            channel[at] = part
+        self.ids.reshape(-1)[at[cover > 0.5]] = id
 
 
 def shape_cover(look: str, radius: float, across: np.ndarray, down: np.ndarray, cell: int) -> np.ndarray:
@@ -205,7 +212,7 @@ class _Walker:
         """Into frame `row`, as it is in `frame`; aside [W] and v [H,W] cells, far [H,W] metres of what is painted."""
         sprite = _finer(self.walk, int(self.phase[frame]), self.level)
         texels = self.walk.texels / 2**self.level
-        high, wide = sprite.shape[:2]
+        _, high, wide = sprite.shape
         across = self.facing[frame] * aside * (self.cell * texels) + (wide / 2 - 0.5)
         columns = np.flatnonzero((across > -1) & (across < wide))
         if not len(columns):
@@ -219,11 +226,12 @@ class _Walker:
         box = (row, slice(int(rows[0]), int(rows[-1]) + 1), span)
         down, up = down[rows[0] : rows[-1] + 1], up[rows[0] : rows[-1] + 1]
         seen = np.ones_like(down) if far is None else (far[box[1:]] > self.metres).astype(np.float32)
-        colours = _bilinear(sprite, down, np.broadcast_to(across[span], down.shape)) * seen[..., None]
-        cover = colours[..., 3]
-        part = picture.colours[box] * (self._shadow(aside[span] * self.cell, up, seen) * (1 - cover))[..., None]
-        part += 255 * np.minimum(colours[..., :3] * self.light, cover[..., None])
-        picture.colours[box] = part + 0.5
+        colours = _bilinear(sprite, down, across[span]) * seen
+        cover = colours[3]
+        every = (slice(None), *box)
+        part = picture.colours[every] * (self._shadow(aside[span] * self.cell, up, seen) * (1 - cover))
+        part += 255 * np.minimum(colours[:3] * self.light, cover)
+        picture.colours[every] = part + 0.5
         picture.ids[box][cover > 0.5] = id
 
     def _shadow(self, aside: np.ndarray, up: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -234,6 +242,7 @@ class _Walker:
 
 
 def _bytes(colours: np.ndarray) -> np.ndarray:
+    """0..1 to uint8, in place where it can be."""
     colours *= 255
     colours += 0.5
     return colours.astype(np.uint8)
@@ -243,33 +252,33 @@ _PYRAMIDS: dict[tuple[str, int], list[np.ndarray]] = {}
 
 
 def _finer(walk: assets.Walk, phase: int, level: int) -> np.ndarray:
-    """A picture of a walk, halved ``level`` times, within an empty edge of one texel."""
+    """A picture of a walk [4,h,w], halved ``level`` times."""
     made = _PYRAMIDS.setdefault((walk.name, phase), [])
     while len(made) <= level:
-        picture = walk.frames[phase] if not made else _halved(made[-1])
-        made.append(np.ascontiguousarray(picture))
+        made.append(_halved(made[-1]) if made else np.ascontiguousarray(walk.frames[phase].transpose(2, 0, 1)))
     return made[level]
 
 
 def _halved(picture: np.ndarray) -> np.ndarray:
     """Means of 2x2 texels; rows are counted from the feet, columns from the middle."""
-    high, wide, _ = picture.shape
-    padded = np.pad(picture, ((high % 2, 0), (wide % 4 // 2, wide % 4 // 2), (0, 0)))
-    high, wide, _ = padded.shape
-    return padded.reshape(high // 2, 2, wide // 2, 2, 4).mean(axis=(1, 3), dtype=np.float32)
+    _, high, wide = picture.shape
+    padded = np.pad(picture, ((0, 0), (high % 2, 0), (wide % 4 // 2, wide % 4 // 2)))
+    _, high, wide = padded.shape
+    return padded.reshape(4, high // 2, 2, wide // 2, 2).mean(axis=(2, 4), dtype=np.float32)
 
 
 def _bilinear(picture: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """[h,w,4] at fractional rows and columns, empty outside."""
-    high, wide, _ = picture.shape
+    """[4,h,w] of a picture at fractional rows [h,w] and columns [w], empty outside."""
+    _, high, wide = picture.shape
     outside = (row < -0.5) | (row > high - 0.5) | (column < -0.5) | (column > wide - 0.5)
     row, column = row.clip(0, high - 1.001), column.clip(0, wide - 1.001)
     top, left = row.astype(np.int32), column.astype(np.int32)
-    down, right = (row - top)[..., None], (column - left)[..., None]
-    table = picture.reshape(-1, 4)
+    down, right = (row - top).astype(np.float32), (column - left).astype(np.float32)
+    table = picture.reshape(4, -1)
     at = top * wide + left
-    upper = table[at] + right * (table[at + 1] - table[at])
-    lower = table[at + wide] + right * (table[at + wide + 1] - table[at + wide])
-    found = upper + down * (lower - upper)
-    found[outside] = 0
-    return np.asarray(found.astype(np.float32))
+    upper, lower = table[:, at], table[:, at + wide]
+    upper += right * (table[:, at + 1] - upper)
+    lower += right * (table[:, at + wide + 1] - lower)
+    upper += down * (lower - upper)
+    upper[:, outside] = 0
+    return upper

@@ -83,12 +83,20 @@ class SmallWorld:
     split: str = "train"
 
     def __post_init__(self) -> None:
-        faults = [
-            *(f"{name}={getattr(self, name)!r}: expected {words}" for name, good, words in self._rules() if not good),
-            *(f"{name}={getattr(self, name)}: least above most" for name in _PAIRS if np.diff(getattr(self, name)) < 0),
-        ]
-        if not 0 < self.fov < 120:
-            faults.append(f"fov={self.fov!r}: expected degrees between 0 and 120")
+        faults = [] if 0 < self.fov < 120 else [f"fov={self.fov!r}: expected degrees between 0 and 120"]
+        if not faults:
+            faults = [
+                *(
+                    f"{name}={getattr(self, name)!r}: expected {words}"
+                    for name, good, words in self._rules()
+                    if not good
+                ),
+                *(
+                    f"{name}={getattr(self, name)}: least above most"
+                    for name in _PAIRS
+                    if np.diff(getattr(self, name)) < 0
+                ),
+            ]
         if faults:
             raise WorldsError("a small world cannot be made with " + "; ".join(faults))
 

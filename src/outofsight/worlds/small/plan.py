@@ -15,6 +15,7 @@ from .options import SPLITS, SmallWorld
 VERSION = 1  # of what a number means: another one where clips of the same number would differ
 SHAPES = ("disc", "square", "diamond")
 _TRIES, _WITH_ONE_CAST = 800, 20
+_SLOPING = 1.4  # how much farther than on level ground the ground under a walk may be seen
 _BANDS = 6  # of hues; each has a part for training and one that is held out
 
 
@@ -135,8 +136,7 @@ class _Looks:
         if self.walks:
             walk = self.walks[index]
             cell = world.angle * radius * world.radius_m  # metres
-            # from the side, a body is as wide as it is deep
-            size, tall = max(walk.radius, 0.25) / cell, walk.height / 2 / cell
+            size, tall = walk.reach / cell, walk.height / 2 / cell
             v = np.full(len(u), (assets.EYE - walk.height / 2) / cell)
         return Figure(kind, self.names[index], self.colours[index], u, v, radius, size, tall)
 
@@ -296,6 +296,15 @@ def _unhidden(plan: Plan, figure: Figure) -> np.ndarray:
     return np.asarray(distance > figure.radius * plan.world.radius_m)
 
 
+def _grounded(plan: Plan, figure: Figure) -> np.ndarray:
+    """[F] bool: there is ground under the feet, or something before it; nobody walks beyond the edge of a roof."""
+    assert plan.panorama is not None
+    across, down = texel(plan, figure.u, figure.v + figure.tall)
+    row = np.rint(down).astype(int).clip(0, assets.ROWS - 1)
+    distance = assets.load_panorama(plan.panorama).distance[row, np.rint(across).astype(int) % assets.COLUMNS]
+    return np.asarray(distance < _SLOPING * figure.radius * plan.world.radius_m)
+
+
 def texel(plan: Plan, u: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cells to the panorama's columns and rows, of texels' middles."""
     scale = plan.world.angle * assets.COLUMNS / (2 * np.pi)
@@ -312,6 +321,8 @@ def _returns(plan: Plan, figure: Figure) -> bool:
     world = plan.world
     seen, touched = seen_at(plan, figure)
     cut = world.context_frames
+    if plan.panorama is not None and not _grounded(plan, figure)[touched].all():
+        return False
     if seen[:cut].sum() < 2 * world.stride:
         return False
     hidden = np.flatnonzero(~touched[cut - 1 :])
@@ -322,17 +333,16 @@ def _returns(plan: Plan, figure: Figure) -> bool:
     gone = ~touched[max(0, after - world.stride) : after + world.stride + 1]
     if gone.sum() < world.stride or seen[after:].sum() < world.stride:
         return False
-    if not world.elsewhere:
-        return True
-    return _far_enough(plan, figure)
+    return not world.elsewhere or _elsewhere(plan, touched)
 
 
-def _far_enough(plan: Plan, figure: Figure) -> bool:
-    """Elsewhere: the views that it comes back into are none of those that it was last seen in, but were looked at."""
+def _elsewhere(plan: Plan, touched: np.ndarray) -> bool:
+    """The camera comes back to where it looked before, without the subject in view then."""
     world = plan.world
-    there = abs(plan.camera.there)
-    looked = np.abs(plan.camera.yaw[: world.context]).max()
-    return bool(0.7 * world.columns <= there <= looked)
+    if abs(plan.camera.there) < 0.6 * world.columns:
+        return False
+    alike = np.abs(plan.yaw[: world.context_frames] - plan.camera.there) <= 1
+    return bool(alike.any() and not touched[: world.context_frames][alike].any())
 
 
 def _with_distractors(plan: Plan, looks: _Looks) -> Plan:
@@ -344,6 +354,8 @@ def _with_distractors(plan: Plan, looks: _Looks) -> Plan:
         for _ in range(60):
             figure = _passing(plan, looks, index, rng)
             seen, touched = seen_at(plan, figure)
+            if plan.panorama is not None and not _grounded(plan, figure)[touched].all():
+                continue
             gone = np.flatnonzero(~touched & (np.cumsum(seen) > 0))
             if seen[: world.context_frames].sum() > world.stride and len(gone) and not touched[gone[0] :].any():
                 break

@@ -17,8 +17,8 @@ _CUBIC = -0.75
 
 @dataclass(frozen=True, eq=False)
 class Wall:
-    """texels: float32 [rows,columns,3], of the wall's columns from ``first`` on, repeated where they are all of a
-    panorama's. distance: metres of each, where it is a panorama."""
+    """texels: float32 [3,rows,columns], of the wall's columns from ``first`` on, repeated where they are all of a
+    panorama's. distance: [rows,columns] metres of each, where it is a panorama."""
 
     plan: Plan
     texels: np.ndarray
@@ -26,23 +26,27 @@ class Wall:
     distance: np.ndarray | None = None
 
     def at(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-        """Colours float32 [...,3] at cells, bilinear; u and v broadcast."""
+        """Colours float32 [3,...] at cells, bilinear; u and v broadcast."""
         column, row = self._places(u, v)
-        high, wide, _ = self.texels.shape
+        _, high, wide = self.texels.shape
         row = row.clip(0, high - 1.001)
         left, top = np.floor(column).astype(np.int32), row.astype(np.int32)
-        right, down = (column - left)[..., None], (row - top)[..., None]
+        right, down = column - left, row - top
         left -= self.first
         left %= wide
         after, top = (left + 1) % wide, top * wide
-        table = self.texels.reshape(-1, 3)
-        upper = np.take(table, top + left, axis=0, mode="clip")
-        beside = np.take(table, top + after, axis=0, mode="clip")
-        upper += right * np.subtract(beside, upper, out=beside)
+        table = self.texels.reshape(3, -1)
+        upper = np.take(table, top + left, axis=1)
+        beside = np.take(table, top + after, axis=1)
+        beside -= upper
+        beside *= right
+        upper += beside
         top += wide
-        lower = np.take(table, top + left, axis=0, mode="clip")
-        np.take(table, top + after, axis=0, mode="clip", out=beside)
-        lower += right * np.subtract(beside, lower, out=beside)
+        lower = np.take(table, top + left, axis=1)
+        beside = np.take(table, top + after, axis=1)
+        beside -= lower
+        beside *= right
+        lower += beside
         lower -= upper
         lower *= down
         upper += lower
@@ -60,7 +64,7 @@ class Wall:
         world = self.plan.world
         if self.plan.panorama is not None:
             return texel(self.plan, u, v)
-        half = np.float32((len(self.texels) - 1) / 2)
+        half = np.float32((self.texels.shape[1] - 1) / 2)
         return u * np.float32(world.cell) - np.float32(0.5), v * np.float32(world.cell) + half
 
 
@@ -68,7 +72,7 @@ def wall_of(plan: Plan, u: np.ndarray) -> Wall:
     """The wall of a clip, as far as the cells u are on it."""
     if plan.panorama is not None:
         panorama = assets.load_panorama(plan.panorama)
-        return Wall(plan, panorama.colours, distance=panorama.distance)
+        return Wall(plan, panorama.colours.transpose(2, 0, 1).copy(), distance=panorama.distance)
     world = plan.world
     wide = round(world.cell * (world.period or world.around))
     first = int(np.floor(u.min() * world.cell - 0.5))
@@ -83,21 +87,19 @@ def noise(
 ) -> np.ndarray:
     """Noise of two scales, more grey than coloured, which repeats after ``around`` texels; a texel is a pixel.
 
-    float32 [rows,columns,3], 0..1, of ``count`` columns from the ``first`` on (None: all).
+    float32 [3,rows,columns], 0..1, of ``count`` columns from the ``first`` on (None: all).
     """
     rows = world.cell * (world.rows + _MARGIN)
     chosen = (first + np.arange(around if count is None else count)) % around
-    total = np.zeros((rows, 3 * len(chosen)), dtype=np.float32)
+    total = np.zeros((3, rows, len(chosen)), dtype=np.float32)
     for scale, strength in ((world.wave, 1.0), (4 * world.wave, 0.8)):
         down, across = (_cubic(n, max(2, int(n / scale)), n == around) for n in (rows, around))
-        knots = rng.standard_normal((down.shape[1], 3, across.shape[1]), dtype=np.float32)
+        knots = rng.standard_normal((3, down.shape[1], across.shape[1]), dtype=np.float32)
         lines = knots.reshape(-1, across.shape[1]) @ across[chosen].T
-        total += np.float32(strength) * (down @ lines.reshape(down.shape[1], -1))
-    colours = total.reshape(rows, 3, -1)
-    colours *= np.float32(0.45 * world.contrast)
-    colours += np.float32(0.55 / 0.45 / 3) * colours.sum(axis=1, keepdims=True) + np.float32(0.45)
-    np.clip(colours, 0, 1, out=colours)
-    return np.ascontiguousarray(colours.transpose(0, 2, 1))
+        total += (np.float32(strength) * down) @ lines.reshape(3, down.shape[1], -1)
+    total *= np.float32(0.45 * world.contrast)
+    total += np.float32(0.55 / 0.45 / 3) * (total[0] + total[1] + total[2]) + np.float32(0.45)
+    return np.clip(total, 0, 1, out=total)
 
 
 @functools.lru_cache(maxsize=64)
