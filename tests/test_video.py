@@ -5,8 +5,10 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -107,6 +109,106 @@ def test_a_phones_rotation_is_applied_and_told(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.frames, np.rot90(upright, -1, axes=(1, 2)))
     assert found.note is not None
     assert "rotated" in found.note
+
+
+def write_as(
+    file: Path, frames: np.ndarray, *, cover: bool = False, times: list[int] | None = None, **options: str
+) -> Path:
+    """As other programs write: a cover as the first stream, times in 1/30 s, options of the container or of x264."""
+    import av
+
+    def packets(stream: Any, pictures: np.ndarray, at: list[int]) -> Iterator[Any]:
+        for pixels, time in zip(pictures, at, strict=True):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 30)
+            yield stream.encode(frame)
+        yield stream.encode()
+
+    movflags = {name: options.pop(name) for name in ("movflags",) if name in options}
+    with av.open(str(file), "w", options=movflags) as out:
+        streams = [(out.add_stream("png", rate=30), frames[:1, :16, :16], [0])] if cover else []
+        streams.append((out.add_stream("libx264", rate=30, options=options), frames, times or list(range(len(frames)))))
+        for stream, pictures, _ in streams:
+            stream.height, stream.width = pictures.shape[1:3]
+            stream.pix_fmt = "rgb24" if stream.name == "png" else "yuv420p"
+            stream.time_base = Fraction(1, 30)
+        if cover:
+            streams[0][0].disposition = av.stream.Disposition.attached_pic
+        for stream, pictures, at in streams:
+            for packet in packets(stream, pictures, at):
+                out.mux(packet)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("matrix", "expected"),  # a, b, c, d of the display matrix: x' = a x + c y, y' = b x + d y
+    [
+        ((-1, 0, 0, 1), lambda v: v[:, :, ::-1]),
+        ((1, 0, 0, -1), lambda v: v[:, ::-1]),
+        ((-1, 0, 0, -1), lambda v: v[:, ::-1, ::-1]),
+        ((0, 1, 1, 0), lambda v: v.swapaxes(1, 2)),
+        ((0, -1, -1, 0), lambda v: v[:, ::-1, ::-1].swapaxes(1, 2)),
+        ((0, -1, 1, 0), lambda v: np.rot90(v, 1, axes=(1, 2))),
+    ],
+)
+def test_every_orientation_is_shown_as_a_player_shows_it(
+    matrix: tuple[int, int, int, int], expected: Callable[[np.ndarray], np.ndarray], tmp_path: Path
+) -> None:
+    file = tmp_path / "v.mp4"
+    write_video(file, moving_square(2), 15)
+    upright = read_video(file).frames
+    data = bytearray(file.read_bytes())
+    place = data.index(b"tkhd") + 44
+    a, b, c, d = (one << 16 for one in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    file.write_bytes(data)
+    found = read_video(file)
+    np.testing.assert_array_equal(found.frames, expected(upright))
+    mirrored = matrix[0] * matrix[3] - matrix[1] * matrix[2] < 0
+    assert found.note is not None and ("mirrored" in found.note) == mirrored
+
+
+def test_a_cover_is_no_video(tmp_path: Path) -> None:
+    video = moving_square(5)
+    found = read_video(write_as(tmp_path / "v.mp4", video, cover=True))
+    assert found.frames.shape == video.shape and found.fps == 30 and found.note is None
+    assert np.abs(found.frames.astype(int) - video).mean() < 6
+    assert probe_video(tmp_path / "v.mp4").frames == 5
+
+
+def test_whether_the_file_goes_on_is_known_without_a_count_in_its_header(tmp_path: Path) -> None:
+    video = moving_square(6)
+    for name in ("v.mkv", "v.mp4"):
+        file = write_as(tmp_path / name, video)
+        assert (probe_video(file).frames is None) == (name == "v.mkv")
+        assert [read_video(file, frames=count).more for count in (1, 5, 6)] == [True, True, False]
+        assert not read_video(file, start=2, frames=4).more and len(read_video(file, frames=5)) == 5
+
+
+def test_uneven_times_and_interlaced_frames_are_noted(tmp_path: Path) -> None:
+    video = moving_square(6)
+    uneven = read_video(write_as(tmp_path / "v.mp4", video, times=[0, 1, 2, 5, 8, 11]))
+    assert len(uneven) == 6 and uneven.note is not None and "33 to 100 ms apart" in uneven.note
+    woven = read_video(write_as(tmp_path / "w.mp4", video, **{"x264-params": "interlaced=1"}))
+    assert woven.note is not None and woven.note.startswith("interlaced")
+
+
+def test_a_file_that_was_cut_off_is_named_truncated(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (12, 48, 64, 3), dtype=np.uint8)
+    file = write_as(tmp_path / "v.mp4", noise, movflags="faststart", bf="0")
+    data = file.read_bytes()
+    assert len(read_video(file)) == 12 and data.index(b"moov") < data.index(b"mdat")
+    file.write_bytes(data[: len(data) * 6 // 10])
+    for pad in (False, True):
+        with pytest.raises(VideoError, match=r"truncated: its header lists 12 frames and \d are whole"):
+            read_video(file, frames=12, pad=pad)
+    assert len(read_video(file, frames=3)) == 3  # which are there
+
+
+def test_a_name_with_a_time_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_video("12:30:01.mp4", moving_square(2), 15)
+    assert len(read_video("12:30:01.mp4")) == 2
 
 
 @pytest.mark.parametrize(

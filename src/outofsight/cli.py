@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -56,6 +57,11 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 well, 2 wrong input, 130 Ctrl-C)."""
+    for given in sys.argv[1:] if arguments is None else arguments:
+        if any(0xD800 <= ord(letter) < 0xE000 for letter in given):  # how Python keeps bytes that are no text
+            shown = given.encode("utf-8", "backslashreplace").decode()
+            print(f"error: {shown} is not UTF-8 text: prompts and file names go into records as text", file=sys.stderr)
+            return 2
     try:
         app(args=arguments, prog_name="outofsight")
     except SystemExit as stop:

@@ -68,7 +68,7 @@ class InstanceMasks:
         try:
             with np.load(self.path, allow_pickle=False) as archive:
                 ids = archive["ids"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as cause:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as cause:
             raise LayoutError(f"{self.path}: expected an npz file with the array ids ({cause})") from cause
         if ids.dtype != np.uint8 or ids.ndim != 3:
             raise LayoutError(f"{self.path}: ids are {ids.dtype} {list(ids.shape)}, expected uint8 [F,H,W]")
@@ -106,6 +106,8 @@ class SubjectTrack:
                 continue
             try:
                 array: np.ndarray = np.array(value, dtype=dtype)
+                if dtype is np.int64 and not np.array_equal(array, np.asarray(value)):
+                    raise ValueError("fractions, where whole numbers are counted")
             except (TypeError, ValueError, OverflowError) as cause:
                 raise LayoutError(f'subject "{self.id}": {name} does not hold numbers ({cause})') from cause
             if array.ndim != 1 + len(tail) or array.shape[1:] != tail:
@@ -115,6 +117,12 @@ class SubjectTrack:
                 raise LayoutError(f'subject "{self.id}": {name} holds NaN or infinite numbers')
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        given = self.visible_pixels
+        if given is not None and (given < 0).any():
+            raise LayoutError(f'subject "{self.id}": visible_pixels holds {given.min()}, expected counts of pixels')
+        if not isinstance(self.attributes, Mapping):
+            kind = type(self.attributes).__name__
+            raise LayoutError(f'subject "{self.id}": attributes are a {kind}, expected names with their values')
         if len(self.lengths()) > 1:
             raise LayoutError(f'subject "{self.id}": its tracks differ in length: {sorted(self.lengths())}')
 

@@ -16,6 +16,7 @@ from .errors import GeometryError
 
 # The camera's axes after the picture is turned a quarter anticlockwise, as columns in the axes before: what was down
 # points right, and what was left points down.
+MOST_PIXELS = 16384  # of a side that is asked for
 _QUARTER = np.array([[0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], dtype=np.float64)
 
 
@@ -46,6 +47,8 @@ class Framing:
         """
         if min(source) < 1 or (size is not None and min(size) < 1) or not 0 < pixel_aspect < float("inf"):
             raise GeometryError(f"source {source}, size {size}, pixel_aspect {pixel_aspect}: expected positive numbers")
+        if size is not None and max(size) > MOST_PIXELS:
+            raise GeometryError(f"size {size}: a picture of more than {MOST_PIXELS} pixels a side is not made")
         turns %= 4
         shown = (float(source[0]), source[1] * pixel_aspect)  # in square pixels
         height, width = shown[::-1] if turns % 2 else shown

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,20 +15,23 @@ from .errors import GeometryError, OutputError, VideoError
 from .framing import Framing
 from .io import reason, replacing
 
-if TYPE_CHECKING:
-    import os
-
 _LEAD = 16  # frames that a decoder may hold back to reorder them, at the most (H.264)
+_SKEW = 0.01  # of a display matrix, taken for none
+_INTERLACED = "interlaced: each frame holds two half pictures of different times; deinterlace it (ffmpeg -vf yadif)"
 _MAX_FPS_DENOMINATOR = 1001  # holds the broadcast rates (30000/1001) exactly
 
 
 @dataclass(frozen=True, eq=False)
 class Video:
-    """Frames uint8 [F,H,W,3] in RGB, frames per second, and what was done to them on reading (or None)."""
+    """Frames uint8 [F,H,W,3] in RGB, frames per second, and what was done to them on reading (or None).
+
+    more: whether the file goes on behind the last frame that was asked for.
+    """
 
     frames: np.ndarray
     fps: float
     note: str | None = None
+    more: bool = False
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -65,31 +69,40 @@ def read_video(
 ) -> Video:
     """Read frames `start` .. `start + frames` (None: to the end) as uint8 [F,H,W,3].
 
-    The frames are what a player shows: turned as a phone wrote into the file, with square pixels; cameras are those of
-    the frames as they are shown. size (height, width): the frames are scaled to cover it (bilinear) and
-    centre-cropped; frames that have cameras are read without it and go through `framing.fit`. `note` says what was
-    done. pad repeats the last frame where the video is
-    too short; without it that is an error. Nothing after the last frame asked for is decoded. Raises
-    VideoError for a file that is missing, no video, broken or too short, and GeometryError for a size or a
-    frame range that cannot be.
+    The frames are what a player shows: turned and mirrored as a phone wrote into the file, with square pixels; cameras
+    are those of the frames as they are shown. Pictures of a cover are no video. size (height, width): the frames are
+    scaled to cover it (bilinear) and centre-cropped; frames that have cameras are read without it and go through
+    `framing.fit`. `note` says what was done, and what is doubtful: frames at uneven times, interlaced ones. pad
+    repeats the last frame where the video is too short; without it that is an error. Nothing after the last frame
+    asked for is kept. Raises VideoError for a file that is missing, no video, broken, truncated or too short, and
+    GeometryError for a size or a frame range that cannot be.
     """
     if (frames is not None and frames < 1) or start < 0 or (size is not None and min(size) < 1):
         raise GeometryError(f"frames={frames}, start={start}, size={size}: expected positive numbers")
     file = Path(path)
     taken: list[np.ndarray] = []
     notes: list[str | None] = [None]
-    count = 0
+    times: list[float] = []
+    count, more = 0, False
     with _opened(file) as container:
         stream = _stream(container, file)
         fps = _fps(stream, file)
-        for count, frame in enumerate(_decoded(container, file), start=1):
+        for count, frame in enumerate(_decoded(container, stream, file), start=1):
             if count <= start:
                 continue
-            framing = _framing(frame, stream, size, file)
-            notes = [framing.note and f"{framing.note}{_as_shown(framing)}"]
-            taken.append(framing.picture(frame.to_ndarray(format="rgb24")))
             if len(taken) == frames:
+                more = True
                 break
+            mirrored, framing = _framing(frame, stream, size, file)
+            pixels = frame.to_ndarray(format="rgb24")
+            taken.append(framing.picture(pixels[:, ::-1] if mirrored else pixels))
+            times += [] if frame.time is None else [frame.time]
+            if len(taken) == 1:
+                notes = [_shown(mirrored, framing), _INTERLACED if frame.interlaced_frame else None]
+            if len(taken) == frames and stream.frames:  # else one frame more is decoded, to know whether there is one
+                more = stream.frames > count
+                break
+        notes.append(_uneven(times, fps))
     if not taken:
         if count:
             raise VideoError(f"{file}: it has {count} frames, so none from frame {start} on")
@@ -100,7 +113,7 @@ def read_video(
     shapes = {frame.shape for frame in taken}
     if len(shapes) > 1:
         raise VideoError(f"{file}: its frames change size ({sorted(shapes)}); give size=(height, width)")
-    return Video(np.stack(taken), fps, ", ".join(note for note in notes if note) or None)
+    return Video(np.stack(taken), fps, ", ".join(note for note in notes if note) or None, more)
 
 
 def _pad_note(file: Path, found: int, frames: int, start: int, pad: bool) -> str:
@@ -117,7 +130,7 @@ def _opened(file: Path) -> Any:
     import av
 
     try:
-        return av.open(str(file))
+        return av.open(os.path.abspath(file))  # a name such as 12:30.mp4 is no protocol, and no address is called
     except FileNotFoundError as cause:
         raise VideoError(f"{file}: no such file") from cause
     except (av.FFmpegError, OSError) as cause:
@@ -125,10 +138,13 @@ def _opened(file: Path) -> Any:
 
 
 def _stream(container: Any, file: Path) -> Any:
-    if not container.streams.video:
-        kinds = sorted({stream.type for stream in container.streams})
+    from av.stream import Disposition
+
+    moving = [one for one in container.streams.video if not one.disposition & Disposition.attached_pic]
+    if not moving:
+        kinds = sorted({"cover" if one.type == "video" else one.type for one in container.streams})
         raise VideoError(f"{file}: it has no video stream (found: {', '.join(kinds) or 'nothing'})")
-    stream = container.streams.video[0]
+    stream = moving[0]
     stream.thread_type = "AUTO"
     return stream
 
@@ -140,34 +156,69 @@ def _fps(stream: Any, file: Path) -> float:
     return float(rate)
 
 
-def _decoded(container: Any, file: Path) -> Iterator[Any]:
+def _decoded(container: Any, stream: Any, file: Path) -> Iterator[Any]:
     import av
 
     count = 0
     try:
-        for frame in container.decode(container.streams.video[0]):
+        for frame in container.decode(stream):
             yield frame
             count += 1
     except (av.FFmpegError, OSError) as cause:
         raise VideoError(f"{file}: broken after {count} frames ({reason(cause)})") from cause
+    # a decoder takes the end of the file for the end of the video
+    ends = (entry.pos + entry.size for entry in stream.index_entries)
+    if stream.frames > count and max(ends, default=0) > file.stat().st_size:
+        raise VideoError(
+            f"{file}: truncated: its header lists {stream.frames} frames and {count} are whole; copy it again"
+        )
 
 
-def _as_shown(framing: Framing) -> str:
-    """Why, where it was the file that asked for it."""
+def _uneven(times: list[float], fps: float) -> str | None:
+    """A note where frames (seconds) are not evenly spaced, by more than half a frame."""
+    gaps = np.diff(times)
+    if len(gaps) < 2 or np.ptp(gaps) <= 0.5 / fps:
+        return None
+    least, most = 1000 * gaps.min(), 1000 * gaps.max()
+    return f"frames are {least:.0f} to {most:.0f} ms apart and are taken as evenly spaced, {fps:.4g} a second"
+
+
+def _shown(mirrored: bool, framing: Framing) -> str | None:
+    """What was done to the picture, and why, where it was the file that asked for it."""
+    done = [text for text in ("mirrored" if mirrored else "", framing.note) if text]
     square = "" if framing.pixel_aspect == 1.0 else f"pixels of {framing.pixel_aspect:.4g} to 1 made square"
-    words = ", ".join(text for text in ("rotated" if framing.turns else "", square) if text)
-    return f" ({words} as the file says)" if words else ""
+    turned = "rotated" if framing.turns else "mirrored" if mirrored else ""
+    words = ", ".join(text for text in (turned, square) if text)
+    return (", ".join(done) + (f" ({words} as the file says)" if words else "")) or None
 
 
-def _framing(frame: Any, stream: Any, size: tuple[int, int] | None, file: Path) -> Framing:
-    """How a player shows the frame (turned as the file's display matrix says, its pixels made square), and ``size``."""
-    rotation = int(frame.rotation)
-    if rotation % 90:
-        raise VideoError(f"{file}: it is to be shown rotated by {rotation} degrees; re-encode it upright")
+def _framing(frame: Any, stream: Any, size: tuple[int, int] | None, file: Path) -> tuple[bool, Framing]:
+    """How a player shows the frame: mirrored left to right, turned, its pixels made square; and ``size``."""
+    mirrored, turns = _orientation(frame, file)
     aspect = stream.sample_aspect_ratio  # None or 0 where the file does not say
-    return Framing.cover(
-        (frame.height, frame.width), size, turns=rotation // 90, pixel_aspect=float(aspect) if aspect else 1.0
+    framing = Framing.cover(
+        (frame.height, frame.width), size, turns=turns, pixel_aspect=float(aspect) if aspect else 1.0
     )
+    return mirrored, framing
+
+
+def _orientation(frame: Any, file: Path) -> tuple[bool, int]:
+    """Whether the stored picture is mirrored left to right first, and by how many quarters it is then turned
+    anticlockwise.
+
+    The display matrix (nine int32, ISO/IEC 14496-12) takes stored x, y to x' = a x + c y, y' = b x + d y, y downwards.
+    """
+    found = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+    if not found:
+        return False, 0
+    a, b, _, c, d = (int(number) for number in np.frombuffer(found[0], np.int32)[:5])
+    mirrored = a * d - b * c < 0
+    if mirrored:
+        a, b = -a, -b
+    turns = {(1, 0): 0, (0, -1): 1, (-1, 0): 2, (0, 1): 3}.get((round(a / (1 << 16)), round(b / (1 << 16))))
+    if turns is None or min(abs(a), abs(b)) > _SKEW * max(abs(a), abs(b)):
+        raise VideoError(f"{file}: it is to be shown rotated by {int(frame.rotation)} degrees; re-encode it upright")
+    return mirrored, turns
 
 
 def fit_frame(frame: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, str | None]:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outside_metric import NAME, register
 
 from outofsight.commands.demo_run import MODEL, packaged_clip, scores_table
 from outofsight.commands.view import read_given
@@ -32,6 +31,7 @@ from outofsight.training.validation_report import ValidationResult, ValidationSe
 from outofsight.video import read_video, write_video
 from outofsight.viewer.collect import collect
 from outofsight.viewer.runs import one_run
+from outside.metric import NAME, register
 
 WHERE = ("", " re-entered", " hidden", " inside", " outside", " re-entered inside")
 

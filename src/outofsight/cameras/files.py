@@ -23,6 +23,7 @@ _PAIRS = (("cond_cam", "tgt_cam"), ("context_camera", "video_camera"))
 # Written by outofsight beside the released keys, which the released loader ignores.
 _OPTIONAL = ("horizontal_fov", "fps", "intrinsics")
 _HEMI8 = re.compile(r"C_[0-9]+\w*")  # C_01_20mm ... C_08_20mm
+_SHOWN = 60  # letters of a key that a message shows
 _COLUMN = re.compile(r"\[([^\[\]]*)\]")
 _FORMS = (
     '{"cond_cam": {"0": 4x4, ...}, "tgt_cam": {...}}, {"context_camera": [n,12] or [N,4,4], '
@@ -182,6 +183,8 @@ def _parse_columns(where: str, value: Any) -> np.ndarray:
     columns = [column.split() for column in _COLUMN.findall(value)]
     if len(columns) != 4 or any(len(column) != 4 for column in columns) or _COLUMN.sub("", value).strip():
         raise CameraError(f"{where}: {expected}, found {_describe(value)}")
+    if "_" in value:  # Python reads 1_000 as a number, and nobody else does
+        raise CameraError(f"{where}: {expected}, found {_describe(value)}")
     try:
         return np.array([[float(number) for number in column] for column in columns]).T
     except ValueError as cause:
@@ -221,7 +224,9 @@ def _intrinsics(path: Path, value: Any, pair: tuple[str, str]) -> tuple[np.ndarr
 
 
 def _first(keys: Any, count: int = 5) -> str:
-    names = [f'"{key}"' for key in list(keys)[:count]]
+    names = [
+        f'"{key}"' if len(key) <= _SHOWN else f'"{key[:_SHOWN]}..." ({len(key)} letters)' for key in list(keys)[:count]
+    ]
     return ", ".join(names) + (f", ... ({len(keys)} in all)" if len(keys) > count else "")
 
 

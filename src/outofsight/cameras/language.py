@@ -30,6 +30,7 @@ _MOVES: dict[str, tuple[float, float, float]] = {
     "sink": (0.0, 1.0, 0.0),
 }
 _WAIT = "wait"
+MOST_COUNTS = 100_000  # latent frames of one path: hours of video
 ACTIONS = (*_MOVES, *_TURNS, _WAIT)
 _OPPOSITES = (
     {"left", "right"},
@@ -68,7 +69,11 @@ def parse(text: str) -> tuple[Segment, ...]:
     pieces = [piece.strip() for piece in text.split(",")]
     if not any(pieces):
         raise CameraError(f'the camera path is empty; expected e.g. "right-8, wait-4, left-8". {_help()}')
-    return tuple(_segment(piece, index, text) for index, piece in enumerate(pieces, start=1))
+    segments = tuple(_segment(piece, index, text) for index, piece in enumerate(pieces, start=1))
+    count = sum(segment.count for segment in segments)
+    if count > MOST_COUNTS:
+        raise CameraError(f"the camera path is {count} latent frames long; at most {MOST_COUNTS} can be walked at once")
+    return segments
 
 
 def _segment(piece: str, index: int, text: str) -> Segment:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CameraPath", "load_camera_file", "relative_pose_vectors"]
 
+MOST_FPS = 1000  # video files hold fewer
+
 
 @dataclass(frozen=True, eq=False)
 class CameraPath:
@@ -61,8 +63,9 @@ class CameraPath:
             raise CameraError(f"camera pose of frame {fault[0]} (of {len(c2w)}): {fault[1]}")
         if self.horizontal_fov is not None and not 0 < self.horizontal_fov < 180:
             raise CameraError(f"horizontal_fov {self.horizontal_fov}: expected degrees between 0 and 180, or None")
-        if not 0 < self.fps < float("inf"):
-            raise CameraError(f"fps {self.fps}: expected a positive number of video frames per second")
+        if not 0 < self.fps < MOST_FPS:
+            shown = f"{self.fps}" if self.fps < 1e300 else "larger than any rate"
+            raise CameraError(f"fps {shown}: expected a positive number of video frames per second, below {MOST_FPS}")
         if self.frame_stride != int(self.frame_stride) or self.frame_stride < 1:
             raise CameraError(f"frame_stride {self.frame_stride}: expected a whole number of at least 1")
         c2w.flags.writeable = False

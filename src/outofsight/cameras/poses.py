@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import CameraError
 
+FARTHEST = 1e9  # metres or centimetres: what is further off is no place, and float32 cannot hold it
 ROTATION_TOLERANCE = 1e-3  # the public files hold float32 matrices that are orthonormal to about 1e-6
 
 # Unreal's columns are forward, right, up; OpenCV's are right, down, forward.
@@ -75,7 +76,8 @@ def pose_fault(c2w: np.ndarray) -> tuple[int, str] | None:
     skewed = ~(deviation <= ROTATION_TOLERANCE)
     signs = np.linalg.det(np.where(skewed[:, None, None], np.eye(3), rotation)) > 0
     reference = signs[np.argmin(skewed)]
-    bad = ~finite | row | skewed | (signs != reference)
+    far = np.abs(numbers[:, :3, 3]).max(axis=1) > FARTHEST
+    bad = ~finite | row | skewed | far | (signs != reference)
     if not bad.any():
         return None
     frame = int(np.argmax(bad))
@@ -83,6 +85,8 @@ def pose_fault(c2w: np.ndarray) -> tuple[int, str] | None:
         return frame, "it holds NaN or infinite numbers"
     if row[frame]:
         return frame, _row_fault(numbers[frame])
+    if far[frame]:
+        return frame, f"its position is {_row(numbers[frame, :3, 3])}; at most {FARTHEST:g} is allowed"
     if skewed[frame]:
         return frame, (
             f"its 3x3 part is not a rotation (R^T R differs from the identity by {deviation[frame]:.3g}; "

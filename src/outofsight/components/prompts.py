@@ -13,6 +13,7 @@ from ..errors import PromptError
 
 # Wan's text length: the number of embeddings the released weights were trained to attend to.
 WAN_TEXT_TOKENS = 512
+_LETTERS = 200  # of one token, at the most
 
 # Published default of Wan2.1, which HyDRA's infer_hydra.py passes unchanged. It names, in Chinese, what a
 # video should not look like: garish, overexposed, static, blurred, subtitled, malformed, crowded, walking
@@ -38,6 +39,11 @@ def tokenize(tokenizer: Any, text: str, max_tokens: int) -> tuple[Tensor, Tensor
     Raises:
         PromptError: the cleaned prompt has more tokens than the text encoder is given.
     """
+    if len(text) > _LETTERS * max_tokens:  # cleaning and counting it would take minutes
+        raise PromptError(
+            f"the prompt has {len(text)} letters and the text encoder takes {max_tokens} tokens: shorten it (it begins "
+            f"{text[:60]!r})"
+        )
     cleaned = clean_text(text)
     # counted without the tokenizer's own limit, so that it neither cuts nor warns
     count = len(tokenizer(cleaned, add_special_tokens=True, truncation=False, verbose=False).input_ids)

@@ -53,7 +53,7 @@ def detect_layout(path: str | os.PathLike[str]) -> LayoutReport:
 
     Raises LayoutError, which lists what was found and what each layout needs.
     """
-    root = Path(path).resolve()
+    root = Path(os.path.realpath(path))  # a loop of links is no folder, and no error of its own
     layouts = "; ".join(f"{reader.name}: {reader.layout}" for reader in READERS.values())
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"

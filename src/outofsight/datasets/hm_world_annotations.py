@@ -54,7 +54,11 @@ def read_characters(file: Path) -> tuple[tuple[SubjectTrack, ...], Any, tuple[st
             f"{file}: subjects of version {ours.get('version')}; this outofsight reads version {_VERSION}: "
             "upgrade it, or write the clip again"
         )
-    return tuple(_subject(file, index, entry) for index, entry in enumerate(ours["subjects"])), None, ()
+    subjects = tuple(_subject(file, index, entry) for index, entry in enumerate(ours["subjects"]))
+    ids = [subject.id for subject in subjects]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise LayoutError(f"{file}: two subjects have one id: {', '.join(twice)}")
+    return subjects, None, ()
 
 
 def _subject(file: Path, index: int, entry: Any) -> SubjectTrack:

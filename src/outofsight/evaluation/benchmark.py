@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from ..errors import LayoutError, OutOfSightError, OutputError
+from ..errors import CameraError, LayoutError, OutOfSightError, OutputError
 from ..fingerprints import value_hash
 from ..generation.outputs import check_writable
 from ..io import locked, sha256_file
@@ -83,6 +83,8 @@ def evaluate(
     """
     chosen, folders = protocol_named(protocol), networks or NetworkFolders()
     named = name_rows(Path(predictions), name, {row: Path(folder) for row, folder in (rows or {}).items()})
+    if horizontal_fov is not None and not 0 < horizontal_fov < 180:
+        raise CameraError(f"horizontal_fov is {horizontal_fov}, expected degrees between 0 and 180")
     if workers < 1:
         raise OutOfSightError(f"workers is {workers}, expected 1 or more")
     result = None if out is None else Path(out)

@@ -10,6 +10,7 @@ out.session/                   a run of several chunks: the session, and the vid
 from __future__ import annotations
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Collection
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..components.results import PartialRun
 
 SESSION = ".session"  # ends the name of an unfinished run's folder
+_LONGEST_NAME = 230  # bytes: file systems take 255, and what lies beside a video is named after it
 # what a run of several chunks writes to its folder, and what a kill leaves of a file that was being written
 _OF_SESSION = re.compile(r"\.?(session|new-chunk|\d{6,}-(chunks|session))(\.\w+)?\.(json|mp4|safetensors)")
 
@@ -127,7 +129,12 @@ def check_writable(path: Path, suffix: str = ".mp4") -> None:
     """
     if path.suffix.lower() != suffix:
         raise OutputError(f"the output {path} must end in {suffix}")
-    if path.is_dir():
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise OutputError(
+            f"the name {path.name[:60]}... of the output is too long: at most {_LONGEST_NAME} bytes, so that what "
+            "lies beside it can be named after it"
+        )
+    if os.path.isdir(path):  # False for what cannot be looked at, which is found below
         raise OutputError(f"the output {path} is a folder, expected a file name ending in {suffix}")
     check_folder_writable(path.parent)
 
@@ -135,7 +142,7 @@ def check_writable(path: Path, suffix: str = ".mp4") -> None:
 def check_folder_writable(folder: Path) -> None:
     """As :func:`check_writable` for a folder that is there or can be made; nothing stays behind."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
     try:
         with tempfile.TemporaryFile(dir=existing):

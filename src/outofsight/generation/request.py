@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -165,14 +166,15 @@ def _video(
         video = read_video(sources.context, frames=wanted, pad=pad)
         digest = sha256_file(Path(sources.context))
         notes = [f"context video: {video.note}"] if video.note else []
-        if info.frames is not None and info.frames > wanted:
-            notes.append(f"context video: the first {wanted} of {info.frames} frames are used, one per camera pose")
+        if video.more:
+            whole = f"more than {wanted}" if info.frames is None else str(info.frames)
+            notes.append(f"context video: the first {wanted} of {whole} frames are used, one per camera pose")
         return video.frames, video.fps, digest, notes
     if clip is None:
         raise VideoError("no context video: give --context or --clip")
     video = clip.context_video()
-    whole = clip.context
-    digest = sha256_array(whole) if isinstance(whole, np.ndarray) else sha256_file(whole.path) if whole else ""
+    source = clip.context
+    digest = sha256_array(source) if isinstance(source, np.ndarray) else sha256_file(source.path) if source else ""
     return video.frames, video.fps, digest, [f"context video: {video.note}"] if video.note else []
 
 
@@ -229,7 +231,7 @@ def checked_sources(
         raise PromptError("--prompt and --prompt-file are both given: give one of them")
     if prompt_file is not None:
         try:
-            prompt = prompt_file.read_text(encoding="utf-8").strip()
+            prompt = prompt_file.read_text(encoding="utf-8-sig").strip()  # editors on Windows begin with a mark
         except (OSError, UnicodeDecodeError) as error:
             raise PromptError(f"{prompt_file}: cannot be read as text ({error})") from error
         if not prompt:
@@ -238,7 +240,7 @@ def checked_sources(
         raise CameraError("--context-cameras and --context-pose are both given: give one of them")
     if clip is not None and context is not None:
         raise VideoError("--clip and --context are both given: a clip brings its own context video")
-    absolute = [None if path is None else str(path.resolve()) for path in (context, cameras, context_cameras, clip)]
+    absolute = [None if path is None else os.path.realpath(path) for path in (context, cameras, context_cameras, clip)]
     return Sources(
         context=absolute[0],
         cameras=absolute[1],

@@ -76,9 +76,9 @@ class _Runner:
         assert settings.num_inference_steps is not None
         assert settings.guidance_scale is not None and settings.shift is not None
         return SamplingOptions(
-            settings.num_inference_steps,
-            settings.guidance_scale,
-            settings.shift,
+            steps=settings.num_inference_steps,
+            guidance=settings.guidance_scale,
+            shift=settings.shift,
             guidance_interval=settings.guidance_interval,
             batched_guidance=settings.batched_guidance,
             numerics=settings.numerics,

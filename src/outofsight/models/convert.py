@@ -274,8 +274,8 @@ def _require(weights: BaseWeights, parts: tuple[str, ...]) -> None:
 
 
 def _check_out(out: Path, overwrite: bool, inputs: list[Path]) -> None:
-    target = out.resolve()
-    for path in (path.resolve() for path in inputs):
+    target = Path(os.path.realpath(out))
+    for path in (Path(os.path.realpath(path)) for path in inputs):
         if target == path or target in path.parents:
             raise OutputError(f"{out} would replace its own input {path}; give another folder")
     if out.is_file():

@@ -53,7 +53,6 @@ class TrainConfig:
         data: folder of encoded clips (``outofsight encode``), or the name of a small world's preset ("small-easy"), of
             which clips are drawn as training goes, each once.
         out: folder of the run: checkpoints, config.json, metrics.csv.
-        world: knobs of the small world that ``data`` names, over those of its preset.
         model: a preset's name (fresh weights), a model folder (pipeline or transformer; its weights are where
             training starts from), or the transformer's arguments.
         model_options: arguments of the transformer over those of the preset or folder.
@@ -86,11 +85,11 @@ class TrainConfig:
         seed: of the first weights and of every draw.
         compile: torch.compile for nothing, the repeated "blocks", or the whole "model".
         device: "auto" takes a GPU where there is one.
+        world: knobs of the small world that ``data`` names, over those of its preset.
     """
 
     data: Path
     out: Path
-    world: Mapping[str, Any] = field(default_factory=dict)
     model: str | Mapping[str, Any] = "tiny"
     model_options: Mapping[str, Any] = field(default_factory=dict)
     parts: Path | None = None
@@ -125,6 +124,7 @@ class TrainConfig:
     seed: Annotated[int, Ge(0)] = 0
     compile: Literal["no", "blocks", "model"] = "no"
     device: Literal["auto", "cpu"] = "auto"
+    world: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -48,8 +48,8 @@ def test_batches_hold_the_clips_of_the_stream() -> None:
     for other in (resumed, draw_batch(world, 3, 4, 4), by_number[1], type(two)(*(np.asarray(x) for x in loaded[1]))):
         for mine, theirs in zip(two, other, strict=True):
             np.testing.assert_array_equal(mine, theirs)
-    assert one.frames.shape == (4, 31, 24, 36, 3) and one.frames.dtype == np.uint8
-    assert one.poses.shape == (4, 31, 4, 4) and one.intrinsics.shape == (4, 31, 4)
+    assert one.frames.shape == (4, 30, 24, 36, 3) and one.frames.dtype == np.uint8
+    assert one.poses.shape == (4, 30, 4, 4) and one.intrinsics.shape == (4, 30, 4)
     for row, number in enumerate(one.numbers.tolist()):
         clip = draw_clip(world, 3, number)
         np.testing.assert_array_equal(one.frames[row], clip.frames)
@@ -67,7 +67,8 @@ def test_share_is_of_the_subjects_in_each_cell_and_latent_frame() -> None:
     share = clip.share()
     assert share.shape == (16, 4, 6) and share.dtype == np.float32
     for latent in range(16):
-        frames = [0] if latent == 0 else [2 * latent - 1, 2 * latent]
+        half, within = divmod(latent, 8)  # context and target begin with one frame each
+        frames = [15 * half] if within == 0 else [15 * half + 2 * within - 1, 15 * half + 2 * within]
         for row in range(4):
             for column in range(6):
                 cell = clip.ids[frames, 6 * row : 6 * row + 6, 6 * column : 6 * column + 6]

@@ -1,4 +1,4 @@
-"""A metric from outside of the package, as a user's own module would have it."""
+"""A metric from outside of the package; whoever wants it in the tables calls :func:`register`."""
 
 from __future__ import annotations
 
