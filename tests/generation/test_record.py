@@ -77,6 +77,7 @@ IMPOSSIBLE = [
     ("outputs", {"video": 3}, "outputs.video is 3"),
     ("inputs", {"sha256": []}, r"inputs: sha256 is \[\]"),
     ("model", {"name": "m", "files": {"x": 1}}, "model: files.x is 1"),
+    ("model", {"name": "m", "folder": 5, "files": {}}, "model: folder is 5"),
 ]
 
 

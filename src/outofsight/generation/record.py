@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NotRequired
 
 from annotated_types import Ge, Gt, Interval
 from typing_extensions import TypedDict
@@ -186,6 +186,7 @@ class _Inputs(TypedDict):
 
 class _Model(TypedDict):
     name: str
+    folder: NotRequired[str | None]
     files: dict[str, str]
 
 
