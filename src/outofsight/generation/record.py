@@ -177,6 +177,8 @@ def read_record(path: Path) -> RunRecord:
     record = fitted(RunRecord, content, path, LayoutError)
     fitted(_Inputs, record.inputs, f"{path}: inputs", LayoutError)
     fitted(_Model, record.model, f"{path}: model", LayoutError)
+    if record.outputs:
+        fitted(_Video, record.outputs.get("video", {}), f"{path}: outputs.video", LayoutError)
     return record
 
 
@@ -188,6 +190,11 @@ class _Model(TypedDict):
     name: str
     folder: NotRequired[str | None]
     files: dict[str, str]
+
+
+class _Video(TypedDict):
+    sha256: str
+    frames_sha256: NotRequired[str]
 
 
 class ReplayError(OutOfSightError):
