@@ -74,6 +74,12 @@ def test_a_batch_pads_its_text_with_zeros_and_fits_the_model(folder: Path) -> No
     assert out.shape == batch.latents.shape
 
 
+def test_texts_longer_than_the_index_lists_are_refused(tmp_path: Path) -> None:
+    data = LatentDataset(write_latents(tmp_path, clips=2, text_tokens=3))
+    with pytest.raises(DatasetError, match="a text of 5 tokens, and the index lists 3"):
+        data.collate([data[0], data[1]])
+
+
 def test_the_dataset_travels_to_other_processes(folder: Path) -> None:
     data = LatentDataset(folder)
     before = data[2].latents

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,23 @@ def test_settings_of_the_pipeline(whole: Path, tmp_path: Path, name: str, value:
     refused(
         with_value(whole, tmp_path / "m", "model_index.json", name, value), rf"model_index\.json: {name} is {value!r}"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_class_name", None),
+        ("_class_name", "StableDiffusionPipeline"),
+        ("_class_name", ["evil", "P"]),
+        ("vae", ["os", "system"]),
+        ("vae", ["diffusersevil", "V"]),
+        ("tokenizer", "T5Tokenizer"),
+    ],
+)
+def test_an_index_of_other_classes(whole: Path, tmp_path: Path, name: str, value: Any) -> None:
+    folder = with_value(whole, tmp_path / "m", "model_index.json", name, value)
+    assert set(check_folder(whole)) == {"text_encoder", "vae", "transformer"}
+    refused(folder, rf"model_index\.json: {name} is {re.escape(repr(value))}, expected")
 
 
 def test_settings_that_are_read(whole: Path) -> None:

@@ -75,8 +75,10 @@ IMPOSSIBLE = [
     ("seed", 1.5, "seed is 1.5"),
     ("outputs", [], r"outputs is \[\], expected an object"),
     ("outputs", {"video": 3}, "outputs.video is 3"),
+    ("outputs", {"trace": {}}, "outputs.video: .*sha256"),
     ("inputs", {"sha256": []}, r"inputs: sha256 is \[\]"),
     ("model", {"name": "m", "files": {"x": 1}}, "model: files.x is 1"),
+    ("model", {"name": "m", "folder": 5, "files": {}}, "model: folder is 5"),
 ]
 
 

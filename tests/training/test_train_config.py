@@ -67,6 +67,7 @@ def test_settings_by_name() -> None:
         ("lora=4", "contradicts"),
         ("warmup=2000", "--set warmup=0"),
         ("betas=[0.9]", "betas"),
+        ("betas=[2, 3]", r"betas are .* below 1"),
         ("max_grad_norm=0", r"max_grad_norm is 0\.0, expected above 0, or none"),
         ("lr=-1", "lr is -1"),
         ("clips=0", "clips is 0, expected at least 1, or none"),

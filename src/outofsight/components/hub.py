@@ -26,6 +26,7 @@ INDEX = "model_index.json"
 _FETCHED = ["*.json", "*.safetensors", "*.model", "*.txt", "*.md"]
 FINDER = "outofsight.experiments.rendered.finder:SubjectFinder"  # what looks at pixels for conditioners that need them
 SHIPPED = Path(__file__).parents[1] / "weights"
+_PIPELINE, _LIBRARIES = "WorldModelPipeline", ("outofsight", "diffusers", "transformers")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # what building a model of an impossible config raises
 _UNFIT = (TypeError, ValueError, LookupError, AttributeError, RuntimeError, ArithmeticError, AssertionError, NameError)
@@ -227,6 +228,7 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset(), *, finite: bo
             raise CheckpointError(f"{folder} has no folder {name!r}: the model is incomplete")
     if (folder / INDEX).is_file():
         read_settings(folder)
+        _check_classes(folder)
     if (folder / "tokenizer").is_dir() and "tokenizer" not in skip:
         refuse_code(folder / "tokenizer")
     networks = {
@@ -305,6 +307,23 @@ def read_settings(folder: Path) -> ModelSettings:
     """The pipeline's arguments in a folder's model_index.json. Raises CheckpointError for impossible ones."""
     index = read_object(folder / INDEX, CheckpointError)
     return fitted(ModelSettings, index, folder / INDEX, CheckpointError, "correct it, or fetch it again")
+
+
+def _check_classes(folder: Path) -> None:
+    """Refuse an index of another pipeline, or of classes that are not those of the libraries used here."""
+    index = read_object(folder / INDEX, CheckpointError)
+    if index.get("_class_name") != _PIPELINE:
+        raise CheckpointError(
+            f"{folder / INDEX}: _class_name is {index.get('_class_name')!r}, expected {_PIPELINE!r}: a Wan folder is "
+            "made into one by 'outofsight convert'"
+        )
+    for name in ("tokenizer", "text_encoder", "vae", "transformer", "finder"):
+        entry = index.get(name)
+        if entry in (None, [None, None]):  # what is not named is loaded as what it has to be, and a finder may be none
+            continue
+        library = str(entry[0]).split(".")[0] if isinstance(entry, list) and len(entry) == 2 else None
+        if library not in _LIBRARIES:
+            raise CheckpointError(f"{folder / INDEX}: {name} is {entry!r}, expected a class of {', '.join(_LIBRARIES)}")
 
 
 def _check_depth(settings: dict[str, Any], folder: Path) -> None:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NotRequired
 
 from annotated_types import Ge, Gt, Interval
 from typing_extensions import TypedDict
@@ -177,6 +177,8 @@ def read_record(path: Path) -> RunRecord:
     record = fitted(RunRecord, content, path, LayoutError)
     fitted(_Inputs, record.inputs, f"{path}: inputs", LayoutError)
     fitted(_Model, record.model, f"{path}: model", LayoutError)
+    if record.outputs:
+        fitted(_Video, record.outputs.get("video", {}), f"{path}: outputs.video", LayoutError)
     return record
 
 
@@ -186,7 +188,13 @@ class _Inputs(TypedDict):
 
 class _Model(TypedDict):
     name: str
+    folder: NotRequired[str | None]
     files: dict[str, str]
+
+
+class _Video(TypedDict):
+    sha256: str
+    frames_sha256: NotRequired[str]
 
 
 class ReplayError(OutOfSightError):

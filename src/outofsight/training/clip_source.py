@@ -99,6 +99,11 @@ class ClipSource(ABC):
         """``[l, d]`` each -> ``[b, text_tokens, d]``, zeros after each one's last token."""
         out = torch.zeros(len(texts), self.settings.text_tokens, self.settings.text_dim)
         for row, text in zip(out, texts, strict=True):
+            if len(text) > len(row):
+                raise DatasetError(
+                    f"{self.where}: a text of {len(text)} tokens, and the index lists {len(row)}: it is not the index "
+                    "of these shards; encode again"
+                )
             row[: len(text)] = text
         return out
 

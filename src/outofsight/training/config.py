@@ -129,6 +129,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         check_settings(self)
         check_settings(self.validation)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise TrainingError(f"betas are {self.betas}, expected numbers of at least 0 and below 1")
         if self.warmup + self.cooldown > self.steps:
             raise TrainingError(
                 f"warmup {self.warmup} and cooldown {self.cooldown} do not fit in {self.steps} steps; set them too "
