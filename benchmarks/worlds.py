@@ -2,6 +2,7 @@ r"""python benchmarks/worlds.py pictures docs/worlds           the contact sheet
 python benchmarks/worlds.py table DIR                     what is in a folder of clips, as Markdown
 python benchmarks/worlds.py planned --clips 2000          plan without rendering: speed, and that nothing is missing
 python benchmarks/worlds.py speed --preset tiny           frames/s of whole clips, and where the time goes
+python benchmarks/worlds.py small docs                    the picture and the table of docs/small_world.md
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from outofsight.worlds.engine.shots import SHOTS
 from outofsight.worlds.engine.skinning import pose_body
 from outofsight.worlds.generate import ClipMaker
 from outofsight.worlds.manifest import Settings, listed_rows
+from outofsight.worlds.small import PRESETS as SMALL_PRESETS
+from outofsight.worlds.small import draw_clip, judged, small_world
 
 # --- pictures ---------------------------------------------------------------------------------------------------
 
@@ -217,10 +220,50 @@ def speed(options: argparse.Namespace) -> None:
     print({name: f"{value / total:.0%}" for name, value in vars(parts).items() if name != "frames"})
 
 
+# --- the small world --------------------------------------------------------------------------------------------
+
+PICTURED = ("small-easy", "small-elsewhere", "small-parallax", "small-occluders", "small-scenes", "small-film")
+
+
+def picture_small(out: Path) -> None:
+    """A strip of ten frames for each of some presets, the cut in red, and the frozen fate of the first."""
+    rows = []
+    for number, preset in enumerate(PICTURED):
+        clip = next(judged(small_world(preset), 3, 20 * number))
+        cut, count = clip.world.context_frames, 10
+        halves = [np.linspace(0, cut - 1, count // 2), np.linspace(cut, clip.world.frames - 1, count - count // 2)]
+        strips = [(preset, clip.frames)]
+        if preset in (PICTURED[0], PICTURED[-1]):
+            strips.append(("frozen", np.concatenate([clip.frames[:cut], clip.frozen])))
+        times = 96 // clip.world.height
+        for words, frames in strips:
+            shown = [np.concatenate(list(frames[half.round().astype(int)]), axis=1) for half in halves]
+            shown = [half.repeat(times, axis=0).repeat(times, axis=1) for half in shown]
+            bar = np.full((96, 4, 3), (255, 0, 0), np.uint8)
+            strip = np.concatenate([shown[0], bar, shown[1]], axis=1)
+            row = Image.new("RGB", (strip.shape[1] + 110, 100), "white")
+            row.paste(Image.fromarray(strip), (110, 0))
+            ImageDraw.Draw(row).text((4, 40), words, fill="black", font_size=12)
+            rows.append(np.asarray(row))
+    Image.fromarray(np.concatenate(rows)).quantize(256).save(out / "small_world.png", optimize=True)
+
+
+def small(options: argparse.Namespace) -> None:
+    """The picture, and for each preset: milliseconds of one core for a clip, and the share that is judged."""
+    picture_small(Path(options.folder))
+    for preset in SMALL_PRESETS:
+        clips, taken = [], []
+        for number in range(200):
+            start = time.process_time()
+            clips.append(draw_clip(small_world(preset), 1, number).is_judged)
+            taken.append(time.process_time() - start)
+        print(f"| `{preset}` | {1000 * float(np.median(taken[20:])):.1f} | {np.mean(clips):.0%} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for run in (pictures, table):
+    for run in (pictures, table, small):
         command = commands.add_parser(run.__name__)
         command.add_argument("folder")
         command.set_defaults(run=run)

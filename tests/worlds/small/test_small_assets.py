@@ -36,8 +36,8 @@ def test_panoramas_close_and_know_the_ground_and_the_sky() -> None:
     for name in panorama_names("train"):
         made = load_panorama(name)
         assert made.colours.shape == (ROWS, COLUMNS, 3) and made.distance.shape == (ROWS, COLUMNS)
-        inner = np.abs(np.diff(made.colours, axis=1)).mean()
-        assert np.abs(made.colours[:, 0] - made.colours[:, -1]).mean() < 4 * inner
+        inner = np.abs(np.diff(made.colours, axis=1)).mean(axis=(0, 2))
+        assert np.abs(made.colours[:, 0] - made.colours[:, -1]).mean() <= inner.max(), name
         # the ground at the foot of the picture is where an eye 1.5 m high sees it
         slope = (ROWS / 2 - 0.5) * 2 * np.pi / COLUMNS
         assert np.median(made.distance[-1]) == pytest.approx(1.5 / slope, rel=0.25), name
@@ -57,8 +57,8 @@ def test_walks_move_their_legs_and_are_of_their_height() -> None:
         alpha = walk.frames[..., 3]
         assert alpha.max() == 1 and (walk.frames[..., :3] <= alpha[..., None] + 1e-6).all()
         top = np.flatnonzero((alpha[-1] > 0.5).any(axis=1))[0]
-        assert (high - walk.below - top) / walk.texels == pytest.approx(walk.height, rel=0.35), name
-        assert np.abs(alpha[0] - alpha[GAIT // 2]).max() > 0.5
+        assert (high - walk.below - top) / walk.texels == pytest.approx(walk.height, rel=0.2), name
+        assert np.abs(walk.frames[1:GAIT] - walk.frames[0]).max() > 0.3, name
 
 
 def test_a_name_that_is_not_there_is_refused() -> None:

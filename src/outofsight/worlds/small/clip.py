@@ -17,7 +17,8 @@ from .draw import Drawing
 from .options import SmallWorld
 from .plan import Figure, Plan, plan_clip
 
-_ATTEMPTS = 16
+_ATTEMPTS = 40
+_CLEAR, _SHOWN = 6, 0.3  # pixels, and share of the most that is ever seen of it, that count as clearly seen
 _JUDGED = 1.5  # radii between true and last seen, on average, from which on a clip tells the fates apart
 
 
@@ -81,6 +82,16 @@ class SmallClip:
         entry = seen & ~before & np.concatenate([np.zeros((count, 1), bool), appeared[:, :-1]], axis=1)
         entry[:, :cut] = False
         return np.asarray(seen & np.logical_or.accumulate(entry, axis=1))
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether the pixels show what geometry promised, scenery and other figures before it or not: each subject is
+        clearly seen in the context, and again where it comes back."""
+        count, cut = self.world.subjects, self.world.context_frames
+        pixels = self.visible_pixels[:count]
+        clear = np.maximum(_CLEAR, _SHOWN * pixels.max(axis=1))
+        back = np.where(self.returned, pixels, 0).max(axis=1)
+        return bool(((pixels[:, :cut].max(axis=1) >= clear) & (back >= clear)).all())
 
     @cached_property
     def held(self) -> tuple[int, ...]:
@@ -267,7 +278,7 @@ def draw_clip(world: SmallWorld, seed: int, number: int) -> SmallClip:
         drawing = Drawing(plan)
         frames, ids = drawing.paint()
         clip = SmallClip(plan, drawing, frames, ids, poses(world, plan.yaw, plan.places))
-        if clip.returned.any(axis=1).all():  # scenery may hide what geometry promised
+        if clip.is_confirmed:
             return clip
     raise WorldsError(
         f"small clip {number} of seed {seed}: {_ATTEMPTS} plans were drawn, and in none of them all subjects come back "

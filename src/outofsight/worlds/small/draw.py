@@ -192,7 +192,7 @@ class _Walker:
     def __init__(self, drawing: Drawing, figure: Figure, walk: assets.Walk) -> None:
         plan = drawing.plan
         self.walk, self.metres = walk, figure.radius * plan.world.radius_m
-        self.cell = plan.world.angle * self.metres  # metres of a cell at its distance
+        self.cell = float(plan.world.angle * self.metres)  # metres of a cell at its distance
         step = np.gradient(figure.u, plan.world.times())
         gone = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(figure.u)))]) * self.cell
         self.phase = np.floor(gone / walk.stride * assets.GAIT).astype(int) % assets.GAIT
@@ -200,7 +200,7 @@ class _Walker:
         # who stands still goes on looking to where they went
         moving = np.where(np.abs(step) < _STILL, 0, np.sign(step))
         last = np.maximum.accumulate(np.where(moving != 0, np.arange(len(moving)), 0))
-        self.facing = np.where(moving[last] == 0, 1, moving[last])
+        self.facing = np.where(moving[last] == 0, 1, moving[last]).tolist()
         light = 1.0 if plan.panorama is None else assets.load_panorama(plan.panorama).light
         self.light = np.float32(np.clip(light / 0.42, 0.55, 1.08))
         fine = walk.texels * self.cell / plan.world.cell  # texels to a pixel
@@ -276,9 +276,11 @@ def _bilinear(picture: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.nd
     down, right = (row - top).astype(np.float32), (column - left).astype(np.float32)
     table = picture.reshape(4, -1)
     at = top * wide + left
-    upper, lower = table[:, at], table[:, at + wide]
-    upper += right * (table[:, at + 1] - upper)
-    lower += right * (table[:, at + wide + 1] - lower)
-    upper += down * (lower - upper)
+    upper, lower = np.take(table, at, axis=1), np.take(table, at + wide, axis=1)
+    upper += right * (np.take(table, at + 1, axis=1) - upper)
+    lower += right * (np.take(table, at + wide + 1, axis=1) - lower)
+    lower -= upper
+    lower *= down
+    upper += lower
     upper[:, outside] = 0
     return upper
