@@ -15,18 +15,42 @@ from outofsight.commands.demo_run import packaged_clip
 from outofsight.components.hub import SHIPPED, shipped_models
 from outofsight.datasets import read_clip
 from outofsight.datasets.world_extras import read_fates
+from outofsight.training.small_judge import SmallJudge
+from outofsight.training.validation_report import ValidationSettings
 from outofsight.video import read_video
 
-LIMIT = 40 * 10**6  # bytes
+LIMIT, SMALL_LIMIT = 40 * 10**6, 8 * 10**6  # bytes
+SMALL = ["small-fov", "small-full", "small-hydra"]
 
 
-def test_it_is_small_and_says_what_it_is() -> None:
-    assert shipped_models() == ["tiny"]
-    files = [file for file in (SHIPPED / "tiny").rglob("*") if file.is_file()]
-    assert sum(file.stat().st_size for file in files) <= LIMIT
-    card = (SHIPPED / "tiny" / "README.md").read_text()
-    for heading in ("Data", "Commands", "Hardware and hours", "Measured", "Limits"):
-        assert f"## {heading}" in card
+def test_they_are_small_and_say_what_they_are() -> None:
+    assert shipped_models() == [*SMALL, "tiny"]
+    for name in shipped_models():
+        files = [file for file in (SHIPPED / name).rglob("*") if file.is_file()]
+        assert sum(file.stat().st_size for file in files) <= (LIMIT if name == "tiny" else SMALL_LIMIT)
+        card = (SHIPPED / name / "README.md").read_text()
+        for heading in ("Data", "Commands", "Hardware and hours", "Measured", "Limits"):
+            assert f"## {heading}" in card
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_models_have_learned_to_remember(name: str) -> None:
+    """On clips of hues that no training clip has; with nothing to recall, HyDRA draws a world without the subject."""
+    pipe = WorldModelPipeline.from_pretrained(name)
+    assert pipe.transformer.config.memory == name.removeprefix("small-") and pipe.text_encoder is None
+    settings = ValidationSettings(steps=pipe.config.num_inference_steps, clips=24, batch=12)
+    judge = SmallJudge(pipe.vae, pipe.transformer.config.text_dim, "small-easy", settings=settings)
+
+    def true(ablation: str | None) -> float:
+        return float(
+            np.mean([scores["fate"] == "true" for scores in judge.measure(pipe.transformer, ablation).values()])
+        )
+
+    assert true(None) >= 0.9
+    if name == "small-hydra":
+        assert true("random recall") <= 0.6 and true("no recall") <= 0.1
+    if name != "small-fov":  # it chooses frames anew for each chunk
+        assert pipe.transformer.streams
 
 
 def test_it_loads_by_name_with_its_own_sampling_settings() -> None:

@@ -460,6 +460,12 @@ def test_unknown_model_options_are_refused(option) -> None:
         narrow_model(**option)
 
 
+@pytest.mark.parametrize("sizes", [{"num_layers": 0}, {"ffn_dim": -1}, {"num_attention_heads": 0}, {"page_frames": 0}])
+def test_sizes_that_make_no_model_are_refused(sizes: dict[str, int]) -> None:
+    with pytest.raises(MemoryOptionError, match=f"{next(iter(sizes))} is .*, expected a whole number of at least 1"):
+        narrow_model(**sizes)
+
+
 def test_a_patch_of_several_latent_frames_is_refused() -> None:
     with pytest.raises(MemoryOptionError, match=r"patch_size is \(2, 2, 2\).*a camera, a noise level"):
         narrow_model(patch_size=(2, 2, 2))

@@ -16,6 +16,10 @@ from .conditioners import Conditioning, Conditions
 from .conditioners.pose import POSE_NUMBERS
 
 _PLANS = 4  # clip shapes whose plans are kept
+_COUNTS = (
+    *("num_attention_heads", "attention_head_dim", "in_channels", "out_channels", "text_dim", "freq_dim"),
+    *("ffn_dim", "num_layers", "page_frames"),
+)
 
 
 class SequenceBuilder:
@@ -148,8 +152,9 @@ def check_config(config: Mapping[str, Any]) -> None:
     ):
         if config[name] not in choices:
             raise MemoryOptionError(f"{name} is {config[name]!r}, expected one of {choices}")
-    if config["page_frames"] < 1:
-        raise MemoryOptionError(f"page_frames is {config['page_frames']}, expected at least 1")
+    for name in _COUNTS:
+        if type(config[name]) is not int or config[name] < 1:
+            raise MemoryOptionError(f"{name} is {config[name]!r}, expected a whole number of at least 1")
     if config["patch_size"][0] != 1:
         raise MemoryOptionError(
             f"patch_size is {tuple(config['patch_size'])}, expected (1, rows, columns): a latent frame has a camera, a "

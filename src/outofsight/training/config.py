@@ -121,7 +121,7 @@ class TrainConfig:
     held_out_clips: tuple[Path, ...] = ()
     validation: ValidationSettings = field(default_factory=ValidationSettings)
     log_every: Count = 10
-    seed: Annotated[int, Ge(0)] = 0
+    seed: Annotated[int, Interval(ge=0, lt=1 << 63)] = 0
     compile: Literal["no", "blocks", "model"] = "no"
     device: Literal["auto", "cpu"] = "auto"
     world: Mapping[str, Any] = field(default_factory=dict)
