@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -117,9 +118,27 @@ def test_the_context_can_be_hidden() -> None:
 
 def test_what_cannot_be_taken_away() -> None:
     full = narrow_model(memory="full")
-    for what in ("random recall", "no recall"):
+    for what in ("random recall", "worst recall", "no recall"):
         with pytest.raises(OutOfSightError, match="would change nothing"), ablated(full, what):
             pass
     with pytest.raises(OutOfSightError, match="expected one of"), ablated(full, "amnesia"):
         pass
-    assert ABLATIONS == ("random recall", "no recall", "context hidden")
+    assert ABLATIONS == ("random recall", "worst recall", "no recall", "context hidden")
+
+
+def test_the_worst_are_those_of_least_affinity() -> None:
+    """As many as the model's own choice, from the other end of the same scores."""
+    model, inputs = (
+        narrow_model(memory_options={"top_k": 1, "window": 1, "kernel": (1, 1, 1)}),
+        narrow_inputs(5, 2, (2, 2)),
+    )
+    own, worst = RetrievalTrace(), RetrievalTrace()
+    with torch.no_grad():
+        model(**inputs, trace=own)
+        with ablated(model, "worst recall"):
+            model(**inputs, trace=worst)
+    scores, allowed = own.arrays()["scores"][0, 0, 0], own.arrays()["selectable"]
+    for frame in range(len(scores)):
+        open_to = np.flatnonzero(allowed[frame])
+        assert own.arrays()["picks"][0, 0, 0, frame, 0] == open_to[scores[frame, open_to].argmax()]
+        assert worst.arrays()["picks"][0, 0, 0, frame, 0] == open_to[scores[frame, open_to].argmin()]

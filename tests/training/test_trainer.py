@@ -373,7 +373,7 @@ def test_nothing_to_resume_is_said(latents: Path, tmp_path: Path) -> None:
 
 def test_the_command_says_what_is_wrong(latents: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, words in (
-        (["nothing"], "no recipe 'nothing'; there are debug, micro, tiny, hydra_1_3b"),
+        (["nothing"], "no recipe 'nothing'; there are debug, micro, small, tiny, hydra_1_3b"),
         (["debug", "--data", str(tmp_path / "none")], "no such folder"),
         (["debug", "--data", str(latents), "--set", "objective.shift=0"], "shift"),
         (["debug", "--data", str(latents), "--set", "device=cpu"], "16 latent channels, the latents have 4"),
