@@ -92,3 +92,21 @@ def test_the_shipped_weights_fit_the_preset_tiny(part: str, file: str) -> None:
     made = PRESETS["tiny"].build()[part].state_dict()
     assert {name: tuple(made[name].shape) for name in shipped} == shipped
     assert made.keys() - shipped.keys() <= {"encoder.embed_tokens.weight"}  # tied to the shared table
+
+
+def test_the_preset_small_is_the_shipped_small_hydra() -> None:
+    preset, folder = PRESETS["small"], SHIPPED / "small-hydra"
+    parts = preset.build()
+    for name in ("transformer", "vae"):
+        made, shipped = (
+            json.loads(parts[name].to_json_string()),
+            json.loads((folder / name / "config.json").read_text()),
+        )
+        for values in (made, shipped):
+            for own in ("_diffusers_version", "_name_or_path"):
+                values.pop(own, None)
+        assert made == shipped
+    assert parts["text_encoder"] is None and parts["tokenizer"] is None
+    index = json.loads((folder / "model_index.json").read_text())
+    names = ("num_inference_steps", "guidance_scale", "shift", "max_text_tokens")
+    assert [index[name] for name in names] == [preset.steps, preset.guidance, preset.shift, preset.max_text_tokens]
