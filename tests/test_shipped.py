@@ -91,7 +91,11 @@ def test_the_demo_recalls_what_it_draws(tmp_path: Path, capsys: pytest.CaptureFi
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out)]) == 0
     said = capsys.readouterr()
-    rows = {line.split("  ")[0]: line.split()[-4:] for line in said.out.splitlines() if line.count(".") >= 3}
+    rows = {
+        line.split("  ")[0]: line.split()[-4:]
+        for line in said.out.splitlines()
+        if line.count(".") == 3 and line[0] != " "
+    }
     assert list(rows) == ["own", "random", "none", "last frame held", "best view copied"]
     assert rows["own"][3] == "true" and rows["none"][3] == "vanished" and rows["best view copied"][3] == "frozen"
     assert (

@@ -289,6 +289,17 @@ def test_blocks_compile_whole(which) -> None:
     torch.testing.assert_close(model(**inputs).sample, before, rtol=1e-4, atol=1e-5)
 
 
+def test_compiled_blocks_serve_clips_of_several_lengths() -> None:
+    """The compiler then takes the numbers of frames for symbols."""
+    model, clips = narrow_model(num_layers=1), [narrow_inputs(*halves, (2, 2)) for halves in ((3, 2), (4, 3))]
+    before = [model(**inputs).sample for inputs in clips]
+    torch.compiler.reset()
+    model.compile_repeated_blocks(backend="eager")
+    for inputs, expected in zip(clips, before, strict=True):
+        torch.testing.assert_close(model(**inputs).sample, expected, rtol=1e-4, atol=1e-5)
+    torch.compiler.reset()
+
+
 def test_hooked_modules_see_every_call_and_keep_what_they_took() -> None:
     model = narrow_model(**MECHANISMS["full"])
     inputs = narrow_inputs(4, 4, (3, 4))
