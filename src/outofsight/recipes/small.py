@@ -19,7 +19,7 @@ def small(data: Path, out: Path) -> TrainConfig:
     Clips are drawn as training goes. What makes it learn (docs/small_world.md): the target is regressed from zeros,
     errors count more where subjects are, an auxiliary head is asked where they are, and Muon takes large steps.
 
-    Expected: docs/small_world.md. 10 minutes on one CPU core.
+    Expected: docs/small_world.md. Half an hour of one shared CPU core for HyDRA, less for the others.
     """
     return TrainConfig(
         data=data,
