@@ -49,7 +49,7 @@ def test_small_models_have_learned_to_remember(name: str) -> None:
     assert true(None) >= (0.6 if name == "small-fov" else 0.9)  # of 256 clips: 82 %, 100 % and 98 %
     if name == "small-hydra":
         assert true("worst recall") <= 0.5 and true("no recall") <= 0.1
-    if name != "small-fov":  # it chooses frames anew for each chunk
+    if name != "small-fov":  # it chooses frames again for each chunk
         assert pipe.transformer.streams
 
 

@@ -122,7 +122,6 @@ def test_validation_and_study_agree(
     frames = read_video(video).frames
     validator = object.__new__(Validator)  # its VAE and encoded clips would make other pixels of them
     validator.settings, validator.count, validator._fixed = ValidationSettings(retrieval=False), 1, {}
-    validator._numbers = [0]
     monkeypatch.setattr(Validator, "_clip", lambda self, name: eval_clip(read_clip(shipped), shipped).read())
     monkeypatch.setattr(Validator, "_decode", lambda self, latents: frames[None])
     monkeypatch.setattr(Validator, "generate", lambda *_, **__: None)

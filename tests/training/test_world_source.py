@@ -111,7 +111,7 @@ def test_the_target_is_regressed_from_zeros_whatever_the_noise() -> None:
     model = WorldTransformer3DModel(**{**PRESETS["small"].transformer, **NARROW}).eval()
     torch.nn.init.normal_(model.proj_out.weight, std=0.1)
     judge = SmallJudge(CODEC, 8, "small-easy", settings=ValidationSettings(steps=1, clips=2, batch=2))
-    batch = judge.latents.collate([judge.latents[number] for number in judge._numbers])
+    batch = judge.latents.collate([judge._encoded(number) for number in range(judge.count)])
     found = [judge.generate(model, replace(batch, names=names), None) for names in (("a", "b"), ("c", "d"))]
     assert torch.equal(*found) and found[0].abs().max() > 0
     model.register_to_config(target_start="noise")

@@ -13,7 +13,7 @@ from ..evaluation.traces import frame_stride, latents, read_trace
 
 ROWS, RECALLED = 4, 4
 _WIDE = 288  # pixels that a frame is at least wide
-_SEEN, _NOT_SEEN = (217, 119, 6), (148, 163, 184)  # amber and grey: told apart by lightness too
+SEEN, _NOT_SEEN = (217, 119, 6), (148, 163, 184)  # amber and grey: told apart by lightness too
 _BORDER, _GAP, _LABEL, _HEAD = 4, 10, 20, 30
 
 
@@ -63,7 +63,7 @@ def recalled_picture(clip: EvalClip, generated: np.ndarray, trace: Path) -> Any:
         for column, (words, picture, shows) in enumerate(cells):
             corner = (_GAP + column * cell[0], _HEAD + row * cell[1])
             draw.text(corner, words, fill="black", font_size=14)
-            framed = "white" if shows is None else _SEEN if shows else _NOT_SEEN
+            framed = "white" if shows is None else SEEN if shows else _NOT_SEEN
             box = Image.new("RGB", (width + 2 * _BORDER, height + 2 * _BORDER), framed)
             box.paste(Image.fromarray(picture).resize((width, height), Image.Resampling.NEAREST), (_BORDER, _BORDER))
             page.paste(box, (corner[0], corner[1] + _LABEL))

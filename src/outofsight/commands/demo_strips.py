@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .demo_recall import SEEN
+
 if TYPE_CHECKING:
     from ..evaluation.baselines import Continuation
     from ..evaluation.clip import EvalClip
@@ -64,7 +66,7 @@ def _picture(clip: EvalClip, videos: Mapping[str, np.ndarray]) -> Any:
     def paste(picture: np.ndarray, row: int, column: int, back: bool = False) -> None:
         corner = (_LABEL + column * cell[0], 24 + row * cell[1])
         if back:
-            draw.rectangle((corner[0], corner[1], corner[0] + width * scale - 1, corner[1] + 3), fill=(217, 119, 6))
+            draw.rectangle((corner[0], corner[1], corner[0] + width * scale - 1, corner[1] + 3), fill=SEEN)
         big = Image.fromarray(picture).resize((width * scale, height * scale), Image.Resampling.NEAREST)
         page.paste(big, (corner[0], corner[1] + 4))
 

@@ -222,8 +222,8 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset(), *, finite: bo
     Raises:
         CheckpointError: a component, its config or its weights are missing or do not fit.
     """
-    coders = ("tokenizer", "text_encoder") if takes_text(folder) else ()
-    for name in (*coders, "vae", "transformer"):
+    text = takes_text(folder)
+    for name in (*(("tokenizer", "text_encoder") if text else ()), "vae", "transformer"):
         if name not in skip and not (folder / name).is_dir():
             raise CheckpointError(f"{folder} has no folder {name!r}: the model is incomplete")
     if (folder / INDEX).is_file():
@@ -231,9 +231,8 @@ def check_folder(folder: Path, skip: frozenset[str] = frozenset(), *, finite: bo
         _check_classes(folder)
     if (folder / "tokenizer").is_dir() and "tokenizer" not in skip:
         refuse_code(folder / "tokenizer")
-    networks = {
-        name: check_network(name, folder / name, finite=finite) for name in _networks(folder) if name not in skip
-    }
+    named = (*(("text_encoder",) if text else ()), "vae", "transformer", *_finder(folder))
+    networks = {name: check_network(name, folder / name, finite=finite) for name in named if name not in skip}
     kinds = networks["transformer"].conditioning.values() if "transformer" in networks else ()
     looks = any("pixels" in kind.needs for kind in kinds)
     if looks and not {"finder"} & {*skip, *networks}:
@@ -341,10 +340,8 @@ def takes_text(folder: Path) -> bool:
     return index.get("text_encoder", True) != [None, None]
 
 
-def _networks(folder: Path) -> tuple[str, ...]:
-    """The components that have weights."""
-    text = ("text_encoder",) if takes_text(folder) else ()
-    return (*text, "vae", "transformer", *(("finder",) if (folder / "finder").is_dir() else ()))
+def _finder(folder: Path) -> tuple[str, ...]:
+    return ("finder",) if (folder / "finder").is_dir() else ()
 
 
 def component_class(path: str) -> Any:
@@ -402,5 +399,5 @@ def outline_parts(folder: Path) -> dict[str, Any]:
         CheckpointError: a part is missing or cannot be read.
     """
     parts = check_folder(folder, finite=False)  # they are read when they are filled
-    tokenizer = load_tokenizer(folder / "tokenizer") if takes_text(folder) else None
+    tokenizer = load_tokenizer(folder / "tokenizer") if "text_encoder" in parts else None
     return {"text_encoder": None, **parts, "tokenizer": tokenizer, **read_settings(folder)}

@@ -77,7 +77,7 @@ class PartialRun:
     clean_estimate: Tensor | None = None
 
     def checked(self, shape: tuple[int, ...], steps: int) -> Tensor:
-        """The latents, held against the run that is to resume; raises GeometryError."""
+        """The latents, if they fit the run that is to resume; raises GeometryError."""
         if tuple(self.latents.shape) != shape or self.steps != steps or not 0 < self.step <= steps:
             raise GeometryError(
                 f"the run to resume has latents {list(self.latents.shape)} after step {self.step} of "

@@ -28,6 +28,13 @@ RANDOM_RECALL, WORST_RECALL, NO_RECALL, CONTEXT_HIDDEN = ABLATIONS = (
 )
 
 
+def _of_highest(chosen: FrameSelection, rank: Tensor) -> FrameSelection:
+    """As many context frames as were chosen: those of highest ``rank [b, fc]``, and always the last one."""
+    rank[:, -1] = float("inf")
+    indices = rank.topk(chosen.indices.shape[1], dim=1).indices.sort(dim=1).values
+    return replace(chosen, indices=indices.to(chosen.indices))
+
+
 class _RandomRecall(Memory):
     """Mixed into a mechanism: scores are noise. Signatures are one number per memory token, keys the identity."""
 
@@ -49,15 +56,11 @@ class _RandomRecall(Memory):
         if chosen is None:
             return None
         rank = torch.rand(len(chosen.indices), layout.context_frames, generator=self.generator)
-        rank[:, -1] = 2.0  # the last frame is always kept
-        indices = rank.topk(chosen.indices.shape[1], dim=1).indices.sort(dim=1).values
-        return replace(chosen, indices=indices.to(chosen.indices))
+        return _of_highest(chosen, rank)
 
 
 class _WorstRecall(Memory):
     """Mixed into a mechanism: scores are turned round. Frames of least overlap enter, where it goes by pose."""
-
-    generator: torch.Generator
 
     def query_signature(self, query: Tensor, plan: AttentionPlan) -> Tensor:
         return -super().query_signature(query, plan)
@@ -68,12 +71,7 @@ class _WorstRecall(Memory):
 
     def select_frames(self, layout: FrameLayout) -> FrameSelection | None:
         chosen = super().select_frames(layout)
-        if chosen is None:
-            return None
-        score = -chosen.scores.amax(dim=1)
-        score[:, -1] = 2.0  # the last frame is always kept; overlap lies in 0..1
-        indices = score.topk(chosen.indices.shape[1], dim=1).indices.sort(dim=1).values
-        return replace(chosen, indices=indices.to(chosen.indices))
+        return None if chosen is None else _of_highest(chosen, -chosen.scores.amax(dim=1))
 
 
 class _NoRecall(Memory):

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from ..errors import OutOfSightError
+
 
 @dataclass
 class Held:
@@ -28,7 +30,8 @@ def held_interrupt(tell: Callable[[], None] = lambda: None) -> Iterator[Held]:
         tell: called when Ctrl-C is held back.
 
     Raises:
-        KeyboardInterrupt: a second Ctrl-C; or the block failed after the first one, with the error's words.
+        KeyboardInterrupt: a second Ctrl-C; or writing failed after the first one (OutOfSightError, OSError), with the
+            error's words.
     """
     held = Held()
     mine = threading.current_thread() is threading.main_thread()
@@ -44,7 +47,7 @@ def held_interrupt(tell: Callable[[], None] = lambda: None) -> Iterator[Held]:
     signal.signal(signal.SIGINT, hold)
     try:
         yield held
-    except Exception as error:
+    except (OutOfSightError, OSError) as error:
         if not held.interrupted:
             raise
         raise KeyboardInterrupt(f"while files were written, which failed: {error}") from error

@@ -1,12 +1,8 @@
-"""A model of the small world judged on clips that are drawn and held out: no files, exact pixels.
-
-Written clips are videos with lossy colours; at 24 x 36 pixels that loss is no smaller than what is to be measured.
-"""
+"""A model of the small world judged on clips that are drawn and held out: no files, exact pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -16,7 +12,8 @@ from ..components.video_codec import codec_of
 from ..datasets.world_extras import Fates
 from ..evaluation.clip import EvalClip, eval_clip
 from ..evaluation.scores import Scores
-from ..worlds.small import SmallClip, judged, small_world
+from ..worlds.small import SmallClip, judged
+from .shards import EncodedClip
 from .validate import Validator
 from .validation_report import ValidationSettings
 from .world_source import WorldSource
@@ -49,21 +46,17 @@ class SmallJudge(Validator):
     ) -> None:
         self.settings = settings or ValidationSettings(steps=1, clips=256, batch=16)
         self.vae, self.count = codec, self.settings.clips or 256
-        self.latents = WorldSource(name, {**(options or {}), "split": SPLIT}, seed, codec_of(codec), text_dim)
-        self.world = small_world(name, **{**(options or {}), "split": SPLIT})
-        drawn = list(islice(judged(self.world, seed), self.count))
-        self._drawn: dict[str, SmallClip] = {clip.name: clip for clip in drawn}
-        self._numbers = [clip.number for clip in drawn]
-        self._fixed = {}
-        self._read = lru_cache(maxsize=None)(self._as_eval_clip)
+        source = WorldSource(name, {**(options or {}), "split": SPLIT}, seed, codec_of(codec), text_dim)
+        self.latents, self.world, self._fixed = source, source.world, {}
+        self._drawn = {clip.name: clip for clip in islice(judged(self.world, seed), self.count)}
+        self._coded = [source.encoded(clip) for clip in self._drawn.values()]
+        self._clips = {name: _eval_clip(clip) for name, clip in self._drawn.items()}
+
+    def _encoded(self, number: int) -> EncodedClip:
+        return self._coded[number]
 
     def _clip(self, name: str) -> EvalClip:
-        return self._read(name)
-
-    def _as_eval_clip(self, name: str) -> EvalClip:
-        clip = self._drawn[name]
-        subjects = tuple(track.id for track in clip.clip.subjects[: self.world.subjects])
-        return eval_clip(clip.clip, Fates(subjects, clip.vanished, clip.frozen, clip.frozen_ids)).read()
+        return self._clips[name]
 
     def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[EvalClip, np.ndarray, Scores]]:
         for clip, video, scores in super()._generated(model, ablation):
@@ -79,6 +72,11 @@ class SmallJudge(Validator):
             return {}
         hits = _places(self._drawn[name], video)
         return {PLACED: float(np.mean(hits)) if hits else None}
+
+
+def _eval_clip(clip: SmallClip) -> EvalClip:
+    subjects = tuple(track.id for track in clip.clip.subjects[: clip.world.subjects])
+    return eval_clip(clip.clip, Fates(subjects, clip.vanished, clip.frozen, clip.frozen_ids)).read()
 
 
 def _places(clip: SmallClip, video: np.ndarray) -> list[bool]:

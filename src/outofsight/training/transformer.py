@@ -68,8 +68,7 @@ def train(
         OutputError: nothing can be written; the last checkpoint stays.
         TrainingInterrupted: Ctrl-C; a checkpoint was written.
     """
-    if not is_small_world(config.data):
-        verify(LatentDataset(config.data), byte_bar)
+    verify(open_clips(config), byte_bar)
     if config.validate_every and config.held_out:
         verify(LatentDataset(config.held_out), byte_bar)
     if config.validate_every and validate is None:
@@ -78,9 +77,9 @@ def train(
         return run_training(objective, resume=resume, accept_changes=accept_changes, report=report)
 
 
-def verify(data: LatentDataset, byte_bar: ByteBar | None) -> None:
-    """Hold a folder's shards against their SHA-256. Raises DatasetError where one is damaged."""
-    with nullcontext(None) if byte_bar is None else byte_bar(f"checking {data.folder}", data.stored_bytes) as on_bytes:
+def verify(data: ClipSource, byte_bar: ByteBar | None) -> None:
+    """Compare what clips are read from with its SHA-256. Raises DatasetError where it is damaged."""
+    with nullcontext(None) if byte_bar is None else byte_bar(f"checking {data.where}", data.stored_bytes) as on_bytes:
         data.verify(on_bytes)
 
 

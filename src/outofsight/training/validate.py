@@ -33,6 +33,7 @@ from .clip_source import Batch, ClipSource
 from .dataset import LatentDataset
 from .hashes import vae_hash
 from .objective import batch_conditions
+from .shards import EncodedClip
 from .sources import clip_digest, list_clips
 from .validation_report import MODEL, ValidationResult, ValidationSettings
 
@@ -63,7 +64,6 @@ class Validator:
         self.vae, self.settings = channels_last(vae), settings
         self.latents: ClipSource = latents
         self.count = len(latents) if settings.clips is None else min(settings.clips, len(latents))
-        self._numbers = list(range(self.count))
         self._sources = {source.name: source for source in list_clips(clips)}
         missing = [entry.name for entry in latents.clips[: self.count] if entry.name not in self._sources]
         if missing:
@@ -103,7 +103,7 @@ class Validator:
     def _generated(self, model: Any, ablation: str | None) -> Iterator[tuple[EvalClip, np.ndarray, Scores]]:
         for start in range(0, self.count, self.settings.batch):
             numbers = range(start, min(start + self.settings.batch, self.count))
-            batch = self.latents.collate([self.latents[self._numbers[number]] for number in numbers])
+            batch = self.latents.collate([self._encoded(number) for number in numbers])
             trace = RetrievalTrace() if self.settings.retrieval and ablation != CONTEXT_HIDDEN else None
             with ablated(model, ablation, self.settings.seed + start):
                 made = self.generate(model, batch, trace, hidden=ablation == CONTEXT_HIDDEN)
@@ -152,7 +152,7 @@ class Validator:
     def fixed_rows(self, report: Progress | None = None) -> dict[str, dict[str, Scores]]:
         """The rows that no model changes: baselines and the VAE's ceiling; measured once."""
         for number in range(self.count if not self._fixed else 0):
-            encoded = self.latents[self._numbers[number]]
+            encoded = self._encoded(number)
             clip = self._clip(encoded.name)
             rebuilt = self._decode(encoded.latents[None, :, encoded.context_frames :])[0]
             videos = {row: make(row, clip) for row in (LAST_FRAME, BEST_VIEW)} | {REBUILT: Continuation(rebuilt)}
@@ -161,6 +161,10 @@ class Validator:
             if report is not None:
                 report("baselines and ceiling", number + 1, self.count)
         return self._fixed
+
+    def _encoded(self, number: int) -> EncodedClip:
+        """Held-out clip ``number``, counted from 0."""
+        return self.latents[number]
 
     def _clip(self, name: str) -> EvalClip:
         source = self._sources[name]

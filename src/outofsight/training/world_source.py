@@ -14,7 +14,7 @@ from ..cameras import relative_pose_vectors
 from ..components.codec import VideoGeometry, encode_videos
 from ..errors import DatasetError, TrainingError, WorldsError
 from ..fingerprints import value_hash
-from ..worlds.small import PRESETS, SmallClip, SmallWorld, draw_clip, small_world
+from ..worlds.small import PRESETS, SmallClip, SmallWorld, clip_name, draw_clip, small_world
 from .cells import frame_phases, highest
 from .clip_source import ClipSource
 from .hashes import vae_hash
@@ -94,7 +94,7 @@ class WorldSource(ClipSource):
         return found if limit is None else [number % limit for number in found]
 
     def name_of(self, number: int) -> str:
-        return f"{self.world.split}-{self.seed}-{number:06d}"
+        return clip_name(self.world, self.seed, number)
 
     def __getitem__(self, number: int) -> EncodedClip:
         return self.encoded(draw_clip(self.world, self.seed, number))

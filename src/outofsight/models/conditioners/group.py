@@ -19,10 +19,6 @@ class Conditioning(nn.ModuleDict):
         super().__init__(made)
         self._kinds = dict(made)  # the same, as what they are
 
-    @property
-    def kinds(self) -> Mapping[str, Conditioner]:
-        return self._kinds
-
     def prepare(
         self,
         latents: Tensor | None,

@@ -8,7 +8,7 @@ clip = draw_clip(small_world("small-easy", split="test"), seed=1, number=7)  # c
 
 from __future__ import annotations
 
-from .clip import SmallClip, draw_clip
+from .clip import SmallClip, clip_name, draw_clip
 from .options import DESCRIPTIONS, PRESETS, SmallWorld, small_world
 from .stream import SmallBatch, SmallBatches, batches, draw_batch, judged, stream
 
@@ -20,6 +20,7 @@ __all__ = [
     "SmallClip",
     "SmallWorld",
     "batches",
+    "clip_name",
     "draw_batch",
     "draw_clip",
     "judged",

@@ -47,7 +47,7 @@ class SmallClip:
     @property
     def name(self) -> str:
         """As the runs of `outofsight worlds` name their clips."""
-        return f"{self.world.split}-{self.plan.seed}-{self.number:06d}"
+        return clip_name(self.world, self.plan.seed, self.number)
 
     @cached_property
     def centres(self) -> np.ndarray:
@@ -266,6 +266,11 @@ class SmallClip:
                 for one in plan.figures
             ],
         }  # fmt: skip
+
+
+def clip_name(world: SmallWorld, seed: int, number: int) -> str:
+    """What clip ``number`` of the stream (world, seed) is called, before it is drawn."""
+    return f"{world.split}-{seed}-{number:06d}"
 
 
 def draw_clip(world: SmallWorld, seed: int, number: int) -> SmallClip:
